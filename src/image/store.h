@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The images of one root: content/ (an OCI image layout, the truth about which
+ * images exist and what they are called), layers/ (each layer as an EROFS data
+ * file, made once) and images/ (each image's EROFS metadata file).
+ *
+ * One struct image_store belongs to one daemon and may be used from any
+ * thread. Pull and load block for as long as the network and the disk take;
+ * the others only for a few small files.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/strv.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct image_store;
+
+struct image_store_options {
+	const char *root;
+	const char *worker;	       /* path of the cay-layer program */
+	const struct strv *insecure_registries; /* "host[:port]" to be used by plain HTTP; loopback is always */
+	unsigned int parallel_layers;  /* 0: 3 */
+};
+
+/* Makes what is missing and clears away what a crash left half-made. */
+int image_store_open(const struct image_store_options *options, struct image_store **ret_store,
+		     struct cay_error *err);
+void image_store_close(struct image_store *store);
+
+/* One image, as a value of its own; freed with image_free(). */
+struct image {
+	char *id;		  /* "sha256:…", the digest of its config, as docker's image id */
+	char *manifest_digest;	  /* "sha256:…" */
+	struct strv names;	  /* "docker.io/library/debian:bookworm", full form; may be empty */
+	struct strv digests;	  /* "docker.io/library/debian@sha256:…" for pulled images */
+	int64_t created_ns;
+	char *os, *architecture, *variant;
+	uint64_t size;		  /* sum of the decompressed layers, in bytes */
+	size_t layer_count;
+	struct strv diff_ids;	  /* "sha256:…" of each decompressed layer, lowest first */
+	json_t *config;		  /* the whole OCI image configuration */
+};
+void image_free(struct image *image);
+DEFINE_CLEANUP(struct image *, image_free);
+
+/*
+ * Finds an image by what a person writes: a reference ("debian", "debian:12", "host:5000/a/b@sha256:…"),
+ * an id with or without "sha256:", or an unambiguous prefix of an id of at least 4 digits.
+ * CAY_NOT_FOUND says "No such image: <what was written>".
+ */
+int image_store_find(struct image_store *store, const char *name, struct image **ret_image,
+		     struct cay_error *err);
+/* All images; the caller frees each and the array. */
+int image_store_list(struct image_store *store, struct image ***ret_images, size_t *ret_count,
+		     struct cay_error *err);
+
+/* The root disk: metadata first, then the layers' data, to be read as one disk. */
+struct image_extent {
+	char *path;
+	uint64_t size; /* bytes, a multiple of 4096 */
+};
+struct image_disk {
+	struct image_extent *extents;
+	size_t count;
+};
+/* The files exist while the image does: hold it with image_store_hold() while a VM uses them. */
+int image_store_disk(struct image_store *store, const char *id, struct image_disk *ret_disk,
+		     struct cay_error *err);
+void image_disk_done(struct image_disk *disk);
+
+/* Progress of a pull or load. Called from several threads, one at a time. */
+struct image_progress {
+	const char *id;	    /* short layer or image id, or "" */
+	const char *status; /* docker's words: "Pulling fs layer", "Downloading", "Extracting", … */
+	uint64_t current, total; /* bytes; total 0: unknown */
+};
+struct image_progress_sink {
+	void (*report)(const struct image_progress *progress, void *user);
+	bool (*cancelled)(void *user); /* asked often; true ends the work with CAY_CANCELLED. May be NULL */
+	void *user;
+};
+
+struct image_credentials {
+	const char *username, *password; /* or */
+	const char *identity_token;	 /* as docker's X-Registry-Auth has them; all may be NULL */
+};
+
+/*
+ * Pulls `reference`. platform is "os/arch[/variant]" or NULL for linux and the host's architecture.
+ * On success the image is stored under the reference's full name and returned.
+ */
+int image_store_pull(struct image_store *store, const char *reference, const char *platform,
+		     const struct image_credentials *credentials,
+		     const struct image_progress_sink *sink, struct image **ret_image,
+		     struct cay_error *err);
+
+/*
+ * Loads every image of an OCI or Docker archive (tar, also gzip or zstd compressed) read from fd.
+ * The names (or, of those without, the ids) are added to ret_loaded.
+ */
+int image_store_load(struct image_store *store, int fd, const struct image_progress_sink *sink,
+		     struct strv *ret_loaded, struct cay_error *err);
+
+int image_store_tag(struct image_store *store, const char *name, const char *new_name,
+		    struct cay_error *err);
+
+/*
+ * Docker's rmi: by a name, that name goes, and the image with its last one; by an id, the image,
+ * which is CAY_CONFLICT with several names unless `force`. An image held by a container is
+ * CAY_CONFLICT unless force only untags it. What went is told as docker does: names in
+ * ret_untagged, ids and layers in ret_deleted.
+ */
+int image_store_remove(struct image_store *store, const char *name, bool force,
+		       struct strv *ret_untagged, struct strv *ret_deleted, struct cay_error *err);
+
+/* Containers keep their image: counted by image id, by `holder` (a container's id). */
+void image_store_hold(struct image_store *store, const char *id, const char *holder);
+void image_store_release(struct image_store *store, const char *id, const char *holder);
+
+/* The full form of a reference: "debian" → "docker.io/library/debian:latest". */
+int image_reference_normalize(const char *reference, char **ret_full, struct cay_error *err);
+/* The short form for people: "docker.io/library/debian:latest" → "debian:latest". */
+char *image_reference_familiar(const char *full);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The description of one sandbox, made whole by the daemon before anything is
+ * started and handed to the shim as one JSON document. Paths are host paths
+ * that cay made; nothing in it comes from the guest.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/strv.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { SANDBOX_CONFIG_MAX = 4 * 1024 * 1024 };
+
+/* One piece of a disk; a disk is its extents one after the other. */
+struct sandbox_extent {
+	char *path;
+	uint64_t size; /* bytes, a multiple of 4096 */
+};
+
+struct sandbox_disk {
+	struct sandbox_extent *extents;
+	size_t extent_count;
+	bool read_only; /* a disk with several extents is always read-only */
+};
+
+/* Something vminitd mounts in the guest before the container exists. */
+struct sandbox_mount {
+	char *type, *source, *target;
+	struct strv options;
+};
+
+/* A small file vminitd writes in the guest: hosts, hostname, resolv.conf. */
+struct sandbox_file {
+	char *path, *data;
+	unsigned int mode;
+};
+
+struct sandbox_container {
+	char *id;
+	char *oci_config; /* OCI runtime configuration, JSON text */
+	char *user;	  /* docker's form, resolved in the guest; "" for root */
+	struct strv additional_groups;
+	struct sandbox_mount *mounts;
+	size_t mount_count;
+	struct sandbox_file *files;
+	size_t file_count;
+	bool terminal;
+	bool open_stdin; /* the process has a stdin; false: /dev/null */
+	bool stdin_once; /* stdin ends when the first client that attached with it leaves */
+	bool use_init;
+	char *log_path;	 /* docker's json-file; NULL: no log is kept */
+	uint64_t log_max_size; /* bytes a log file may have before it is rotated; 0: no limit */
+	unsigned int log_max_files;
+	char *state_path; /* where the shim writes struct sandbox_state of this container */
+};
+
+struct sandbox_config {
+	char *id;
+	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there */
+	char *boot_log_path; /* the guest's kernel messages and console */
+	char *kernel, *initramfs;
+	char *qemu;	     /* the program; NULL: qemu-system-x86_64 in PATH */
+	char *acceleration;  /* "kvm" or "tcg", as the daemon found out */
+	uint32_t tsc_khz;    /* the host's TSC rate for TCG guests; 0: let the kernel calibrate */
+	unsigned int vcpus;
+	uint64_t memory_bytes;
+	uid_t vm_uid; /* QEMU's user and group; 0: the shim's own (a daemon without root) */
+	struct sandbox_disk *disks; /* in slot order: /dev/vda, /dev/vdb, … */
+	size_t disk_count;
+	struct sandbox_container *containers;
+	size_t container_count;
+};
+
+/* Parses and checks the document whole; *ret_config is freed with sandbox_config_free(). */
+int sandbox_config_parse(const char *json, size_t size, struct sandbox_config **ret_config,
+			 struct cay_error *err);
+int sandbox_config_load(const char *path, struct sandbox_config **ret_config, struct cay_error *err);
+/* The document; the caller frees. */
+char *sandbox_config_print(const struct sandbox_config *config);
+void sandbox_config_free(struct sandbox_config *config);
+DEFINE_CLEANUP(struct sandbox_config *, sandbox_config_free);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files: limits, atomic replacement, and that removing a tree stays inside it. */
+#include "test.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+static void test_write_read_limit(void **state)
+{
+	char directory[64];
+	struct cay_error err = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+
+	make_test_directory(directory);
+	_cleanup_free_ char *path = path_join(directory, "f");
+	assert_ok(file_write_atomic(path, "hello", 5, 0640, &err));
+	assert_ok(file_read(path, 5, &text, &err));
+	assert_string_equal(text.data, "hello");
+	buf_clear(&text);
+	assert_true(file_read(path, 4, &text, &err) < 0);
+	assert_int_equal(err.code, CAY_TOO_LARGE);
+
+	struct stat st;
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640);
+	assert_ok(remove_tree(directory, &err));
+	assert_false(file_exists(directory));
+}
+
+static void test_remove_tree_does_not_follow_links(void **state)
+{
+	char inside[64], outside[64];
+	struct cay_error err = { 0 };
+
+	make_test_directory(inside);
+	make_test_directory(outside);
+	_cleanup_free_ char *precious = path_join(outside, "precious");
+	_cleanup_free_ char *link = path_join(inside, "link");
+	_cleanup_free_ char *deep = path_join(inside, "a/b/c");
+	assert_ok(file_write_volatile(precious, "x", 1, 0600, &err));
+	assert_int_equal(symlink(outside, link), 0);
+	assert_ok(make_dirs(deep, 0700, &err));
+	assert_ok(remove_tree(inside, &err));
+	assert_false(file_exists(inside));
+	assert_true(file_exists(precious));
+	assert_ok(remove_tree(inside, &err));
+	assert_ok(remove_tree(outside, &err));
+}
+
+static void test_make_dirs_over_a_file(void **state)
+{
+	char directory[64];
+	struct cay_error err = { 0 };
+
+	make_test_directory(directory);
+	_cleanup_free_ char *file = path_join(directory, "f");
+	_cleanup_free_ char *below = path_join(directory, "f/x");
+	assert_ok(file_write_volatile(file, "", 0, 0600, &err));
+	assert_int_equal(make_dirs(below, 0700, &err), -ENOTDIR);
+	assert_non_null(strstr(err.message, file));
+	assert_ok(remove_tree(directory, &err));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_write_read_limit),
+		cmocka_unit_test(test_remove_tree_does_not_follow_links),
+		cmocka_unit_test(test_make_dirs_over_a_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
