@@ -56,7 +56,8 @@ int str_to_u64(struct str text, uint64_t max, uint64_t *ret_value);
 
 /* The same for a C string. */
 int parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
-/* A size with an optional unit: b, k, m, g, t (also kb, KiB …; powers of 1024), as docker has them. */
+/* A size with an optional unit: b, k, m, g, t (also kb, KiB …; powers of 1024), as docker has them.
+ */
 int parse_size(const char *text, uint64_t *ret_bytes);
 
 bool starts_with(const char *text, const char *prefix);

@@ -10,7 +10,7 @@
 
 enum { CLOCK_TEXT_MAX = 40 };
 
-int64_t clock_now_ns(void);	  /* CLOCK_REALTIME */
+int64_t clock_now_ns(void);       /* CLOCK_REALTIME */
 int64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC */
 int64_t clock_monotonic_us(void);
 

@@ -18,23 +18,23 @@
 /* What kind of failure. One table maps each to HTTP, gRPC and exit statuses. */
 enum cay_code {
 	CAY_OK = 0,
-	CAY_INVALID,	  /* the request is malformed or contradicts itself */
+	CAY_INVALID,      /* the request is malformed or contradicts itself */
 	CAY_UNAUTHORIZED, /* credentials are missing or refused */
-	CAY_FORBIDDEN,	  /* understood, and refused */
-	CAY_NOT_FOUND,	  /* the named object does not exist */
-	CAY_EXISTS,	  /* the name is taken, or the port */
-	CAY_CONFLICT,	  /* the object is in a state that does not allow it */
+	CAY_FORBIDDEN,    /* understood, and refused */
+	CAY_NOT_FOUND,    /* the named object does not exist */
+	CAY_EXISTS,       /* the name is taken, or the port */
+	CAY_CONFLICT,     /* the object is in a state that does not allow it */
 	CAY_NOT_MODIFIED, /* already as asked: started, stopped */
-	CAY_TOO_LARGE,	  /* foreign data is over a named limit */
-	CAY_NO_SPACE,	  /* disk, memory, descriptors, addresses: a resource ran out */
-	CAY_CANCELLED,	  /* the caller gave up */
-	CAY_TIMEOUT,	  /* the other side did not answer in time */
+	CAY_TOO_LARGE,    /* foreign data is over a named limit */
+	CAY_NO_SPACE,     /* disk, memory, descriptors, addresses: a resource ran out */
+	CAY_CANCELLED,    /* the caller gave up */
+	CAY_TIMEOUT,      /* the other side did not answer in time */
 	CAY_UNAVAILABLE,  /* the other side is not there (daemon, shim, guest, registry) */
-	CAY_NOT_EXEC,	  /* the container's command can't be executed (exit code 126) */
-	CAY_NO_COMMAND,	  /* the container's command does not exist (exit code 127) */
+	CAY_NOT_EXEC,     /* the container's command can't be executed (exit code 126) */
+	CAY_NO_COMMAND,   /* the container's command does not exist (exit code 127) */
 	CAY_UNSUPPORTED,  /* a feature or format that cay, or this host, does not have */
-	CAY_CORRUPT,	  /* stored or received data fails its check */
-	CAY_INTERNAL,	  /* everything else */
+	CAY_CORRUPT,      /* stored or received data fails its check */
+	CAY_INTERNAL,     /* everything else */
 	CAY_CODE_COUNT,
 };
 
@@ -42,7 +42,7 @@ enum { CAY_ERROR_MESSAGE_MAX = 1024 };
 
 struct cay_error {
 	enum cay_code code;
-	int err;		       /* a positive errno */
+	int err;                             /* a positive errno */
 	char message[CAY_ERROR_MESSAGE_MAX]; /* one line, no newline at its end */
 };
 

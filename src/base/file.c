@@ -11,7 +11,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* Deeper trees than this are not ours; the bound keeps remove_tree()'s recursion off the stack's end. */
+/* Deeper trees than this are not ours; the bound keeps remove_tree()'s recursion off the stack's
+ * end. */
 enum { REMOVE_DEPTH_MAX = 128 };
 
 void cay_close_p(const int *fd)
@@ -123,7 +124,8 @@ int fd_read(int fd, const char *name, size_t limit, struct buf *out, struct cay_
 		out->data[out->length] = '\0';
 		if (out->length - start > limit)
 			return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
-					     "reading %s: it is larger than %zu bytes", name, limit);
+					     "reading %s: it is larger than %zu bytes", name,
+					     limit);
 		if ((size_t)n < room)
 			return 0;
 	}
@@ -194,8 +196,8 @@ static int make_one_dir(const char *path, mode_t mode, struct cay_error *err)
 		return 0;
 	if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return 0;
-	return cay_error_errno(err, errno == EEXIST ? ENOTDIR : errno,
-			       "creating the directory %s", path);
+	return cay_error_errno(err, errno == EEXIST ? ENOTDIR : errno, "creating the directory %s",
+			       path);
 }
 
 int make_dirs(const char *path, mode_t mode, struct cay_error *err)

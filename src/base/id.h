@@ -12,7 +12,8 @@ enum { ID_LENGTH = 64, ID_SIZE = ID_LENGTH + 1, ID_SHORT_LENGTH = 12 };
 void id_make(char ret_id[ID_SIZE]);
 bool id_is_valid(const char *id);
 
-/* Docker's rule for names: [a-zA-Z0-9][a-zA-Z0-9_.-]+, here with at most NAME_MAX_LENGTH characters. */
+/* Docker's rule for names: [a-zA-Z0-9][a-zA-Z0-9_.-]+, here with at most NAME_MAX_LENGTH
+ * characters. */
 enum { NAME_MAX_LENGTH = 255 };
 bool name_is_valid(const char *name);
 

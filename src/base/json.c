@@ -92,19 +92,13 @@ static json_t *member(const json_t *object, const char *key)
 	return json_is_null(value) ? NULL : value;
 }
 
-static bool is_text(const json_t *value)
-{
-	return json_is_string(value) &&
-	       strlen(json_string_value(value)) == json_string_length(value);
-}
-
 int json_read_string(const json_t *object, const char *key, char **target, struct cay_error *err)
 {
 	json_t *value = member(object, key);
 
 	if (!value)
 		return 0;
-	if (!is_text(value))
+	if (!json_is_string(value))
 		return wrong_type(key, "a string", err);
 	replace_string(target, json_string_value(value));
 	return 0;
@@ -155,9 +149,8 @@ int json_read_strv(const json_t *object, const char *key, size_t limit, struct s
 	if (json_array_size(value) > limit)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "\"%s\" has more than %zu items",
 				     key, limit);
-	json_array_foreach(value, index, item)
-	{
-		if (!is_text(item))
+	json_array_foreach(value, index, item) {
+		if (!json_is_string(item))
 			return wrong_type(key, "an array of strings", err);
 		strv_add(&list, json_string_value(item));
 	}
@@ -167,8 +160,7 @@ int json_read_strv(const json_t *object, const char *key, size_t limit, struct s
 	return 0;
 }
 
-int json_read_object(const json_t *object, const char *key, json_t **target,
-		     struct cay_error *err)
+int json_read_object(const json_t *object, const char *key, json_t **target, struct cay_error *err)
 {
 	json_t *value = member(object, key);
 

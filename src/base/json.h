@@ -25,8 +25,8 @@ DEFINE_CLEANUP(json_t *, json_decref);
 
 /*
  * Parses one JSON value that must fill `size` bytes (white space around it is allowed; duplicate
- * keys and bytes after the value are not). `what` names the document in errors. The caller drops
- * its reference with json_decref().
+ * keys, bytes after the value and "\\u0000" in a string are not). `what` names the document in
+ * errors. The caller drops its reference with json_decref().
  */
 int json_parse(const char *data, size_t size, const char *what, json_t **ret_value,
 	       struct cay_error *err);
@@ -37,7 +37,7 @@ int json_parse_file(const char *path, size_t limit, json_t **ret_value, struct c
 char *json_print(const json_t *value);
 void json_print_to(const json_t *value, struct buf *out);
 
-/* *target is freed and replaced by a copy. Strings with a NUL byte inside are refused. */
+/* *target is freed and replaced by a copy. */
 int json_read_string(const json_t *object, const char *key, char **target, struct cay_error *err);
 int json_read_bool(const json_t *object, const char *key, bool *target, struct cay_error *err);
 int json_read_int(const json_t *object, const char *key, int64_t min, int64_t max, int64_t *target,
@@ -45,9 +45,9 @@ int json_read_int(const json_t *object, const char *key, int64_t min, int64_t ma
 /* An array of strings; *target is replaced. At most `limit` items. */
 int json_read_strv(const json_t *object, const char *key, size_t limit, struct strv *target,
 		   struct cay_error *err);
-/* The member as an object or an array, borrowed from `object`; *target is NULL where it is absent. */
-int json_read_object(const json_t *object, const char *key, json_t **target,
-		     struct cay_error *err);
+/* The member as an object or an array, borrowed from `object`; *target is NULL where it is absent.
+ */
+int json_read_object(const json_t *object, const char *key, json_t **target, struct cay_error *err);
 int json_read_array(const json_t *object, const char *key, json_t **target, struct cay_error *err);
 
 /* Adds a member and keeps going on bad UTF-8, which is replaced by '?': guests name processes. */

@@ -18,10 +18,10 @@ int log_level_parse(const char *text, enum log_level *ret_level);
 
 void log_line(enum log_level level, const char *format, ...) cay_printf(2, 3);
 
-#define log_error(...)	 log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
+#define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
-#define log_info(...)	 log_line(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)	 log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
+#define log_info(...)    log_line(LOG_LEVEL_INFO, __VA_ARGS__)
+#define log_debug(...)   log_line(LOG_LEVEL_DEBUG, __VA_ARGS__)
 
 /* Says why the program cannot go on and exits with 125. For main() and between fork and exec. */
 _Noreturn void die(const char *format, ...) cay_printf(1, 2);

@@ -19,8 +19,8 @@ struct process_fd {
 
 struct process_spec {
 	const struct strv *argv;
-	const struct strv *environment;	 /* NULL: this process's own */
-	const struct process_fd *fds;	 /* standard streams not named here are /dev/null */
+	const struct strv *environment; /* NULL: this process's own */
+	const struct process_fd *fds;   /* standard streams not named here are /dev/null */
 	size_t fd_count;
 	bool new_session; /* setsid(): signals of our terminal don't reach it */
 };

@@ -28,7 +28,8 @@ enum {
 struct http_route {
 	const char *method;
 	/*
-	 * Path segments, "*" for a parameter, "**" last for all the rest (image names hold slashes), or
+	 * Path segments, "*" for a parameter, "**" last for all the rest (image names hold
+	 * slashes), or
 	 * "**" in the middle, which takes as many segments as leave the others their places:
 	 * "/containers/ * /start", "/images/ ** /json" (without the blanks).
 	 */
@@ -43,12 +44,14 @@ struct http_route {
  */
 int http_server_start(struct daemon *daemon, int listen_fd, const struct http_route *const *tables,
 		      size_t table_count, struct http_server **ret_server, struct cay_error *err);
-/* Waits for handlers to end; streams and hijacked connections are asked to by http_request_gone(). */
+/* Waits for handlers to end; streams and hijacked connections are asked to by http_request_gone().
+ */
 void http_server_stop(struct http_server *server);
 
 /* ---- what was asked ---- */
 
-/* The n-th parameter of the route, decoded; never contains NUL, never NULL for n below their count. */
+/* The n-th parameter of the route, decoded; never contains NUL, never NULL for n below their count.
+ */
 const char *http_param(const struct http_request *request, unsigned int n);
 /* A query argument, or NULL. */
 const char *http_query(const struct http_request *request, const char *name);
@@ -60,8 +63,8 @@ const char *http_header(const struct http_request *request, const char *name);
 /* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. Limit HTTP_BODY_MAX. */
 int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err);
 /*
- * The raw body as a descriptor to read from until its end (a pipe or a temporary file), for archives
- * of any size. Borrowed from the request.
+ * The raw body as a descriptor to read from until its end (a pipe or a temporary file), for
+ * archives of any size. Borrowed from the request.
  */
 int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *err);
 
@@ -90,10 +93,10 @@ bool http_request_gone(struct http_request *request);
 int http_request_gone_fd(struct http_request *request);
 
 /*
- * Takes the connection over, as docker's attach and exec do: answers 101 with `type` where the client
- * asked for "Upgrade: tcp", else 200 with the raw stream after the headers. From then on the socket
- * is the handler's, blocking, to read and write as it likes until it returns; *ret_extra holds bytes
- * that the client sent behind its request.
+ * Takes the connection over, as docker's attach and exec do: answers 101 with `type` where the
+ * client asked for "Upgrade: tcp", else 200 with the raw stream after the headers. From then on the
+ * socket is the handler's, blocking, to read and write as it likes until it returns; *ret_extra
+ * holds bytes that the client sent behind its request.
  */
 int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 		struct buf *ret_extra, struct cay_error *err);

@@ -20,9 +20,10 @@ struct image_store;
 
 struct image_store_options {
 	const char *root;
-	const char *worker;	       /* path of the cay-layer program */
-	const struct strv *insecure_registries; /* "host[:port]" to be used by plain HTTP; loopback is always */
-	unsigned int parallel_layers;  /* 0: 3 */
+	const char *worker;                     /* path of the cay-layer program */
+	const struct strv *insecure_registries; /* "host[:port]" to be used by plain HTTP; loopback
+						   is always */
+	unsigned int parallel_layers;           /* 0: 3 */
 };
 
 /* Makes what is missing and clears away what a crash left half-made. */
@@ -32,24 +33,24 @@ void image_store_close(struct image_store *store);
 
 /* One image, as a value of its own; freed with image_free(). */
 struct image {
-	char *id;		  /* "sha256:…", the digest of its config, as docker's image id */
-	char *manifest_digest;	  /* "sha256:…" */
-	struct strv names;	  /* "docker.io/library/debian:bookworm", full form; may be empty */
-	struct strv digests;	  /* "docker.io/library/debian@sha256:…" for pulled images */
+	char *id;              /* "sha256:…", the digest of its config, as docker's image id */
+	char *manifest_digest; /* "sha256:…" */
+	struct strv names;     /* "docker.io/library/debian:bookworm", full form; may be empty */
+	struct strv digests;   /* "docker.io/library/debian@sha256:…" for pulled images */
 	int64_t created_ns;
 	char *os, *architecture, *variant;
-	uint64_t size;		  /* sum of the decompressed layers, in bytes */
+	uint64_t size; /* sum of the decompressed layers, in bytes */
 	size_t layer_count;
-	struct strv diff_ids;	  /* "sha256:…" of each decompressed layer, lowest first */
-	json_t *config;		  /* the whole OCI image configuration */
+	struct strv diff_ids; /* "sha256:…" of each decompressed layer, lowest first */
+	json_t *config;       /* the whole OCI image configuration */
 };
 void image_free(struct image *image);
 DEFINE_CLEANUP(struct image *, image_free);
 
 /*
- * Finds an image by what a person writes: a reference ("debian", "debian:12", "host:5000/a/b@sha256:…"),
- * an id with or without "sha256:", or an unambiguous prefix of an id of at least 4 digits.
- * CAY_NOT_FOUND says "No such image: <what was written>".
+ * Finds an image by what a person writes: a reference ("debian", "debian:12",
+ * "host:5000/a/b@sha256:…"), an id with or without "sha256:", or an unambiguous prefix of an id of
+ * at least 4 digits. CAY_NOT_FOUND says "No such image: <what was written>".
  */
 int image_store_find(struct image_store *store, const char *name, struct image **ret_image,
 		     struct cay_error *err);
@@ -73,19 +74,20 @@ void image_disk_done(struct image_disk *disk);
 
 /* Progress of a pull or load. Called from several threads, one at a time. */
 struct image_progress {
-	const char *id;	    /* short layer or image id, or "" */
+	const char *id;     /* short layer or image id, or "" */
 	const char *status; /* docker's words: "Pulling fs layer", "Downloading", "Extracting", … */
 	uint64_t current, total; /* bytes; total 0: unknown */
 };
 struct image_progress_sink {
 	void (*report)(const struct image_progress *progress, void *user);
-	bool (*cancelled)(void *user); /* asked often; true ends the work with CAY_CANCELLED. May be NULL */
+	bool (*cancelled)(
+		void *user); /* asked often; true ends the work with CAY_CANCELLED. May be NULL */
 	void *user;
 };
 
 struct image_credentials {
 	const char *username, *password; /* or */
-	const char *identity_token;	 /* as docker's X-Registry-Auth has them; all may be NULL */
+	const char *identity_token;      /* as docker's X-Registry-Auth has them; all may be NULL */
 };
 
 /*

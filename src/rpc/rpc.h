@@ -23,21 +23,22 @@
 
 /* Limits on what the other side may send. */
 enum {
-	RPC_MESSAGE_MAX = 4 * 1024 * 1024,  /* one message, as gRPC's own default */
-	RPC_HEADERS_MAX = 16 * 1024,	    /* one header block, decoded */
-	RPC_CALLS_MAX = 256,		    /* calls open at once on a connection */
-	RPC_WINDOW = 256 * 1024,	    /* bytes in flight to us on one call */
-	RPC_QUEUE_HIGH = 256 * 1024,	    /* rpc_call_send() tells to wait above this */
+	RPC_MESSAGE_MAX = 4 * 1024 * 1024, /* one message, as gRPC's own default */
+	RPC_HEADERS_MAX = 16 * 1024,       /* one header block, decoded */
+	RPC_CALLS_MAX = 256,               /* calls open at once on a connection */
+	RPC_WINDOW = 256 * 1024,           /* bytes in flight to us on one call */
+	RPC_QUEUE_HIGH = 256 * 1024,       /* rpc_call_send() tells to wait above this */
 };
 
 struct rpc_conn;
 struct rpc_call;
 
-/* What a call's user wants to hear of. All may be NULL. Messages are valid during the callback only. */
+/* What a call's user wants to hear of. All may be NULL. Messages are valid during the callback
+ * only. */
 struct rpc_call_events {
 	/*
-	 * A whole message of the other side. `message` is unpacked where the method's types are known,
-	 * else NULL; data and size are its bytes always.
+	 * A whole message of the other side. `message` is unpacked where the method's types are
+	 * known, else NULL; data and size are its bytes always.
 	 */
 	void (*on_message)(struct rpc_call *call, const ProtobufCMessage *message,
 			   const uint8_t *data, size_t size, void *user);
@@ -46,10 +47,10 @@ struct rpc_call_events {
 	/* The send queue was above RPC_QUEUE_HIGH and is now below half of it. */
 	void (*on_writable)(struct rpc_call *call, void *user);
 	/*
-	 * The call is over; the last callback, and it comes exactly once. Client: code is CAY_OK or the
-	 * server's status with its message, or the connection's fault. Server: CAY_OK after its own
-	 * rpc_call_finish() was sent, CAY_CANCELLED when the client (or the connection) gave up.
-	 * The call is gone when this returns.
+	 * The call is over; the last callback, and it comes exactly once. Client: code is CAY_OK or
+	 * the server's status with its message, or the connection's fault. Server: CAY_OK after its
+	 * own rpc_call_finish() was sent, CAY_CANCELLED when the client (or the connection) gave
+	 * up. The call is gone when this returns.
 	 */
 	void (*on_end)(struct rpc_call *call, const struct cay_error *status, void *user);
 };
@@ -87,8 +88,9 @@ struct rpc_conn_options {
 	 */
 	void (*fallback)(struct rpc_call *call, const char *path, void *user);
 	/*
-	 * The connection is over: end of stream, a protocol fault, or rpc_conn_close(); all its calls
-	 * have ended. Comes exactly once, from the loop; the connection is gone when it returns.
+	 * The connection is over: end of stream, a protocol fault, or rpc_conn_close(); all its
+	 * calls have ended. Comes exactly once, from the loop; the connection is gone when it
+	 * returns.
 	 */
 	void (*on_close)(struct rpc_conn *conn, const struct cay_error *why, void *user);
 	void *user;
@@ -127,9 +129,11 @@ void rpc_listener_close(struct rpc_listener *listener);
  * Failure to send shows in on_end, never here.
  */
 struct rpc_call *rpc_call_new(struct rpc_conn *conn, const ProtobufCServiceDescriptor *service,
-			      const char *name, const ProtobufCMessage *request, int64_t deadline_ms,
-			      const struct rpc_call_events *events, void *user);
-/* The same by path with messages left packed, to pass on what rpc_conn_options.fallback received. */
+			      const char *name, const ProtobufCMessage *request,
+			      int64_t deadline_ms, const struct rpc_call_events *events,
+			      void *user);
+/* The same by path with messages left packed, to pass on what rpc_conn_options.fallback received.
+ */
 struct rpc_call *rpc_call_new_raw(struct rpc_conn *conn, const char *path, int64_t deadline_ms,
 				  const struct rpc_call_events *events, void *user);
 
@@ -155,8 +159,8 @@ void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
 void rpc_call_cancel(struct rpc_call *call);
 
 /*
- * Stops and restarts the delivery of messages. While paused the other side can send up to RPC_WINDOW
- * bytes more on this call and no other call is held up.
+ * Stops and restarts the delivery of messages. While paused the other side can send up to
+ * RPC_WINDOW bytes more on this call and no other call is held up.
  */
 void rpc_call_pause(struct rpc_call *call);
 void rpc_call_resume(struct rpc_call *call);

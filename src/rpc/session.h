@@ -26,8 +26,8 @@ void session_format(uint64_t number, char ret_line[SESSION_LINE_LENGTH]);
 bool session_find(struct buf *received, const char line[SESSION_LINE_LENGTH]);
 
 enum session_opening {
-	SESSION_MORE,	/* more bytes are needed to tell */
-	SESSION_LINE,	/* a line was consumed into ret_line: echo it and look again */
+	SESSION_MORE,    /* more bytes are needed to tell */
+	SESSION_LINE,    /* a line was consumed into ret_line: echo it and look again */
 	SESSION_PREFACE, /* an HTTP/2 connection begins; nothing was consumed */
 };
 /* Guest: judges what has arrived on an idle channel; bytes that begin neither are dropped. */

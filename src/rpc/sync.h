@@ -27,7 +27,8 @@ int rpc_client_call(struct rpc_client *client, const ProtobufCServiceDescriptor 
 /*
  * A call with a stream of responses: `each` gets them in order, on this thread, until the stream
  * ends (0), fails (-errno, err set), or `each` returns false (0; the call is cancelled). With
- * interrupt_fd >= 0 the call is also cancelled, with CAY_CANCELLED, once that descriptor is readable.
+ * interrupt_fd >= 0 the call is also cancelled, with CAY_CANCELLED, once that descriptor is
+ * readable.
  */
 int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
 		      const char *method, const ProtobufCMessage *request, int interrupt_fd,
@@ -36,8 +37,8 @@ int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescripto
 
 /*
  * The loop and the connection, for a thread that runs several things at once (an attach that copies
- * between a socket and a call): it adds its own handles, makes calls with rpc_call_new() and runs the
- * loop with uv_run(). The connection is NULL once it has closed.
+ * between a socket and a call): it adds its own handles, makes calls with rpc_call_new() and runs
+ * the loop with uv_run(). The connection is NULL once it has closed.
  */
 uv_loop_t *rpc_client_loop(struct rpc_client *client);
 struct rpc_conn *rpc_client_conn(struct rpc_client *client);

@@ -42,7 +42,7 @@ struct sandbox_file {
 struct sandbox_container {
 	char *id;
 	char *oci_config; /* OCI runtime configuration, JSON text */
-	char *user;	  /* docker's form, resolved in the guest; "" for root */
+	char *user;       /* docker's form, resolved in the guest; "" for root */
 	struct strv additional_groups;
 	struct sandbox_mount *mounts;
 	size_t mount_count;
@@ -52,7 +52,7 @@ struct sandbox_container {
 	bool open_stdin; /* the process has a stdin; false: /dev/null */
 	bool stdin_once; /* stdin ends when the first client that attached with it leaves */
 	bool use_init;
-	char *log_path;	 /* docker's json-file; NULL: no log is kept */
+	char *log_path;        /* docker's json-file; NULL: no log is kept */
 	uint64_t log_max_size; /* bytes a log file may have before it is rotated; 0: no limit */
 	unsigned int log_max_files;
 	char *state_path; /* where the shim writes struct sandbox_state of this container */
@@ -60,12 +60,13 @@ struct sandbox_container {
 
 struct sandbox_config {
 	char *id;
-	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there */
+	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there
+			      */
 	char *boot_log_path; /* the guest's kernel messages and console */
 	char *kernel, *initramfs;
-	char *qemu;	     /* the program; NULL: qemu-system-x86_64 in PATH */
-	char *acceleration;  /* "kvm" or "tcg", as the daemon found out */
-	uint32_t tsc_khz;    /* the host's TSC rate for TCG guests; 0: let the kernel calibrate */
+	char *qemu;         /* the program; NULL: qemu-system-x86_64 in PATH */
+	char *acceleration; /* "kvm" or "tcg", as the daemon found out */
+	uint32_t tsc_khz;   /* the host's TSC rate for TCG guests; 0: let the kernel calibrate */
 	unsigned int vcpus;
 	uint64_t memory_bytes;
 	uid_t vm_uid; /* QEMU's user and group; 0: the shim's own (a daemon without root) */
@@ -78,7 +79,8 @@ struct sandbox_config {
 /* Parses and checks the document whole; *ret_config is freed with sandbox_config_free(). */
 int sandbox_config_parse(const char *json, size_t size, struct sandbox_config **ret_config,
 			 struct cay_error *err);
-int sandbox_config_load(const char *path, struct sandbox_config **ret_config, struct cay_error *err);
+int sandbox_config_load(const char *path, struct sandbox_config **ret_config,
+			struct cay_error *err);
 /* The document; the caller frees. */
 char *sandbox_config_print(const struct sandbox_config *config);
 void sandbox_config_free(struct sandbox_config *config);

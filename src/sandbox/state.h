@@ -20,7 +20,7 @@ struct sandbox_state {
 	pid_t vm_pid;
 	int64_t started_ns;  /* 0: never */
 	int64_t finished_ns; /* 0: not yet */
-	int exit_code;	     /* meaningful when exited */
+	int exit_code;       /* meaningful when exited */
 	bool oom_killed;
 	char error[CAY_ERROR_MESSAGE_MAX]; /* why it could not start or was lost; "" otherwise */
 };

@@ -54,8 +54,8 @@ static void test_sizes(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = { { "0", 0 },       { "512", 512 },	       { "64b", 64 },
-		     { "2k", 2048 },   { "1M", 1 << 20 },      { "3GiB", 3 * GIB },
+	} good[] = { { "0", 0 },         { "512", 512 },      { "64b", 64 },
+		     { "2k", 2048 },     { "1M", 1 << 20 },   { "3GiB", 3 * GIB },
 		     { "1gb", 1 * GIB }, { "1t", 1024 * GIB } };
 	static const char *const bad[] = { "", "m", "1x", "1mm", "1bb", "-1", "1.5g", "1 g" };
 	uint64_t value;

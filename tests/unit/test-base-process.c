@@ -40,7 +40,8 @@ static void test_a_missing_program_is_an_error(void **state)
 	strv_add(&argv, "/nonexistent/program");
 	const struct process_spec spec = { .argv = &argv };
 	assert_int_equal(process_spawn(&spec, &pid, &err), -ENOENT);
-	assert_string_equal(err.message, "starting /nonexistent/program: No such file or directory");
+	assert_string_equal(err.message,
+			    "starting /nonexistent/program: No such file or directory");
 	assert_int_equal(process_spawn_detached(&spec, &pid, &err), -ENOENT);
 	assert_int_equal(pid, -7);
 }
