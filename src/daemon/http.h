@@ -24,34 +24,41 @@ enum {
 	HTTP_CONNECTIONS_MAX = 2048,
 };
 
-/* One row of the route table; all tables are in api/api.h. */
+/* One row of a route table; a table ends with a row whose method is NULL. */
 struct http_route {
-	const char *method;
+	const char *method; /* a GET row also answers HEAD where there is no HEAD row */
 	/*
-	 * Path segments, "*" for a parameter, "**" last for all the rest (image names hold
-	 * slashes), or
-	 * "**" in the middle, which takes as many segments as leave the others their places:
-	 * "/containers/ * /start", "/images/ ** /json" (without the blanks).
+	 * Segments after '/': plain ones, "*" for one parameter, or once "**" for a parameter of
+	 * one or more segments, as image names are: "/images/ ** /json" (without the blanks). The
+	 * first row that fits is taken, so plain rows stand before those with parameters.
 	 */
 	const char *path;
 	/* Returns 0 when it has answered, or -errno with err set, to be answered by the server. */
 	int (*handler)(struct daemon *daemon, struct http_request *request, struct cay_error *err);
+	/*
+	 * The body goes to http_body_fd() while it arrives, without limit. In all other rows it is
+	 * read before the handler runs, at most HTTP_BODY_MAX of it.
+	 */
+	bool raw_body;
 };
 
 /*
- * Serves the routes on an already listening socket, which is taken over. Both "/v1.43/x" and "/x"
- * reach the route "/x".
+ * Serves the routes on an already listening socket, which is taken over, also on failure. Both
+ * "/v1.43/x" and "/x" reach the route "/x". The tables must outlive the server.
  */
 int http_server_start(struct daemon *daemon, int listen_fd, const struct http_route *const *tables,
 		      size_t table_count, struct http_server **ret_server, struct cay_error *err);
-/* Waits for handlers to end; streams and hijacked connections are asked to by http_request_gone().
+/*
+ * Stops listening, makes http_request_gone() true for all, and waits until every handler has ended.
+ * Accepts NULL.
  */
 void http_server_stop(struct http_server *server);
 
 /* ---- what was asked ---- */
 
-/* The n-th parameter of the route, decoded; never contains NUL, never NULL for n below their count.
- */
+/* The minor number of the API's version that the client chose by its path: 43 for "/v1.43/x". */
+unsigned int http_api_version(const struct http_request *request);
+/* The n-th parameter of the route, decoded; never NULL or empty for n below their count. */
 const char *http_param(const struct http_request *request, unsigned int n);
 /* A query argument, or NULL. */
 const char *http_query(const struct http_request *request, const char *name);
@@ -60,11 +67,11 @@ bool http_query_bool(const struct http_request *request, const char *name, bool 
 int http_query_int(const struct http_request *request, const char *name, int64_t min, int64_t max,
 		   int64_t *target, struct cay_error *err);
 const char *http_header(const struct http_request *request, const char *name);
-/* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. Limit HTTP_BODY_MAX. */
+/* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. */
 int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err);
 /*
- * The raw body as a descriptor to read from until its end (a pipe or a temporary file), for
- * archives of any size. Borrowed from the request.
+ * The body of a raw_body route as a descriptor (a socket) to read from until its end. It also ends
+ * where the client vanishes in the middle: http_request_gone() tells. Borrowed from the request.
  */
 int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *err);
 
@@ -87,7 +94,10 @@ void http_set_header(struct http_request *request, const char *name, const char 
 enum { HTTP_SLOW_MS = 30000 };
 int http_stream_begin(struct http_request *request, unsigned int status, const char *type);
 int http_stream_write(struct http_request *request, const void *data, size_t size);
-/* The client has gone, or the server stops. Cheap; for handlers that wait for something else. */
+/*
+ * The client has closed its connection (a client that has only shut down its sending side has not),
+ * or the server stops. Cheap; for handlers that wait for something else.
+ */
 bool http_request_gone(struct http_request *request);
 /* A descriptor that becomes readable when http_request_gone() turns true, to poll beside others. */
 int http_request_gone_fd(struct http_request *request);
@@ -95,8 +105,9 @@ int http_request_gone_fd(struct http_request *request);
 /*
  * Takes the connection over, as docker's attach and exec do: answers 101 with `type` where the
  * client asked for "Upgrade: tcp", else 200 with the raw stream after the headers. From then on the
- * socket is the handler's, blocking, to read and write as it likes until it returns; *ret_extra
- * holds bytes that the client sent behind its request.
+ * socket is the handler's, blocking, to read and write as it likes until it returns; the server
+ * closes it. *ret_extra gets the bytes that the client sent behind its request (with an upgrade
+ * only: without one, whoever sends before it has read the reply's headers may lose them).
  */
 int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 		struct buf *ret_extra, struct cay_error *err);

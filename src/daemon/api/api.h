@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public API: the Docker Engine API's routes, one table for each resource.
+ * A table ends with a row whose method is NULL.
+ */
+#pragma once
+
+#include "daemon/http.h"
+
+/* The versions of the Docker Engine API that paths may name. */
+#define API_VERSION     "1.47"
+#define API_VERSION_MIN "1.24"
+
+extern const struct http_route api_system_routes[];
+extern const struct http_route api_events_routes[];
+extern const struct http_route api_images_routes[];
+extern const struct http_route api_containers_routes[];
+extern const struct http_route api_exec_routes[];
+
+/* All of the above, for http_server_start(). */
+enum { API_TABLE_COUNT = 5 };
+extern const struct http_route *const api_tables[API_TABLE_COUNT];
