@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every end-to-end test stands on: a daemon of its own, its clients, images, waiting.
+
+A test class gets one daemon with a root and a run directory of its own under
+a temporary directory, removed at the end with everything in it. Nothing here
+sleeps for a fixed time: wait_until() asks a condition again and again.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import pty
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("CAY_BUILD", ROOT / "build"))
+CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "cay"
+
+# Under TCG on a busy machine a VM may take a while; a test that hangs is ended by this.
+PATIENCE = 90
+
+
+def wait_until(condition, what, timeout=PATIENCE):
+    """Returns the first true value of condition(); fails with `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    delay = 0.005
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s for {what}")
+        time.sleep(delay)
+        delay = min(delay * 1.5, 0.2)
+
+
+def cached(name, inputs, make):
+    """A file under ~/.cache/cay that make(path) writes when its inputs' digest is new."""
+    digest = hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
+    path = CACHE / "test-images" / f"{name}-{digest}"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            make(temporary)
+            os.rename(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def busybox_archive():
+    """A docker archive of the image busybox:latest."""
+    script = ROOT / "scripts" / "busybox-image"
+    inputs = (script.read_text(), hashlib.sha256(pathlib.Path("/bin/busybox").read_bytes()).hexdigest())
+    return cached("busybox.tar", inputs, lambda path: subprocess.run([script, path], check=True))
+
+
+def debian_tree():
+    """A tar of a minimal Debian bookworm, from the machine's own package sources."""
+    sources = [p for p in [pathlib.Path("/etc/apt/sources.list"), *sorted(pathlib.Path("/etc/apt/sources.list.d").glob("*"))]
+               if p.suffix in (".list", ".sources") and p.stat().st_size]
+    arguments = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=perl-base", "bookworm"]
+
+    def make(path):
+        lines = "\n".join(line for p in sources if p.suffix == ".list" for line in p.read_text().splitlines()
+                          if line.startswith("deb ") and "bookworm" in line)
+        chosen = ["-"] if lines else []
+        # The tar goes through a pipe: mmdebstrap decides on its format by the output's name.
+        with open(path, "wb") as out:
+            subprocess.run([*arguments, "-", *chosen], check=True, stdout=out, input=(lines + "\n").encode())
+
+    return cached("debian-bookworm.tar", (arguments, 1), make)
+
+
+def processes(*words):
+    """Pids of processes whose command lines hold all of the words."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                if line and all(word in line for word in words):
+                    found.append(int(entry.name))
+    return found
+
+
+def alive(pid):
+    try:
+        state = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+class Daemon:
+    """One cayd on directories of its own."""
+
+    def __init__(self, *options):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-e2e-"))
+        self.root = self.directory / "root"
+        self.run = self.directory / "run"
+        self.socket = self.directory / "cay.sock"
+        self.host = f"unix://{self.socket}"
+        self.options = list(options)
+        self.process = None
+        self.log = self.directory / "cayd.log"
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [BUILD / "cayd", "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        wait_until(self.answers, f"the daemon to answer; its log: {self.log.read_text(errors='replace')[-2000:]}", 30)
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"cayd ended: {self.log.read_text(errors='replace')[-2000:]}")
+        try:
+            return self.request("GET", "/_ping")[0] == 200
+        except OSError:
+            return False
+
+    def kill(self, number=signal.SIGKILL):
+        self.process.send_signal(number)
+        self.process.wait(timeout=30)
+
+    def restart(self, number=signal.SIGKILL):
+        self.kill(number)
+        return self.start()
+
+    def connect(self, timeout=PATIENCE):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(timeout)
+        connection.connect(str(self.socket))
+        return connection
+
+    def request(self, method, path, body=None, headers=None, timeout=PATIENCE):
+        """One API request; (status, parsed JSON or bytes)."""
+        connection = http.client.HTTPConnection("localhost", timeout=timeout)
+        connection.sock = self.connect(timeout)
+        with contextlib.closing(connection):
+            data = None
+            headers = dict(headers or {})
+            if body is not None:
+                data = body if isinstance(body, (bytes, bytearray)) else json.dumps(body).encode()
+                headers.setdefault("Content-Type", "application/json")
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            content = answer.read()
+            if "json" in (answer.getheader("Content-Type") or ""):
+                with contextlib.suppress(ValueError):
+                    return answer.status, json.loads(content)
+            return answer.status, content
+
+    def stop(self):
+        """Removes every container, then the daemon, then its directories; tells what was left."""
+        left = []
+        try:
+            if self.process.poll() is not None:
+                self.start()
+            status, containers = self.request("GET", "/containers/json?all=1")
+            for container in containers if status == 200 else []:
+                self.request("DELETE", f"/containers/{container['Id']}?force=1")
+            self.kill(signal.SIGTERM)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            with contextlib.suppress(AssertionError):
+                wait_until(lambda: not processes(str(self.directory)), "shims to end", 20)
+            for pid in processes(str(self.directory)):
+                left.append(f"process {pid}")
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+                if str(self.directory) in line:
+                    left.append(f"mount {line.split()[4]}")
+                    subprocess.run(["umount", "-l", line.split()[4]], check=False)
+            shutil.rmtree(self.directory, ignore_errors=True)
+        return left
+
+
+class CayTestCase(unittest.TestCase):
+    """A test class with a daemon that has the image busybox."""
+
+    daemon_options = ()
+    daemon: Daemon
+
+    @classmethod
+    def setUpClass(cls):
+        cls.daemon = Daemon(*cls.daemon_options).start()
+        done = cls.run_cay("load", "-i", str(busybox_archive()))
+        if done.returncode != 0:
+            log = cls.daemon.log.read_text(errors="replace")[-3000:]
+            cls.daemon.stop()
+            raise AssertionError(f"loading busybox: {done.stderr}\n{log}")
+
+    @classmethod
+    def tearDownClass(cls):
+        left = cls.daemon.stop()
+        if left:
+            raise AssertionError(f"left behind: {', '.join(left)}")
+
+    def tearDown(self):
+        outcome = self._outcome.result
+        if any(test is self for test, _ in [*outcome.errors, *outcome.failures]):
+            print(self.daemon.log.read_text(errors="replace")[-4000:])
+
+    @classmethod
+    def environment(cls):
+        return dict(os.environ, CAY_HOST=cls.daemon.host, DOCKER_HOST=cls.daemon.host,
+                    DOCKER_CONFIG=str(cls.daemon.directory / "docker-config"))
+
+    @classmethod
+    def run_cay(cls, *arguments, **options):
+        return cls.run_program(BUILD / "cay", *arguments, **options)
+
+    @classmethod
+    def run_program(cls, *arguments, **options):
+        options.setdefault("timeout", PATIENCE)
+        if not isinstance(options.get("input"), (bytes, bytearray)) and "stdin" not in options and "input" not in options:
+            options["stdin"] = subprocess.DEVNULL
+        if options.pop("binary", False):
+            return subprocess.run([str(a) for a in arguments], capture_output=True, env=cls.environment(),
+                                  check=False, **options)
+        return subprocess.run([str(a) for a in arguments], capture_output=True, text=True, errors="replace",
+                              env=cls.environment(), check=False, **options)
+
+    def cay(self, *arguments, code=0, **options):
+        """Runs cay and checks its exit code; returns its standard output, stripped."""
+        done = self.run_cay(*arguments, **options)
+        self.assertEqual(done.returncode, code, f"cay {' '.join(map(str, arguments))}:\n{done.stdout}\n{done.stderr}")
+        return done.stdout.strip()
+
+    def start_cay(self, *arguments, **options):
+        """Starts cay with pipes; ended at the test's end if it is still there."""
+        process = subprocess.Popen([str(BUILD / "cay"), *map(str, arguments)], env=self.environment(),
+                                   stdin=options.pop("stdin", subprocess.PIPE),
+                                   stdout=options.pop("stdout", subprocess.PIPE),
+                                   stderr=options.pop("stderr", subprocess.PIPE), **options)
+        self.addCleanup(self.end_process, process)
+        return process
+
+    @staticmethod
+    def end_process(process):
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+    def inspect(self, container):
+        return json.loads(self.cay("inspect", container))[0]
+
+    def wait_state(self, container, status):
+        return wait_until(lambda: self.inspect(container)["State"]["Status"] == status,
+                          f"{container} to be {status}")
+
+    def api(self, method, path, body=None, **options):
+        return self.daemon.request(method, path, body, **options)
+
+
+class Terminal:
+    """A program on a pty of its own, as a person would use it."""
+
+    def __init__(self, arguments, environment, columns=80, rows=24):
+        self.master, slave = pty.openpty()
+        self.resize(columns, rows)
+        self.settings = subprocess.run(["stty", "-g"], stdin=slave, capture_output=True, text=True, check=True).stdout
+        self.slave = slave
+        self.process = subprocess.Popen([str(a) for a in arguments], stdin=slave, stdout=slave, stderr=slave,
+                                        env=environment, start_new_session=True,
+                                        preexec_fn=self.take_terminal)
+        self.output = b""
+
+    def take_terminal(self):
+        import fcntl
+        import termios
+        fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
+
+    def resize(self, columns, rows):
+        import fcntl
+        import struct
+        import termios
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        if hasattr(self, "process") and self.process.poll() is None:
+            os.kill(self.process.pid, signal.SIGWINCH)
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def pump(self, timeout=0.05):
+        while select.select([self.master], [], [], timeout)[0]:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self.output += data
+            timeout = 0
+
+    def expect(self, text, timeout=PATIENCE):
+        """Waits until the text has appeared, and forgets the output up to its end."""
+        wanted = text.encode()
+
+        def seen():
+            self.pump()
+            return wanted in self.output
+
+        try:
+            wait_until(seen, repr(text), timeout)
+        except AssertionError as failure:
+            raise AssertionError(f"{failure}; the terminal shows {self.output!r}") from None
+        before, _, self.output = self.output.partition(wanted)
+        return before.decode(errors="replace")
+
+    def wait(self, timeout=PATIENCE):
+        wait_until(lambda: self.pump() or self.process.poll() is not None, "the program to end", timeout)
+        return self.process.returncode
+
+    def settings_now(self):
+        return subprocess.run(["stty", "-g"], stdin=self.slave, capture_output=True, text=True, check=True).stdout
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self.master)
+        os.close(self.slave)
+
+
+class Registry:
+    """Debian's docker-registry on a loopback port, with its data in a temporary directory."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-registry-"))
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.address = f"127.0.0.1:{self.port}"
+        config = self.directory / "config.yml"
+        config.write_text(f"""version: 0.1
+storage:
+  filesystem: {{rootdirectory: {self.directory}/data}}
+  delete: {{enabled: true}}
+http: {{addr: "{self.address}"}}
+log: {{level: info}}
+""")
+        self.log_path = self.directory / "log"
+        with open(self.log_path, "wb") as log:
+            self.process = subprocess.Popen(["docker-registry", "serve", str(config)], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log)
+        wait_until(self.answers, "docker-registry to answer", 30)
+
+    def answers(self):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            with contextlib.closing(connection):
+                connection.request("GET", "/v2/")
+                return connection.getresponse().status == 200
+        except OSError:
+            return False
+
+    def push(self, source, name):
+        """Copies an image there with skopeo: an outside tool."""
+        subprocess.run(["skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false", source,
+                        f"docker://{self.address}/{name}"], check=True, capture_output=True)
+        return f"{self.address}/{name}"
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        shutil.rmtree(self.directory, ignore_errors=True)
