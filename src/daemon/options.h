@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What cayd is told on its command line. One table gives the parsing, the
+ * defaults and the text of --help.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/strv.h"
+
+#include <stdbool.h>
+
+struct daemon_options {
+	char *root; /* lasting state */
+	char *run;  /* sockets and pids */
+	char *host; /* "unix:///path" */
+	char *kernel, *initramfs, *shim, *layer_worker;
+	char *qemu;  /* NULL: qemu-system-x86_64 in PATH */
+	char *accel; /* "auto", "kvm" or "tcg" */
+	char *log_level;
+	char *memory_default; /* a VM's memory where the container has no limit, as a size */
+	uint64_t memory_default_bytes;
+	struct strv insecure_registries;
+	bool help, version;
+};
+
+/*
+ * Parses the arguments, fills the rest from the defaults and checks them. Files that do not exist
+ * are no error here: the kernel is missed when a container starts.
+ */
+int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
+			 struct cay_error *err);
+void daemon_options_done(struct daemon_options *options);
+/* The text of --help, to standard output. */
+void daemon_options_help(void);

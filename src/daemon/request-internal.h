@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The steps of request_parse(), each in a file of its own. */
+#pragma once
+
+#include "daemon/request.h"
+
+/*
+ * request-shape.c: new objects in docker's full shape from the members of `source` that docker
+ * knows, their types checked, the others' defaults filled in. Unknown members are dropped.
+ */
+int request_shape_config(const json_t *source, json_t **ret_config, struct cay_error *err);
+int request_shape_host_config(const json_t *source, json_t **ret_config, struct cay_error *err);
+
+/* request-merge.c: what the image says where the client says nothing. */
+int request_merge_image(json_t *config, const json_t *image, struct cay_error *err);
+
+/* request-host.c: the typed members that come from HostConfig. */
+int request_read_host(struct request *request, struct cay_error *err);
+/* Refuses what cay does not have yet, by name. `networking` is NetworkingConfig or NULL. */
+int request_check_supported(const json_t *host_config, const json_t *networking,
+			    struct cay_error *err);

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What docker's create can ask for and cay cannot give yet. A request that
+ * needs one of these is refused by name; ignoring it would start a container
+ * that is not what was asked for.
+ */
+#include "base/buf.h"
+#include "base/json.h"
+#include "daemon/request-internal.h"
+
+#include <errno.h>
+
+static int unsupported(struct cay_error *err, const char *what)
+{
+	return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP, "%s: not supported yet", what);
+}
+
+/* Lists and maps that must be empty, and what they are for. */
+static const struct {
+	const char *key, *what;
+} empty_members[] = {
+	{ "Binds", "volumes (Binds)" },
+	{ "VolumesFrom", "volumes from another container (VolumesFrom)" },
+	{ "PortBindings", "published ports (PortBindings)" },
+	{ "Links", "links to other containers (Links)" },
+	{ "Devices", "host devices (Devices)" },
+	{ "DeviceRequests", "host devices (DeviceRequests)" },
+	{ "DeviceCgroupRules", "rules for devices (DeviceCgroupRules)" },
+	{ "StorageOpt", "options of the writable layer (StorageOpt)" },
+	{ "BlkioWeightDevice", "block I/O weights (BlkioWeightDevice)" },
+	{ "BlkioDeviceReadBps", "block I/O limits (BlkioDeviceReadBps)" },
+	{ "BlkioDeviceWriteBps", "block I/O limits (BlkioDeviceWriteBps)" },
+	{ "BlkioDeviceReadIOps", "block I/O limits (BlkioDeviceReadIOps)" },
+	{ "BlkioDeviceWriteIOps", "block I/O limits (BlkioDeviceWriteIOps)" },
+};
+
+/* Strings with the values that are understood, separated by blanks; "" always is. */
+static const struct {
+	const char *key, *values;
+} modes[] = {
+	{ "NetworkMode", "default bridge none host" },
+	{ "IpcMode", "private shareable none host" },
+	{ "PidMode", "private host" },
+	{ "UTSMode", "private host" },
+	{ "UsernsMode", "host" },
+	{ "CgroupnsMode", "private host" },
+	{ "Isolation", "default" },
+	{ "VolumeDriver", "local" },
+	{ "CgroupParent", "" },
+	{ "CpusetCpus", "" },
+	{ "CpusetMems", "" },
+};
+
+static bool is_word_of(const char *words, const char *word)
+{
+	size_t length = strlen(word);
+
+	for (const char *at = words; *at; at += strspn(at, " ")) {
+		size_t n = strcspn(at, " ");
+
+		if (n == length && strncmp(at, word, n) == 0)
+			return true;
+		at += n;
+	}
+	return length == 0;
+}
+
+static int check_modes(const json_t *host_config, struct cay_error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		const char *mode = json_string_value(json_object_get(host_config, modes[i].key));
+
+		if (mode && !is_word_of(modes[i].values, mode))
+			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+					     "%s \"%.100s\": not supported yet", modes[i].key,
+					     mode);
+	}
+	return 0;
+}
+
+static int check_mounts(const json_t *host_config, struct cay_error *err)
+{
+	json_t *mount;
+	size_t i;
+
+	json_array_foreach(json_object_get(host_config, "Mounts"), i, mount) {
+		const char *type = json_string_value(json_object_get(mount, "Type"));
+
+		if (!type || strcmp(type, "tmpfs") != 0)
+			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+					     "mounts of type %.64s: not supported yet",
+					     type ? type : "\"\"");
+	}
+	return 0;
+}
+
+static bool is_empty(const json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	return !value || json_is_null(value) || (text && text[0] == '\0') ||
+		(json_is_array(value) && json_array_size(value) == 0) ||
+		(json_is_object(value) && json_object_size(value) == 0);
+}
+
+static int check_endpoint(const char *network, const json_t *endpoint, struct cay_error *err)
+{
+	static const char *const keys[] = { "IPAMConfig", "Links", "Aliases", "MacAddress",
+					    "DriverOpts" };
+
+	if (!is_word_of("default bridge none host", network))
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "network %.100s: networks are not supported yet", network);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (!is_empty(json_object_get(endpoint, keys[i])))
+			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+					     "%s of network %.100s: not supported yet", keys[i],
+					     network);
+	return 0;
+}
+
+int request_check_supported(const json_t *host_config, const json_t *networking,
+			    struct cay_error *err)
+{
+	json_t *endpoints = NULL, *endpoint;
+	const char *network;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(empty_members); i++)
+		if (!is_empty(json_object_get(host_config, empty_members[i].key)))
+			return unsupported(err, empty_members[i].what);
+	if (json_is_true(json_object_get(host_config, "PublishAllPorts")))
+		return unsupported(err, "published ports (PublishAllPorts)");
+	r = check_modes(host_config, err);
+	if (r == 0)
+		r = check_mounts(host_config, err);
+	if (r == 0 && networking)
+		r = json_read_object(networking, "EndpointsConfig", &endpoints, err);
+	if (r < 0)
+		return r;
+	json_object_foreach(endpoints, network, endpoint) {
+		r = check_endpoint(network, endpoint, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a client asks a container to be: the body of docker's "create",
+ * checked whole before anything is made. It is kept in two forms: `config` and
+ * `host_config`, JSON objects in docker's full shape with every default filled
+ * in, which are stored and shown by inspect; and the typed members, which are
+ * what the rest of the daemon acts on. The second is always read from the
+ * first, so both say the same after a restart.
+ *
+ * What cay does not have yet is refused with CAY_UNSUPPORTED, never ignored.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/strv.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Limits on foreign bytes. The document as stored is at most REQUEST_MAX bytes. */
+enum {
+	REQUEST_MAX = 1024 * 1024,
+	REQUEST_ITEMS_MAX = 8192, /* items of any one list or map */
+};
+
+/* Flags and limits of setrlimit, by docker's names. */
+struct request_ulimit {
+	const char *oci_name; /* "RLIMIT_NOFILE" */
+	int64_t soft, hard;   /* -1: no limit */
+};
+
+struct request_tmpfs {
+	char *target;
+	struct strv options;
+};
+
+struct request {
+	json_t *config, *host_config;
+
+	struct strv arguments; /* entrypoint, then command; never empty */
+	struct strv env;
+	char *working_directory; /* "" is "/" */
+	char *user;              /* docker's form, or "" */
+	struct strv additional_groups;
+	char *hostname, *domainname; /* "" where none was given */
+	bool tty, open_stdin, stdin_once;
+	int stop_signal;
+	int64_t stop_timeout; /* seconds; -1: wait for ever */
+
+	bool auto_remove, init, read_only_root, privileged, no_new_privileges;
+	bool host_pid, host_ipc, host_uts; /* the guest's own namespace instead of a new one */
+	uint64_t capabilities;             /* a bit a capability; see capability.h */
+	int64_t memory, memory_reservation, memory_swap; /* bytes; 0: no limit; swap -1: no limit */
+	int64_t nano_cpus, cpu_quota, cpu_period, cpu_shares;
+	int64_t pids_limit; /* 0: none */
+	int64_t shm_size, oom_score_adj;
+	struct request_ulimit *ulimits;
+	size_t ulimit_count;
+	struct request_tmpfs *tmpfs;
+	size_t tmpfs_count;
+	const json_t *sysctls; /* in host_config; NULL: none */
+	struct strv extra_hosts, dns, dns_search, dns_options;
+	struct strv masked_paths, readonly_paths;
+
+	bool log_kept; /* false: the "none" driver */
+	uint64_t log_max_size;
+	unsigned int log_max_files;
+};
+
+/*
+ * Checks a create request against an image's configuration (the whole OCI document; NULL: none).
+ * `host_cpus` bounds --cpus. Warnings in docker's sense are added to `warnings`.
+ */
+int request_parse(const json_t *body, const json_t *image, unsigned int host_cpus,
+		  struct request **ret_request, struct strv *warnings, struct cay_error *err);
+
+/* As the database keeps it, and back. The caller frees the text. */
+char *request_print(const struct request *request);
+int request_load(const char *text, struct request **ret_request, struct cay_error *err);
+
+void request_free(struct request *request);
+DEFINE_CLEANUP(struct request *, request_free);
+#define _cleanup_request_ _cleanup_(request_free_p)
