@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU's arguments and the kernel's command line. */
+#include "vmm/cmdline.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+/* The slot of each device; cmdline.h tells the whole plan. */
+enum slot { SLOT_BALLOON = 0, SLOT_RNG = 1, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
+
+enum { SECTOR = 512 };
+
+static const char *const accel_names[] = { [VMM_TCG] = "tcg", [VMM_KVM] = "kvm" };
+
+const char *vmm_accel_name(enum vmm_accel accel)
+{
+	return accel_names[accel];
+}
+
+int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(accel_names); i++)
+		if (strcmp(text, accel_names[i]) == 0) {
+			*ret_accel = (enum vmm_accel)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz)
+{
+	/* reboot=t: a triple fault ends QEMU (-no-reboot) without touching missing hardware. */
+	static const char common[] = "reboot=t panic=-1 quiet console=hvc0";
+
+	if (accel == VMM_KVM)
+		return xstrdup(common); /* kvmclock and the TSC deadline timer need no help */
+	if (tsc_khz == 0)
+		return xasprintf("%s no_timer_check noreplace-smp", common);
+	/*
+	 * Calibration against emulated timers hangs now and then and costs half the boot:
+	 * everything it would find is told. lapic_khz is what QEMU's APIC counts at.
+	 */
+	return xasprintf("%s no_timer_check tsc_early_khz=%" PRIu32 " lpj=10000000 tsc=reliable"
+			 " noreplace-smp lapic_khz=1000000",
+			 common, tsc_khz);
+}
+
+/* Text that holds only what the format gives it: names and numbers of our own, no commas. */
+static void add(struct strv *argv, const char *option, const char *value)
+{
+	strv_add(argv, option);
+	strv_add(argv, value);
+}
+
+static void add_machine(const struct cmdline *cmdline, struct strv *argv)
+{
+	const bool tcg = cmdline->accel == VMM_TCG;
+	const char *timers = tcg && cmdline->tsc_khz == 0 ? "pit=on,pic=on" : "pit=off,pic=off";
+	const uint64_t mib = (cmdline->memory_bytes + MIB - 1) / MIB;
+
+	strv_add(argv, "-M");
+	strv_addf(argv, "microvm,accel=%s,acpi=off,isa-serial=off,rtc=on,%s",
+		  vmm_accel_name(cmdline->accel), timers);
+	/* TCG runs "rep movsb" byte by byte: without ERMS and FSRM the guest does not use it. */
+	add(argv, "-cpu", tcg ? "max,-erms,-fsrm" : "host");
+	strv_add(argv, "-smp");
+	strv_addf(argv, "%u", cmdline->vcpus);
+	strv_add(argv, "-m");
+	strv_addf(argv, "%" PRIu64 "M", mib);
+	strv_add(argv, "-nodefaults");
+	strv_add(argv, "-no-user-config");
+	strv_add(argv, "-no-reboot");
+	add(argv, "-display", "none");
+	add(argv, "-global", "virtio-mmio.force-legacy=false");
+	if (cmdline->data_directory)
+		add(argv, "-L", cmdline->data_directory);
+}
+
+static void add_channel(const struct cmdline *cmdline, struct strv *argv)
+{
+	strv_add(argv, "-chardev");
+	strv_addf(argv, "socket,id=console,fd=%d", cmdline->console_fd);
+	strv_add(argv, "-chardev");
+	strv_addf(argv, "socket,id=channel,fd=%d", cmdline->channel_fd);
+	strv_add(argv, "-chardev");
+	strv_addf(argv, "socket,id=qmp,fd=%d", cmdline->qmp_fd);
+	add(argv, "-mon", "chardev=qmp,mode=control");
+	strv_add(argv, "-device");
+	strv_addf(argv, "virtio-serial-device,id=serial,max_ports=3,bus=virtio-mmio-bus.%d",
+		  SLOT_SERIAL);
+	add(argv, "-device", "virtconsole,bus=serial.0,nr=0,chardev=console");
+	add(argv, "-device", "virtserialport,bus=serial.0,nr=1,chardev=channel,name=cay.channel");
+}
+
+static void add_drives(const struct cmdline *cmdline, struct strv *argv)
+{
+	for (size_t i = 0; i < cmdline->fd_count; i++) {
+		strv_add(argv, "-add-fd");
+		strv_addf(argv, "fd=%d,set=%u", cmdline->fds[i].fd, cmdline->fds[i].set);
+	}
+	for (size_t i = 0; i < cmdline->drive_count; i++) {
+		const struct cmdline_drive *drive = &cmdline->drives[i];
+
+		strv_add(argv, "-blockdev");
+		strv_addf(argv,
+			  "node-name=disk%zu,driver=%s,read-only=%s,file.driver=file,"
+			  "file.filename=/dev/fdset/%u,file.aio=%s%s",
+			  i, drive->vmdk ? "vmdk" : "raw", drive->read_only ? "on" : "off",
+			  drive->set, drive->io_uring && !drive->vmdk ? "io_uring" : "threads",
+			  drive->read_only ? "" : ",discard=unmap,detect-zeroes=unmap");
+		strv_add(argv, "-device");
+		strv_addf(argv, "virtio-blk-device,drive=disk%zu,bus=virtio-mmio-bus.%d", i,
+			  SLOT_FIRST_DISK - (int)i);
+	}
+}
+
+void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
+{
+	assert(cmdline->drive_count <= VMM_DISKS_MAX);
+	strv_add(argv, cmdline->qemu);
+	strv_add(argv, "-name");
+	strv_addf(argv, "%s", cmdline->name);
+	add_machine(cmdline, argv);
+	add(argv, "-sandbox",
+	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add(argv, "-kernel", cmdline->kernel);
+	if (cmdline->initramfs)
+		add(argv, "-initrd", cmdline->initramfs);
+	strv_add(argv, "-append");
+	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz));
+	add_channel(cmdline, argv);
+	add_drives(cmdline, argv);
+	add(argv, "-object", "rng-builtin,id=random");
+	strv_add(argv, "-device");
+	strv_addf(argv, "virtio-rng-device,rng=random,bus=virtio-mmio-bus.%d", SLOT_RNG);
+	strv_add(argv, "-device");
+	strv_addf(argv, "virtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.%d",
+		  SLOT_BALLOON);
+}
+
+void cmdline_vmdk(const uint64_t *sizes, size_t count, unsigned int first_set, struct buf *out)
+{
+	buf_puts(out,
+		 "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
+		 "createType=\"twoGbMaxExtentFlat\"\n\n# Extent description\n");
+	for (size_t i = 0; i < count; i++)
+		buf_printf(out, "RW %" PRIu64 " FLAT \"/dev/fdset/%zu\" 0\n", sizes[i] / SECTOR,
+			   first_set + i);
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a typed description of a machine to QEMU's argument list and the guest
+ * kernel's command line. Nothing is opened or checked against the host here:
+ * descriptors are numbers in QEMU's process and paths are as QEMU sees them.
+ *
+ * The machine is QEMU's "microvm" without ACPI, which has eight virtio-mmio
+ * slots. Each has one purpose for ever, so that any sandbox of one shape is
+ * the same machine:
+ *
+ *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel"
+ *   slot 6  disk 0, /dev/vda: the root
+ *   slot 5  disk 1, /dev/vdb: the scratch
+ *   slot 4  disk 2, /dev/vdc, or empty
+ *   slot 3  disk 3, /dev/vdd, or empty
+ *   slot 2  network (a sandbox without one leaves it empty)
+ *   slot 1  random numbers
+ *   slot 0  balloon, which reports free pages
+ *
+ * The kernel finds the slots from the highest down, which is why disks count
+ * downwards: /dev/vda is the disk that is found first.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/strv.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum vmm_accel { VMM_TCG, VMM_KVM };
+const char *vmm_accel_name(enum vmm_accel accel); /* "tcg", "kvm" */
+/* -EINVAL for another word. */
+int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel);
+
+enum { VMM_DISKS_MAX = 4, VMM_EXTENTS_MAX = 130 };
+
+/* A descriptor for QEMU to open as "/dev/fdset/<set>". */
+struct cmdline_fd {
+	int fd;
+	unsigned int set;
+};
+
+struct cmdline_drive {
+	unsigned int set; /* the descriptor set of the disk, or of the VMDK descriptor */
+	bool vmdk;        /* several extents, joined by a VMDK descriptor; always read-only */
+	bool read_only;
+	bool io_uring; /* else QEMU's threads. VMDK with io_uring hangs the guest */
+};
+
+struct cmdline {
+	const char *qemu;
+	const char *name;           /* shown by ps; letters, digits and '-' */
+	const char *data_directory; /* QEMU's firmware; NULL: where QEMU looks by itself */
+	const char *kernel, *initramfs;
+	enum vmm_accel accel;
+	uint32_t tsc_khz; /* TCG: 0 lets the kernel calibrate by the PIT, which fails at times */
+	unsigned int vcpus;
+	uint64_t memory_bytes;
+	int channel_fd, console_fd, qmp_fd;
+	const struct cmdline_fd *fds;
+	size_t fd_count;
+	struct cmdline_drive drives[VMM_DISKS_MAX];
+	size_t drive_count;
+};
+
+/* Adds the whole argument list, QEMU's name first, to `argv`. */
+void cmdline_build(const struct cmdline *cmdline, struct strv *argv);
+
+/*
+ * The kernel's command line; the caller frees. It says how the machine is, never which container
+ * will run in it.
+ */
+char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz);
+
+/*
+ * A VMDK descriptor ("twoGbMaxExtentFlat", of VMware's "Virtual Disk Format 5.0") that joins the
+ * descriptor sets first_set, first_set + 1, … of these sizes in bytes. Extents are declared RW:
+ * QEMU skips RDONLY ones without a word; the drive itself is read-only.
+ */
+void cmdline_vmdk(const uint64_t *sizes, size_t count, unsigned int first_set, struct buf *out);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wall around one QEMU. Started as root, the program runs as a uid and
+ * gid of its own, with no other groups, no capabilities (none can come back:
+ * the bounding set is empty and no_new_privs is set), in mount, pid, network,
+ * ipc, uts and cgroup namespaces of its own. Its root is a read-only tmpfs
+ * that shows the program, the system's libraries, QEMU's firmware and the
+ * named files, all read-only, and nothing else; no /proc. It has the listed
+ * descriptors and dies with the process that started it. Core dumps are off.
+ *
+ * Started by an ordinary user there is no way to most of that: the program
+ * then keeps the user's uid and root directory and has the rest: no_new_privs,
+ * limits, descriptors, death with its parent, and QEMU's own seccomp filter.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/strv.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct jail {
+	const char *directory;   /* an existing directory; only the jail's namespace sees the
+				    tmpfs that is mounted on it */
+	const struct strv *argv; /* the program's absolute path first */
+	const char *const
+		*files; /* host paths shown under the same path; all users may read them */
+	size_t file_count;
+	bool kvm;               /* /dev/kvm is there, and the jail's uid may use it */
+	uid_t uid;              /* 0: stays the caller's */
+	uint64_t file_size_max; /* no file may be written beyond this; 0: not at all */
+	const int *fds;         /* become 3, 4, … */
+	size_t fd_count;
+	int output_fd; /* standard output and error; input is /dev/null */
+};
+
+enum { JAIL_FIRST_FD = 3 };
+
+/*
+ * Starts the program and returns once it was executed. The caller owns the pidfd and reaps the
+ * process. Any step that fails is an error that names it, and no process is left.
+ */
+int jail_spawn(const struct jail *jail, pid_t *ret_pid, int *ret_pidfd, struct cay_error *err);

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Puts command line, disks, jail and cgroup together into a running QEMU.
+ * Every disk is opened here, with this process's rights, and reaches QEMU as
+ * an open descriptor: QEMU itself could open none of them.
+ */
+#include "vmm/vm.h"
+
+#include "vmm/cgroup.h"
+#include "vmm/jail.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/io_uring.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum {
+	FD_CHANNEL, /* the order in which QEMU gets its descriptors */
+	FD_CONSOLE,
+	FD_QMP,
+	FD_DISKS,
+	FDS_MAX = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
+};
+
+/* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
+#define OVERHEAD_BYTES     (256 * MIB)
+#define OVERHEAD_TCG_BYTES (1 * GIB)
+enum { THREADS_MAX = 256 };
+
+/* What is opened for QEMU, closed here once it has its copies. */
+struct handover {
+	int fds[FDS_MAX];
+	size_t count;
+};
+
+static void handover_done(struct handover *handover)
+{
+	for (size_t i = 0; i < handover->count; i++)
+		cay_close_p(&handover->fds[i]);
+}
+
+/* The number that a descriptor handed over at `index` has in QEMU. */
+static int their_fd(size_t index)
+{
+	return JAIL_FIRST_FD + (int)index;
+}
+
+int vm_find_qemu(const char *qemu, char **ret_path, struct cay_error *err)
+{
+	const char *path = getenv("PATH");
+	struct str rest = str_from(path ? path : "/usr/local/bin:/usr/bin:/bin");
+
+	if (!qemu)
+		qemu = "qemu-system-x86_64";
+	if (strchr(qemu, '/')) {
+		char *real = realpath(qemu, NULL);
+
+		if (!real || access(real, X_OK) < 0) {
+			int r = cay_error_errno(err, errno, "%s", qemu);
+
+			free(real);
+			return r;
+		}
+		*ret_path = real;
+		return 0;
+	}
+	while (rest.length > 0) {
+		struct str directory = str_split(rest, ':', &rest);
+		_cleanup_free_ char *found =
+			xasprintf("%.*s/%s", (int)directory.length, directory.data, qemu);
+		_cleanup_free_ char *real = realpath(found, NULL);
+
+		if (real && access(real, X_OK) == 0) {
+			*ret_path = TAKE_PTR(real);
+			return 0;
+		}
+	}
+	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+			     "%s is not installed (Debian: qemu-system-x86)", qemu);
+}
+
+/* io_uring works for QEMU only where an ordinary user may use it. */
+static bool io_uring_works(void)
+{
+	_cleanup_buf_ struct buf disabled = { 0 };
+	struct io_uring_params params = { 0 };
+	int fd;
+
+	if (file_read("/proc/sys/kernel/io_uring_disabled", 64, &disabled, NULL) == 0 &&
+	    !starts_with(buf_text(&disabled), "0"))
+		return false;
+	fd = (int)syscall(SYS_io_uring_setup, 2, &params);
+	if (fd < 0)
+		return false;
+	(void)close(fd);
+	return true;
+}
+
+static int open_extent(const struct vm_extent *extent, bool read_only, bool alone, int *ret_fd,
+		       struct cay_error *err)
+{
+	_cleanup_close_ int fd =
+		open(extent->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return cay_error_errno(err, errno, "opening the disk %s", extent->path);
+	if (!S_ISREG(st.st_mode))
+		return cay_error_set(err, CAY_INVALID, EINVAL, "the disk %s is not a file",
+				     extent->path);
+	if ((uint64_t)st.st_size < extent->size || (alone && (uint64_t)st.st_size != extent->size))
+		return cay_error_set(
+			err, CAY_CORRUPT, EIO, "the disk %s has %lld bytes where %llu are expected",
+			extent->path, (long long)st.st_size, (unsigned long long)extent->size);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* Adds a descriptor; the set has the number of its place. */
+static void hand_over(struct handover *handover, int fd, struct cmdline_fd *sets, size_t *set_count)
+{
+	const size_t place = handover->count++;
+
+	handover->fds[place] = fd;
+	sets[(*set_count)++] = (struct cmdline_fd){ their_fd(place), (unsigned int)place };
+}
+
+/* A VMDK descriptor in memory, opened for reading only: QEMU takes no other for such a disk. */
+static int describe_disk(const uint64_t *sizes, size_t count, unsigned int first, int *ret_fd,
+			 struct cay_error *err)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *path = NULL;
+
+	cmdline_vmdk(sizes, count, first, &text);
+	fd = memfd_with("cay-disk", text.data, text.length);
+	if (fd < 0)
+		return cay_error_errno(err, fd, "describing a disk");
+	path = xasprintf("/proc/self/fd/%d", fd);
+	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret_fd < 0 ? cay_error_errno(err, errno, "describing a disk") : 0;
+}
+
+static int open_disk(const struct vm_disk *disk, struct handover *handover, struct cmdline_fd *sets,
+		     size_t *set_count, struct cmdline_drive *drive, struct cay_error *err)
+{
+	const bool joined = disk->extent_count > 1;
+	const unsigned int first = (unsigned int)handover->count;
+	_cleanup_free_ uint64_t *sizes = xcalloc(disk->extent_count, sizeof(*sizes));
+	int fd = -1;
+
+	if (disk->extent_count == 0 || (joined && !disk->read_only))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "a disk needs one extent, or several and read-only");
+	if (handover->count + disk->extent_count + 1 > FDS_MAX)
+		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
+				     "the disks have more than %d extents", VMM_EXTENTS_MAX);
+	for (size_t i = 0; i < disk->extent_count; i++) {
+		int r = open_extent(&disk->extents[i], disk->read_only, !joined, &fd, err);
+
+		if (r < 0)
+			return r;
+		hand_over(handover, fd, sets, set_count);
+		sizes[i] = disk->extents[i].size;
+	}
+	*drive = (struct cmdline_drive){ .set = first, .read_only = disk->read_only };
+	if (joined) {
+		int r = describe_disk(sizes, disk->extent_count, first, &fd, err);
+
+		if (r < 0)
+			return r;
+		drive->vmdk = true;
+		drive->set = (unsigned int)handover->count;
+		hand_over(handover, fd, sets, set_count);
+	}
+	return 0;
+}
+
+static int open_pair(struct handover *handover, int *ret_ours, struct cay_error *err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return cay_error_errno(err, errno, "making a socket for QEMU");
+	*ret_ours = pair[0];
+	handover->fds[handover->count++] = pair[1];
+	return 0;
+}
+
+/* Opens all that QEMU gets: three sockets at fixed places, then the disks. */
+static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
+		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
+{
+	const bool io_uring = io_uring_works();
+	int r = open_pair(handover, &vm->channel_fd, err);
+
+	if (r == 0)
+		r = open_pair(handover, &vm->console_fd, err);
+	if (r == 0)
+		r = open_pair(handover, &vm->qmp_fd, err);
+	cmdline->channel_fd = their_fd(FD_CHANNEL);
+	cmdline->console_fd = their_fd(FD_CONSOLE);
+	cmdline->qmp_fd = their_fd(FD_QMP);
+	for (size_t i = 0; r == 0 && i < machine->disk_count; i++) {
+		r = open_disk(&machine->disks[i], handover, sets, &cmdline->fd_count,
+			      &cmdline->drives[i], err);
+		cmdline->drives[i].io_uring = io_uring;
+	}
+	cmdline->drive_count = machine->disk_count;
+	return r;
+}
+
+static uint64_t largest_writable(const struct vm_machine *machine)
+{
+	uint64_t largest = 0;
+
+	for (size_t i = 0; i < machine->disk_count; i++)
+		if (!machine->disks[i].read_only)
+			largest = MAX(largest, machine->disks[i].extents[0].size);
+	return largest;
+}
+
+static void enter_cgroup(const struct vm_machine *machine, pid_t pid)
+{
+	const struct cgroup_limits limits = {
+		.memory_bytes = machine->memory_bytes + OVERHEAD_BYTES +
+			(machine->accel == VMM_TCG ? OVERHEAD_TCG_BYTES : 0),
+		.pids = THREADS_MAX,
+	};
+	struct cay_error err = { 0 };
+
+	/* After exec and in parallel with it: the guest is not there yet to misuse the moment. */
+	if (cgroup_create(machine->id, &limits, &err) < 0 ||
+	    cgroup_attach(machine->id, pid, &err) < 0)
+		log_warning("the VM has no cgroup of its own: %s", err.message);
+}
+
+/* Whether QEMU's usual folder is there; a QEMU built from source knows its own. */
+static const char *data_directory(const char *qemu)
+{
+	return starts_with(qemu, "/usr/bin/") && file_exists("/usr/share/qemu") ? "/usr/share/qemu"
+										: NULL;
+}
+
+static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
+		      const struct handover *handover, struct vm *vm, struct cay_error *err)
+{
+	const char *files[] = { machine->kernel, machine->initramfs };
+	_cleanup_strv_ struct strv argv = { 0 };
+	_cleanup_close_ int writer = -1;
+	int pipe_fds[2], r;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return cay_error_errno(err, errno, "making a pipe for QEMU");
+	vm->output_fd = pipe_fds[0];
+	writer = pipe_fds[1];
+	cmdline_build(cmdline, &argv);
+	const struct jail jail = {
+		.directory = machine->jail_directory,
+		.argv = &argv,
+		.files = files,
+		.file_count = machine->initramfs ? 2 : 1,
+		.kvm = machine->accel == VMM_KVM,
+		.uid = machine->uid,
+		.file_size_max = largest_writable(machine),
+		.fds = handover->fds,
+		.fd_count = handover->count,
+		.output_fd = writer,
+	};
+
+	r = jail_spawn(&jail, &vm->pid, &vm->pidfd, err);
+	return r;
+}
+
+int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_error *err)
+{
+	_cleanup_(handover_done) struct handover handover = { 0 };
+	_cleanup_(vm_done) struct vm vm = VM_NONE;
+	_cleanup_free_ char *qemu = NULL;
+	struct cmdline_fd sets[FDS_MAX];
+	struct cmdline cmdline = {
+		.name = machine->id,
+		.kernel = machine->kernel,
+		.initramfs = machine->initramfs,
+		.accel = machine->accel,
+		.tsc_khz = machine->tsc_khz,
+		.vcpus = machine->vcpus,
+		.memory_bytes = machine->memory_bytes,
+		.fds = sets,
+	};
+	int r = vm_find_qemu(machine->qemu, &qemu, err);
+
+	if (r < 0)
+		return r;
+	cmdline.qemu = qemu;
+	cmdline.data_directory = data_directory(qemu);
+	r = open_all(machine, &vm, &handover, sets, &cmdline, err);
+	if (r == 0)
+		r = start_qemu(machine, &cmdline, &handover, &vm, err);
+	if (r < 0)
+		return r;
+	vm.id = xstrdup(machine->id);
+	enter_cgroup(machine, vm.pid);
+	*ret_vm = vm;
+	vm = VM_NONE;
+	return 0;
+}
+
+void vm_kill(const struct vm *vm)
+{
+	if (vm->pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0); /* may be gone */
+}
+
+int vm_reap(const struct vm *vm, int *ret_status)
+{
+	pid_t pid = waitpid(vm->pid, ret_status, WNOHANG);
+
+	if (pid < 0)
+		return -errno;
+	return pid == 0 ? -EAGAIN : 0;
+}
+
+void vm_done(struct vm *vm)
+{
+	struct cay_error err = { 0 };
+
+	if (vm->pid > 0) {
+		vm_kill(vm);
+		while (waitpid(vm->pid, NULL, 0) < 0 && errno == EINTR)
+			; /* ECHILD: reaped before, which is fine */
+	}
+	if (vm->id && cgroup_remove(vm->id, &err) < 0)
+		log_warning("%s", err.message);
+	cay_close_p(&vm->pidfd);
+	cay_close_p(&vm->channel_fd);
+	cay_close_p(&vm->console_fd);
+	cay_close_p(&vm->qmp_fd);
+	cay_close_p(&vm->output_fd);
+	free(vm->id);
+	*vm = VM_NONE;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One running QEMU: its disks opened, its jail built, its cgroup made. What
+ * speaks with it (the channel, the console, QMP) gets descriptors from here
+ * and belongs to others.
+ */
+#pragma once
+
+#include "vmm/cmdline.h"
+
+#include "base/error.h"
+
+#include <sys/types.h>
+
+struct vm_extent {
+	const char *path;
+	uint64_t size; /* bytes, a multiple of 512 */
+};
+
+struct vm_disk {
+	struct vm_extent *extents;
+	size_t extent_count;
+	bool read_only; /* required where there are several extents */
+};
+
+struct vm_machine {
+	const char *id;   /* names the cgroup; letters, digits and '-' */
+	const char *qemu; /* a path or a name in PATH; NULL: qemu-system-x86_64 */
+	const char *kernel, *initramfs;
+	const char *jail_directory; /* an existing directory for the jail to be mounted on */
+	enum vmm_accel accel;
+	uint32_t tsc_khz;
+	unsigned int vcpus;
+	uint64_t memory_bytes;
+	uid_t uid;
+	struct vm_disk disks[VMM_DISKS_MAX]; /* /dev/vda first */
+	size_t disk_count;
+};
+
+/* Descriptors are this process's ends of socket pairs (output: a pipe), CLOEXEC, blocking. */
+struct vm {
+	char *id;
+	pid_t pid;
+	int pidfd; /* readable when QEMU has ended */
+	int channel_fd, console_fd, qmp_fd;
+	int output_fd; /* what QEMU itself prints, which is why it failed if it did */
+};
+
+/*
+ * Starts QEMU and returns when it was executed; the guest boots from then on. Blocks for a few
+ * milliseconds. A missing cgroup is logged and no failure.
+ */
+int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_error *err);
+
+/* Sends SIGKILL. */
+void vm_kill(const struct vm *vm);
+
+/* Reaps it: the wait status, or -EAGAIN while it runs. Call once after pidfd became readable. */
+int vm_reap(const struct vm *vm, int *ret_status);
+
+/* Kills and reaps what still runs (blocks until it is gone), removes the cgroup, closes all. */
+void vm_done(struct vm *vm);
+#define VM_NONE \
+	((struct vm){ \
+		.pidfd = -1, .channel_fd = -1, .console_fd = -1, .qmp_fd = -1, .output_fd = -1 })
+
+/* The absolute path of a QEMU given as in vm_machine.qemu; the caller frees. */
+int vm_find_qemu(const char *qemu, char **ret_path, struct cay_error *err);
