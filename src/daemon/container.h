@@ -109,6 +109,8 @@ int container_status_parse(const char *name, enum container_status *ret_status);
 
 /* Call with the lock held. An illegal step aborts: callers check the status first. */
 void container_set_status(struct container *container, enum container_status status);
+/* The same for shim_ready. */
+void container_set_shim_ready(struct container *container, bool ready);
 bool container_is_up(enum container_status status); /* running or paused */
 
 void container_view(struct container *container, struct container_view *ret_view);

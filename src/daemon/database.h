@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's lasting state: one sqlite file. A container's row is there from
+ * the moment its directory is complete until the moment its directory is gone.
+ *
+ * One connection, guarded by a lock of its own; every change is one
+ * transaction that is on disk when the function returns, so these block for as
+ * long as the disk takes to sync.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/id.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct database;
+
+/* Makes the file where it is not there. One that a newer cay wrote is refused. */
+int database_open(const char *path, struct database **ret_database, struct cay_error *err);
+void database_close(struct database *database);
+DEFINE_CLEANUP(struct database *, database_close);
+
+/* The id of this root, made at the first call. */
+int database_root_id(struct database *database, char ret_id[ID_SIZE], struct cay_error *err);
+
+/* One row. The strings are borrowed. */
+struct database_container {
+	const char *id, *name, *image_id, *image_name;
+	int64_t created_ns;
+	uid_t vm_uid;        /* 0: none of its own */
+	const char *request; /* request_print() */
+	const char *status;  /* container_status_name() */
+	int64_t started_ns, finished_ns;
+	int exit_code;
+	bool oom_killed;
+	const char *error;
+};
+
+/* A name or a uid that another row has is CAY_EXISTS. */
+int database_insert_container(struct database *database, const struct database_container *row,
+			      struct cay_error *err);
+/* Writes the members from status on; those before never change but the name. */
+int database_update_container(struct database *database, const struct database_container *row,
+			      struct cay_error *err);
+int database_rename_container(struct database *database, const char *id, const char *name,
+			      struct cay_error *err);
+/* No such row is success. */
+int database_delete_container(struct database *database, const char *id, struct cay_error *err);
+
+/* Calls `each` for every row, oldest first, until it fails. It may not use the database. */
+int database_each_container(struct database *database,
+			    int (*each)(const struct database_container *row, void *user,
+					struct cay_error *err),
+			    void *user, struct cay_error *err);
