@@ -355,6 +355,42 @@ static int read_tmpfs(struct request *request, struct cay_error *err)
 	return 0;
 }
 
+/* These become lines of files in the guest, so one entry must not make two. */
+static int check_words(const char *what, const struct strv *list, struct cay_error *err)
+{
+	for (size_t i = 0; i < list->count; i++)
+		for (const char *at = list->items[i]; *at || at == list->items[i]; at++)
+			if ((unsigned char)*at <= ' ' || *at == 0x7f)
+				return cay_error_set(err, CAY_INVALID, EINVAL,
+						     "invalid %s: \"%.200s\"", what,
+						     list->items[i]);
+	return 0;
+}
+
+static int check_resolver_lists(const struct request *request, struct cay_error *err)
+{
+	int r = check_words("add-host", &request->extra_hosts, err);
+
+	if (r == 0)
+		r = check_words("DNS server", &request->dns, err);
+	if (r == 0)
+		r = check_words("DNS search domain", &request->dns_search, err);
+	if (r == 0)
+		r = check_words("DNS option", &request->dns_options, err);
+	for (size_t i = 0; r == 0 && i < request->extra_hosts.count; i++) {
+		const char *entry = request->extra_hosts.items[i];
+		const char *colon = strpbrk(entry, ":=");
+
+		if (!colon || colon == entry || colon[1] == '\0')
+			r = cay_error_set(err, CAY_INVALID, EINVAL,
+					  "bad format for add-host: \"%.200s\"", entry);
+		else if (strcmp(colon + 1, "host-gateway") == 0)
+			r = cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+					  "host-gateway: networks are not supported yet");
+	}
+	return r;
+}
+
 static int read_lists(struct request *request, struct cay_error *err)
 {
 	const struct {
@@ -377,15 +413,7 @@ static int read_lists(struct request *request, struct cay_error *err)
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < request->extra_hosts.count; i++) {
-		const char *colon = strpbrk(request->extra_hosts.items[i], ":=");
-
-		if (!colon || colon == request->extra_hosts.items[i] || colon[1] == '\0')
-			return cay_error_set(err, CAY_INVALID, EINVAL,
-					     "bad format for add-host: \"%.200s\"",
-					     request->extra_hosts.items[i]);
-	}
-	return 0;
+	return check_resolver_lists(request, err);
 }
 
 static void default_paths(struct request *request)

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox of one container: its disks, its machine's size, the mounts and
+ * files that make its root in the guest.
+ *
+ *   /dev/vda  the image, EROFS, read-only  ─┐
+ *   /dev/vdb  the scratch, ext4            ─┴─ overlay: the container's root
+ */
+#include "daemon/launch.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "daemon/daemon.h"
+#include "daemon/host.h"
+#include "daemon/spec.h"
+#include "image/scratch.h"
+#include "image/store.h"
+
+#include <errno.h>
+
+/* What the guest's kernel and vminitd need beside the container. */
+#define GUEST_OVERHEAD (64 * MIB)
+enum { VCPUS_DEFAULT_KVM = 4 };
+
+/* A guest keeps a 64-byte page structure for each 4 KiB and some tables in proportion. */
+static uint64_t vm_memory(const struct container *container)
+{
+	uint64_t wanted = container->request->memory > 0 ?
+				  (uint64_t)container->request->memory :
+				  container->daemon->options.memory_default_bytes;
+
+	wanted += GUEST_OVERHEAD + wanted / 32;
+	return (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+}
+
+static unsigned int vm_cpus(const struct container *container, const char *acceleration)
+{
+	const struct request *request = container->request;
+	unsigned int host = host_cpus(container->daemon->host), wanted;
+
+	if (request->nano_cpus > 0)
+		wanted = (unsigned int)((request->nano_cpus + 999999999) / 1000000000);
+	else if (request->cpu_quota > 0 && request->cpu_period > 0)
+		wanted = (unsigned int)((request->cpu_quota + request->cpu_period - 1) /
+					request->cpu_period);
+	else /* more than one costs an emulated guest time to boot */
+		wanted = strcmp(acceleration, "kvm") == 0 ? VCPUS_DEFAULT_KVM : 1;
+	return MAX(MIN(wanted, host), 1);
+}
+
+static void add_mount(struct sandbox_container *target, const char *type, char *source,
+		      char *where)
+{
+	struct sandbox_mount *mount;
+
+	target->mounts = xreallocarray(target->mounts, target->mount_count + 1,
+				       sizeof(*target->mounts));
+	mount = &target->mounts[target->mount_count++];
+	*mount = (struct sandbox_mount){ .type = xstrdup(type), .source = source,
+					 .target = where };
+}
+
+static void add_option(struct sandbox_container *target, char *option)
+{
+	strv_take(&target->mounts[target->mount_count - 1].options, option);
+}
+
+static void add_mounts(struct sandbox_container *target, const char *id)
+{
+	add_mount(target, "erofs", xstrdup("/dev/vda"), spec_guest_path(id, "image"));
+	add_option(target, xstrdup("ro"));
+	add_mount(target, "ext4", xstrdup("/dev/vdb"), spec_guest_path(id, "scratch"));
+	/* A guest this young has better to do than to zero inode tables. */
+	add_option(target, xstrdup("noinit_itable"));
+	add_option(target, xstrdup("discard"));
+	add_mount(target, "overlay", xstrdup("overlay"), spec_guest_path(id, "rootfs"));
+	add_option(target, xasprintf("lowerdir=/run/cay/c/%s/image", id));
+	add_option(target, xasprintf("upperdir=/run/cay/c/%s/scratch/upper", id));
+	add_option(target, xasprintf("workdir=/run/cay/c/%s/scratch/work", id));
+}
+
+static void add_file(struct sandbox_container *target, const char *id, const char *name,
+		     char *data)
+{
+	struct sandbox_file *file;
+
+	target->files = xreallocarray(target->files, target->file_count + 1,
+				      sizeof(*target->files));
+	file = &target->files[target->file_count++];
+	*file = (struct sandbox_file){ .path = spec_guest_path(id, name), .data = data,
+				       .mode = 0644 };
+}
+
+static char *make_hosts(const struct request *request)
+{
+	struct buf text = { 0 };
+
+	buf_puts(&text, "127.0.0.1\tlocalhost\n"
+			"::1\tlocalhost ip6-localhost ip6-loopback\n"
+			"fe00::\tip6-localnet\n"
+			"ff00::\tip6-mcastprefix\n"
+			"ff02::1\tip6-allnodes\n"
+			"ff02::2\tip6-allrouters\n");
+	for (size_t i = 0; i < request->extra_hosts.count; i++) {
+		const char *entry = request->extra_hosts.items[i];
+		size_t length = strcspn(entry, ":=");
+
+		buf_printf(&text, "%s\t%.*s\n", entry + length + 1, (int)length, entry);
+	}
+	return buf_steal(&text);
+}
+
+static char *make_resolv_conf(const struct request *request)
+{
+	struct buf text = { 0 };
+
+	for (size_t i = 0; i < request->dns.count; i++)
+		buf_printf(&text, "nameserver %s\n", request->dns.items[i]);
+	for (size_t i = 0; i < request->dns_search.count; i++)
+		buf_printf(&text, "%s%s%s", i == 0 ? "search " : " ", request->dns_search.items[i],
+			   i + 1 == request->dns_search.count ? "\n" : "");
+	for (size_t i = 0; i < request->dns_options.count; i++)
+		buf_printf(&text, "%s%s%s", i == 0 ? "options " : " ",
+			   request->dns_options.items[i],
+			   i + 1 == request->dns_options.count ? "\n" : "");
+	return buf_steal(&text);
+}
+
+static void fill_container(const struct container *container, struct sandbox_container *target)
+{
+	const struct request *request = container->request;
+	_cleanup_free_ char *hostname = spec_hostname(request, container->id);
+
+	target->id = xstrdup(container->id);
+	target->oci_config = spec_make(request, container->id);
+	target->user = xstrdup(request->user);
+	strv_copy(&target->additional_groups, &request->additional_groups);
+	add_mounts(target, container->id);
+	add_file(target, container->id, "hosts", make_hosts(request));
+	add_file(target, container->id, "hostname", xasprintf("%s\n", hostname));
+	add_file(target, container->id, "resolv.conf", make_resolv_conf(request));
+	target->terminal = request->tty;
+	target->open_stdin = request->open_stdin;
+	target->stdin_once = request->stdin_once;
+	target->use_init = request->init;
+	if (request->log_kept)
+		target->log_path = container_log_path(container);
+	target->log_max_size = request->log_max_size;
+	target->log_max_files = request->log_max_files;
+	target->state_path = container_path(container, "state.json");
+}
+
+/* The image's pieces, then the scratch. */
+static int fill_disks(const struct container *container, struct sandbox_config *config,
+		      struct cay_error *err)
+{
+	struct image_disk image = { 0 };
+	struct sandbox_disk *root, *scratch;
+	int r = image_store_disk(container->daemon->images, container->image_id, &image, err);
+
+	if (r < 0)
+		return cay_error_prefix(err, "the image of container %.12s", container->id);
+	config->disks = xcalloc(2, sizeof(*config->disks));
+	config->disk_count = 2;
+	root = &config->disks[0];
+	root->read_only = true;
+	root->extents = xcalloc(image.count + 1, sizeof(*root->extents));
+	root->extent_count = image.count;
+	for (size_t i = 0; i < image.count; i++) {
+		root->extents[i].path = xstrdup(image.extents[i].path);
+		root->extents[i].size = image.extents[i].size;
+	}
+	image_disk_done(&image);
+	scratch = &config->disks[1];
+	scratch->extents = xcalloc(1, sizeof(*scratch->extents));
+	scratch->extent_count = 1;
+	scratch->extents[0].path = container_path(container, "scratch.ext4");
+	scratch->extents[0].size = SCRATCH_SIZE;
+	return 0;
+}
+
+/* Told here, by name, and not by a program that fails on it later. */
+static int check_part(const char *what, const char *path, const char *option,
+		      struct cay_error *err)
+{
+	if (file_exists(path))
+		return 0;
+	return cay_error_set(err, CAY_UNAVAILABLE, ENOENT,
+			     "%s is missing: %s is not there; build it or name another with %s",
+			     what, path, option);
+}
+
+int launch_config(struct container *container, struct sandbox_config **ret_config,
+		  struct cay_error *err)
+{
+	const struct daemon_options *options = &container->daemon->options;
+	_cleanup_(sandbox_config_free_p) struct sandbox_config *config =
+		xcalloc(1, sizeof(*config));
+	const char *acceleration;
+	int r;
+
+	r = check_part("the guest kernel", options->kernel, "--kernel", err);
+	if (r == 0)
+		r = check_part("the guest's initramfs", options->initramfs, "--initramfs", err);
+	if (r == 0)
+		r = check_part("the shim", options->shim, "--shim", err);
+	if (r == 0)
+		r = host_acceleration(container->daemon->host, &acceleration, &config->tsc_khz,
+				      err);
+	if (r == 0)
+		r = fill_disks(container, config, err);
+	if (r < 0)
+		return r;
+	config->id = xstrdup(container->id);
+	config->run_directory = xstrdup(container->run_directory);
+	config->boot_log_path = container_path(container, "boot.log");
+	config->kernel = xstrdup(options->kernel);
+	config->initramfs = xstrdup(options->initramfs);
+	config->qemu = xstrdup(options->qemu);
+	config->acceleration = xstrdup(acceleration);
+	config->vcpus = vm_cpus(container, acceleration);
+	config->memory_bytes = vm_memory(container);
+	config->vm_uid = container->vm_uid;
+	config->containers = xcalloc(1, sizeof(*config->containers));
+	config->container_count = 1;
+	fill_container(container, &config->containers[0]);
+	*ret_config = TAKE_PTR(config);
+	return 0;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a container to the description of the sandbox that its shim starts. */
+#pragma once
+
+#include "daemon/container.h"
+#include "sandbox/config.h"
+
+/* Finds out what is needed and blocks until the host's acceleration is known. */
+int launch_config(struct container *container, struct sandbox_config **ret_config,
+		  struct cay_error *err);

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The OCI runtime configuration of a container, made from its request with
+ * docker's defaults. No system call filter is set: the wall around a container
+ * is its VM, and docker's default list would only narrow what root in the
+ * guest may do to its own kernel.
+ */
+#pragma once
+
+#include "daemon/request.h"
+
+/* Where a container's files are in its guest; the caller frees. */
+char *spec_guest_path(const char *id, const char *name);
+
+/* The host name inside: the request's, or the beginning of the id. */
+char *spec_hostname(const struct request *request, const char *id);
+
+/* The document, JSON; the caller frees. */
+char *spec_make(const struct request *request, const char *id);
+
+/* What an exec changes against the container's own process. */
+struct spec_exec {
+	const struct strv *arguments;
+	const struct strv *env;		/* added to the container's */
+	const char *working_directory;	/* NULL or "": the container's */
+	bool tty, privileged;
+	unsigned int columns, rows; /* of the terminal; 0: not known */
+};
+/* The "process" object for an exec, JSON; the caller frees. */
+char *spec_make_exec(const struct request *request, const char *id, const struct spec_exec *exec);
