@@ -7,31 +7,32 @@
 
 struct code_row {
 	const char *name;
+	const char *token; /* goes over the wire: rows may be added, never renamed */
 	int http;
 	int grpc; /* the status codes of the gRPC core documentation, "statuscodes.md" */
 	int exit; /* Docker's: 125 for the tool's own errors, 126 and 127 for the command's */
 };
 
 static const struct code_row codes[] = {
-	[CAY_OK] = { "ok", 200, 0, 0 },
-	[CAY_INVALID] = { "invalid request", 400, 3, 125 },
-	[CAY_UNAUTHORIZED] = { "unauthorized", 401, 16, 125 },
-	[CAY_FORBIDDEN] = { "forbidden", 403, 7, 125 },
-	[CAY_NOT_FOUND] = { "not found", 404, 5, 125 },
-	[CAY_EXISTS] = { "already exists", 409, 6, 125 },
-	[CAY_CONFLICT] = { "conflict", 409, 9, 125 },
-	[CAY_NOT_MODIFIED] = { "not modified", 304, 9, 0 },
-	[CAY_TOO_LARGE] = { "too large", 413, 11, 125 },
-	[CAY_NO_SPACE] = { "out of resources", 507, 8, 125 },
-	[CAY_CANCELLED] = { "cancelled", 499, 1, 130 },
-	[CAY_TIMEOUT] = { "timed out", 504, 4, 125 },
-	[CAY_UNAVAILABLE] = { "unavailable", 503, 14, 125 },
+	[CAY_OK] = { "ok", "ok", 200, 0, 0 },
+	[CAY_INVALID] = { "invalid request", "invalid", 400, 3, 125 },
+	[CAY_UNAUTHORIZED] = { "unauthorized", "unauthorized", 401, 16, 125 },
+	[CAY_FORBIDDEN] = { "forbidden", "forbidden", 403, 7, 125 },
+	[CAY_NOT_FOUND] = { "not found", "not-found", 404, 5, 125 },
+	[CAY_EXISTS] = { "already exists", "exists", 409, 6, 125 },
+	[CAY_CONFLICT] = { "conflict", "conflict", 409, 9, 125 },
+	[CAY_NOT_MODIFIED] = { "not modified", "not-modified", 304, 9, 0 },
+	[CAY_TOO_LARGE] = { "too large", "too-large", 413, 11, 125 },
+	[CAY_NO_SPACE] = { "out of resources", "no-space", 507, 8, 125 },
+	[CAY_CANCELLED] = { "cancelled", "cancelled", 499, 1, 130 },
+	[CAY_TIMEOUT] = { "timed out", "timeout", 504, 4, 125 },
+	[CAY_UNAVAILABLE] = { "unavailable", "unavailable", 503, 14, 125 },
 	/* Docker answers both with 400 and its clients read the text; see api/containers. */
-	[CAY_NOT_EXEC] = { "not executable", 400, 9, 126 },
-	[CAY_NO_COMMAND] = { "command not found", 400, 5, 127 },
-	[CAY_UNSUPPORTED] = { "not supported", 501, 12, 125 },
-	[CAY_CORRUPT] = { "corrupt", 500, 15, 125 },
-	[CAY_INTERNAL] = { "internal error", 500, 13, 125 },
+	[CAY_NOT_EXEC] = { "not executable", "not-exec", 400, 9, 126 },
+	[CAY_NO_COMMAND] = { "command not found", "no-command", 400, 5, 127 },
+	[CAY_UNSUPPORTED] = { "not supported", "unsupported", 501, 12, 125 },
+	[CAY_CORRUPT] = { "corrupt", "corrupt", 500, 15, 125 },
+	[CAY_INTERNAL] = { "internal error", "internal", 500, 13, 125 },
 };
 static_assert(ARRAY_SIZE(codes) == CAY_CODE_COUNT, "every code has a row");
 
@@ -43,6 +44,11 @@ static const struct code_row *code_row(enum cay_code code)
 const char *cay_code_name(enum cay_code code)
 {
 	return code_row(code)->name;
+}
+
+const char *cay_code_token(enum cay_code code)
+{
+	return code_row(code)->token;
 }
 
 int cay_code_http_status(enum cay_code code)
@@ -77,6 +83,15 @@ enum cay_code cay_code_from_http_status(int status)
 		if (codes[code].http == status)
 			return code;
 	return status >= 400 && status < 500 ? CAY_INVALID : CAY_INTERNAL;
+}
+
+enum cay_code cay_code_from_token(const char *token)
+{
+	unsigned int code = 0;
+
+	while (code < CAY_CODE_COUNT && strcmp(codes[code].token, token) != 0)
+		code++;
+	return code;
 }
 
 /* Cuts a message at its first line end or, where it filled its buffer, at a UTF-8 character. */

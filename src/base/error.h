@@ -71,12 +71,15 @@ int cay_error_prefix(struct cay_error *error, const char *format, ...) cay_print
 void cay_error_clear(struct cay_error *error);
 
 /* The table's columns. */
-const char *cay_code_name(enum cay_code code); /* "not found" */
+const char *cay_code_name(enum cay_code code);  /* "not found" */
+const char *cay_code_token(enum cay_code code); /* "not-found", for the "cay-code" trailer */
 int cay_code_http_status(enum cay_code code);
 int cay_code_grpc_status(enum cay_code code);
 int cay_code_exit_status(enum cay_code code);
 enum cay_code cay_code_from_grpc_status(int status);
 enum cay_code cay_code_from_http_status(int status);
+/* CAY_CODE_COUNT for a word that is none of the tokens. */
+enum cay_code cay_code_from_token(const char *token);
 
 /*
  * Text of an errno (positive or negative), in the C locale; never NULL. The result is a static

@@ -42,6 +42,9 @@ static void test_codes_map_back(void **state)
 	assert_int_equal(cay_code_from_http_status(404), CAY_NOT_FOUND);
 	assert_int_equal(cay_code_exit_status(CAY_NO_COMMAND), 127);
 	assert_int_equal(cay_code_http_status((enum cay_code)1000), 500);
+	for (enum cay_code code = 0; code < CAY_CODE_COUNT; code++)
+		assert_int_equal(cay_code_from_token(cay_code_token(code)), code);
+	assert_int_equal(cay_code_from_token("no such thing"), CAY_CODE_COUNT);
 }
 
 int main(void)
