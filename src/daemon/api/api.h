@@ -8,6 +8,7 @@
 #include "daemon/http.h"
 
 /* The versions of the Docker Engine API that paths may name. */
+enum { API_MAJOR = 1, API_MINOR = 47, API_MINOR_MIN = 24 };
 #define API_VERSION     "1.47"
 #define API_VERSION_MIN "1.24"
 

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a request asks, as handlers see it, and whether its client is still there. */
+#include "base/json.h"
+#include "daemon/http-internal.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+
+unsigned int http_api_version(const struct http_request *request)
+{
+	return request->target.version;
+}
+
+const char *http_param(const struct http_request *request, unsigned int n)
+{
+	assert(n < request->params.count);
+	return request->params.items[n];
+}
+
+const char *http_query(const struct http_request *request, const char *name)
+{
+	for (size_t i = 0; i < request->target.names.count; i++)
+		if (strcmp(request->target.names.items[i], name) == 0)
+			return request->target.values.items[i];
+	return NULL;
+}
+
+bool http_query_bool(const struct http_request *request, const char *name, bool absent)
+{
+	static const char *const falsehoods[] = { "", "0", "no", "false", "none" };
+	const char *value = http_query(request, name);
+
+	if (!value)
+		return absent;
+	for (size_t i = 0; i < ARRAY_SIZE(falsehoods); i++)
+		if (strcasecmp(value, falsehoods[i]) == 0)
+			return false;
+	return true;
+}
+
+int http_query_int(const struct http_request *request, const char *name, int64_t min, int64_t max,
+		   int64_t *target, struct cay_error *err)
+{
+	const char *value = http_query(request, name);
+	bool negative;
+	uint64_t number;
+	int64_t result;
+
+	if (!value || !*value)
+		return 0;
+	negative = *value == '-';
+	if (parse_u64(value + negative, INT64_MAX, &number) < 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "%s: \"%.64s\" is not a number",
+				     name, value);
+	result = negative ? -(int64_t)number : (int64_t)number;
+	if (result < min || result > max)
+		return cay_error_set(err, CAY_INVALID, ERANGE, "%s: %s is out of range", name,
+				     value);
+	*target = result;
+	return 0;
+}
+
+const char *http_header(const struct http_request *request, const char *name)
+{
+	for (size_t i = 0; i < request->header_names.count; i++)
+		if (strcasecmp(request->header_names.items[i], name) == 0)
+			return request->header_values.items[i];
+	return NULL;
+}
+
+/* A word of a comma-separated header. */
+static bool has_token(const char *header, const char *token)
+{
+	struct str rest = str_from(header);
+
+	while (rest.length > 0) {
+		struct str part = str_split(rest, ',', &rest);
+
+		while (part.length > 0 && isblank((unsigned char)part.data[0])) {
+			part.data++;
+			part.length--;
+		}
+		while (part.length > 0 && isblank((unsigned char)part.data[part.length - 1]))
+			part.length--;
+		if (part.length == strlen(token) && strncasecmp(part.data, token, part.length) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool http_wants_upgrade(const struct http_request *request)
+{
+	return !request->is_http10 && !request->is_head &&
+		has_token(http_header(request, "Connection"), "upgrade") &&
+		has_token(http_header(request, "Upgrade"), "tcp");
+}
+
+/* As docker: what says it is something else than JSON is not read as JSON. */
+static int check_type(const struct http_request *request, struct cay_error *err)
+{
+	const char *type = http_header(request, "Content-Type");
+	struct str rest, media;
+
+	if (!type)
+		return 0;
+	media = str_split(str_from(type), ';', &rest);
+	while (media.length > 0 && isblank((unsigned char)media.data[media.length - 1]))
+		media.length--;
+	if (media.length == strlen("application/json") &&
+	    strncasecmp(media.data, "application/json", media.length) == 0)
+		return 0;
+	return cay_error_set(err, CAY_INVALID, EINVAL,
+			     "unsupported Content-Type header (%.64s): must be 'application/json'",
+			     type);
+}
+
+int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err)
+{
+	_cleanup_json_ json_t *value = NULL;
+	int r;
+
+	assert(!request->route->raw_body);
+	if (!request->json && request->body.length > 0) {
+		r = check_type(request, err);
+		if (r < 0)
+			return r;
+		r = json_parse(request->body.data, request->body.length, "request body", &value,
+			       err);
+		if (r < 0)
+			return r;
+		if (!json_is_object(value))
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "the request body is not a JSON object");
+		request->json = TAKE_PTR(value);
+		buf_done(&request->body);
+	}
+	*ret_body = request->json;
+	return 0;
+}
+
+int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *err)
+{
+	assert(request->route->raw_body);
+	*ret_fd = request->body_out;
+	return 0;
+}
+
+/* ---- the client's presence ---- */
+
+static int watch(int epoll, int fd, uint32_t events)
+{
+	struct epoll_event event = { .events = events };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+/*
+ * An epoll is itself readable when one of its descriptors is. EPOLLHUP, which comes unasked, is
+ * what a Unix socket says when the other side has closed it; after a mere shutdown of its sending
+ * side it says EPOLLRDHUP, which is not asked for.
+ */
+int http_request_gone_fd(struct http_request *request)
+{
+	_cleanup_close_ int epoll = -1;
+
+	if (request->gone_fd >= 0)
+		return request->gone_fd;
+	epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (epoll < 0 || watch(epoll, request->socket, 0) < 0 ||
+	    watch(epoll, request->server->stop_fd, EPOLLIN) < 0)
+		/* Out of descriptors: all that is lost is the client's leave; the stop is not. */
+		return request->server->stop_fd;
+	request->gone_fd = TAKE_FD(epoll);
+	return request->gone_fd;
+}
+
+bool http_request_gone(struct http_request *request)
+{
+	struct pollfd waiting = { .fd = http_request_gone_fd(request), .events = POLLIN };
+
+	return request->broken || poll(&waiting, 1, 0) > 0;
+}
