@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Decompression by zlib and zstd behind one read call. Small reads are served
+ * from a buffer; large ones are decompressed straight to where they go.
+ */
+#include "image/worker/stream.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <zlib.h>
+#include <zstd.h>
+
+enum { INPUT_SIZE = 256 * 1024, OUTPUT_SIZE = 128 * 1024 };
+/* zstd frames may ask for a window, that is memory, of up to 128 MiB; the format's default limit.
+ */
+enum { ZSTD_WINDOW_LOG_MAX = 27 };
+
+enum stream_format { FORMAT_UNKNOWN, FORMAT_PLAIN, FORMAT_GZIP, FORMAT_ZSTD };
+
+struct stream {
+	stream_source *source;
+	void *user;
+	uint64_t limit;
+	enum stream_format format;
+	bool source_ended;
+	bool in_member; /* inside a gzip member or zstd frame: an end here is a truncation */
+	bool ended;
+	z_stream zlib;
+	ZSTD_DStream *zstd;
+	uint8_t *input;
+	size_t input_start, input_end;
+	uint8_t *output;
+	size_t output_start, output_end;
+	uint64_t bytes_in, bytes_out;
+	struct hasher hasher;
+};
+
+struct stream *stream_new(stream_source *source, void *user, uint64_t limit)
+{
+	struct stream *stream = xcalloc(1, sizeof(*stream));
+
+	stream->source = source;
+	stream->user = user;
+	stream->limit = limit;
+	stream->input = xmalloc(INPUT_SIZE);
+	stream->output = xmalloc(OUTPUT_SIZE);
+	hasher_init(&stream->hasher);
+	return stream;
+}
+
+void stream_free(struct stream *stream)
+{
+	if (!stream)
+		return;
+	if (stream->format == FORMAT_GZIP)
+		(void)inflateEnd(&stream->zlib); /* tells only of an inconsistent state */
+	(void)ZSTD_freeDStream(stream->zstd);    /* always 0 */
+	hasher_done(&stream->hasher);
+	free(stream->input);
+	free(stream->output);
+	free(stream);
+}
+
+/* Gets more input behind what is left; at the end sets source_ended. */
+static int fill(struct stream *stream, struct cay_error *err)
+{
+	ssize_t n;
+
+	if (stream->input_start > 0) {
+		memmove(stream->input, stream->input + stream->input_start,
+			stream->input_end - stream->input_start);
+		stream->input_end -= stream->input_start;
+		stream->input_start = 0;
+	}
+	do
+		n = stream->source(stream->user, stream->input + stream->input_end,
+				   INPUT_SIZE - stream->input_end);
+	while (n == -EINTR);
+	if (n < 0)
+		return cay_error_errno(err, (int)n, "reading the stream");
+	if (n == 0)
+		stream->source_ended = true;
+	stream->input_end += (size_t)n;
+	stream->bytes_in += (uint64_t)n;
+	return 0;
+}
+
+static size_t input_left(const struct stream *stream)
+{
+	return stream->input_end - stream->input_start;
+}
+
+static bool input_starts(const struct stream *stream, const char *magic, size_t size)
+{
+	return input_left(stream) >= size &&
+		memcmp(stream->input + stream->input_start, magic, size) == 0;
+}
+
+/* A zstd frame, or one of its skippable frames (0x184D2A50 to 5F). */
+static bool starts_zstd(const struct stream *stream)
+{
+	const uint8_t *at = stream->input + stream->input_start;
+
+	return input_starts(stream, "\x28\xb5\x2f\xfd", 4) ||
+		(input_left(stream) >= 4 && (at[0] & 0xf0) == 0x50 && at[1] == 0x2a &&
+		 at[2] == 0x4d && at[3] == 0x18);
+}
+
+static int detect(struct stream *stream, struct cay_error *err)
+{
+	int r;
+
+	while (input_left(stream) < 6 && !stream->source_ended) {
+		r = fill(stream, err);
+		if (r < 0)
+			return r;
+	}
+	if (input_starts(stream, "\x1f\x8b", 2)) {
+		if (inflateInit2(&stream->zlib, 15 + 16) != Z_OK)
+			return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
+		stream->format = FORMAT_GZIP;
+	} else if (starts_zstd(stream)) {
+		stream->zstd = ZSTD_createDStream();
+		if (!stream->zstd ||
+		    ZSTD_isError(ZSTD_DCtx_setParameter(stream->zstd, ZSTD_d_windowLogMax,
+							ZSTD_WINDOW_LOG_MAX)))
+			return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
+		stream->format = FORMAT_ZSTD;
+	} else if (input_starts(stream, "BZh", 3) ||
+		   input_starts(stream,
+				"\xfd"
+				"7zXZ",
+				5)) {
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "it is compressed by bzip2 or xz; only gzip and zstd are "
+				     "supported");
+	} else {
+		stream->format = FORMAT_PLAIN;
+	}
+	return 0;
+}
+
+static int truncated(struct cay_error *err)
+{
+	return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the compressed data is truncated");
+}
+
+static ssize_t inflate_some(struct stream *stream, uint8_t *data, size_t size,
+			    struct cay_error *err)
+{
+	z_stream *z = &stream->zlib;
+	int r;
+
+	if (!stream->in_member) {
+		if (!input_starts(stream, "\x1f\x8b", 2))
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+					     "there are foreign bytes after the gzip data");
+		if (inflateReset(z) != Z_OK)
+			return cay_error_set(err, CAY_INTERNAL, EIO, "zlib can't start over");
+		stream->in_member = true;
+	}
+	z->next_in = stream->input + stream->input_start;
+	z->avail_in = (unsigned int)input_left(stream);
+	z->next_out = data;
+	z->avail_out = (unsigned int)size;
+	r = inflate(z, Z_NO_FLUSH);
+	stream->input_start = stream->input_end - z->avail_in;
+	if (r == Z_STREAM_END)
+		stream->in_member = false;
+	else if (r == Z_MEM_ERROR)
+		return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
+	else if (r != Z_OK && r != Z_BUF_ERROR)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the gzip data is broken: %s",
+				     z->msg ? z->msg : "bad header");
+	return (ssize_t)(size - z->avail_out);
+}
+
+static ssize_t unzstd_some(struct stream *stream, uint8_t *data, size_t size, struct cay_error *err)
+{
+	ZSTD_inBuffer in = { stream->input + stream->input_start, input_left(stream), 0 };
+	ZSTD_outBuffer out = { data, size, 0 };
+	size_t r = ZSTD_decompressStream(stream->zstd, &out, &in);
+
+	if (ZSTD_isError(r))
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the zstd data is broken: %s",
+				     ZSTD_getErrorName(r));
+	stream->input_start += in.pos;
+	stream->in_member = r != 0;
+	return (ssize_t)out.pos;
+}
+
+static ssize_t copy_some(struct stream *stream, uint8_t *data, size_t size)
+{
+	size_t n = MIN(size, input_left(stream));
+
+	memcpy(data, stream->input + stream->input_start, n);
+	stream->input_start += n;
+	return (ssize_t)n;
+}
+
+/* Some bytes more, at least one unless the stream has ended. */
+static ssize_t produce(struct stream *stream, uint8_t *data, size_t size, struct cay_error *err)
+{
+	while (!stream->ended) {
+		size_t before = input_left(stream);
+		ssize_t n = 0;
+		int r;
+
+		if (before == 0 && !stream->source_ended) {
+			r = fill(stream, err);
+			if (r < 0)
+				return r;
+			before = input_left(stream);
+		}
+		if (stream->format == FORMAT_UNKNOWN) {
+			r = detect(stream, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		/* A member's header may be cut by the buffer's end: its magic is wanted whole. */
+		if (!stream->in_member && before == 1 && !stream->source_ended) {
+			r = fill(stream, err);
+			if (r < 0)
+				return r;
+			before = input_left(stream);
+		}
+		if (before > 0 || stream->in_member) {
+			if (stream->format == FORMAT_GZIP)
+				n = inflate_some(stream, data, size, err);
+			else if (stream->format == FORMAT_ZSTD)
+				n = unzstd_some(stream, data, size, err);
+			else
+				n = copy_some(stream, data, size);
+		}
+		if (n != 0)
+			return n;
+		if (!stream->source_ended) {
+			r = before == input_left(stream) ? fill(stream, err) : 0;
+			if (r < 0)
+				return r;
+			continue;
+		}
+		if (stream->in_member && before == input_left(stream))
+			return truncated(err);
+		stream->ended = before == 0 && !stream->in_member;
+	}
+	return 0;
+}
+
+/* produce(), counted against the limit and hashed. */
+static ssize_t produce_counted(struct stream *stream, uint8_t *data, size_t size,
+			       struct cay_error *err)
+{
+	ssize_t n = produce(stream, data, size, err);
+
+	if (n <= 0)
+		return n;
+	stream->bytes_out += (uint64_t)n;
+	if (stream->bytes_out > stream->limit)
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
+				     "it is larger than %" PRIu64 " bytes when decompressed",
+				     stream->limit);
+	hasher_update(&stream->hasher, data, (size_t)n);
+	return n;
+}
+
+ssize_t stream_read(struct stream *stream, void *data, size_t size, struct cay_error *err)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		uint8_t *to = (uint8_t *)data + done;
+		size_t wanted = size - done, have = stream->output_end - stream->output_start;
+		ssize_t n;
+
+		if (have > 0) {
+			have = MIN(have, wanted);
+			memcpy(to, stream->output + stream->output_start, have);
+			stream->output_start += have;
+			done += have;
+			continue;
+		}
+		if (wanted >= OUTPUT_SIZE / 2) {
+			n = produce_counted(stream, to, wanted, err);
+			if (n > 0)
+				done += (size_t)n;
+		} else {
+			n = produce_counted(stream, stream->output, OUTPUT_SIZE, err);
+			stream->output_start = 0;
+			stream->output_end = n > 0 ? (size_t)n : 0;
+		}
+		if (n < 0)
+			return n;
+		if (n == 0)
+			break;
+	}
+	return (ssize_t)done;
+}
+
+int stream_skip(struct stream *stream, uint64_t size, struct cay_error *err)
+{
+	uint8_t scratch[4096];
+
+	while (size > 0) {
+		size_t wanted = (size_t)MIN(size, sizeof(scratch));
+		ssize_t n = stream_read(stream, scratch, wanted, err);
+
+		if (n < 0)
+			return (int)n;
+		if ((size_t)n < wanted)
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG, "it ends too early");
+		size -= wanted;
+	}
+	return 0;
+}
+
+int stream_drain(struct stream *stream, struct cay_error *err)
+{
+	ssize_t n;
+
+	stream->output_start = stream->output_end = 0;
+	do
+		n = produce_counted(stream, stream->output, OUTPUT_SIZE, err);
+	while (n > 0);
+	return (int)n;
+}
+
+uint64_t stream_bytes_in(const struct stream *stream)
+{
+	return stream->bytes_in;
+}
+
+uint64_t stream_bytes_out(const struct stream *stream)
+{
+	return stream->bytes_out;
+}
+
+void stream_digest(struct stream *stream, uint8_t ret_digest[DIGEST_BYTES])
+{
+	hasher_finish(&stream->hasher, ret_digest);
+}
