@@ -460,16 +460,17 @@ static enum MHD_Result access_request(void *user, struct MHD_Connection *mhd, co
 	enum MHD_Result result;
 
 	set_deadline(server, connection, 0);
-	if (!request) {
-		request = *context = request_new(server, mhd, method, version);
-		result = begin_request(request, connection->url);
-	} else if (*data_size > 0) {
+	if (request && *data_size == 0)
+		return answer_request(request);
+	if (request) {
 		result = take_body(request, data, data_size);
 	} else {
-		return answer_request(request);
+		request = *context = request_new(server, mhd, method, version);
+		result = begin_request(request, connection->url);
+		if (request->answer != HTTP_ANSWER_NONE)
+			return result;
 	}
-	if (request->answer == HTTP_ANSWER_NONE)
-		set_deadline(server, connection, BODY_MS);
+	set_deadline(server, connection, BODY_MS);
 	return result;
 }
 
