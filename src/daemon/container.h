@@ -72,12 +72,11 @@ struct container {
 	char *name; /* changed under the table's lock as well */
 	enum container_status status, before_start;
 	struct container_run run;
-	unsigned int starts, exits; /* how often it began and ended since the daemon did */
-	bool shim_ready;            /* shim.sock answers for the current start */
-	bool stop_requested;        /* by stop, kill or rm: it did not end by itself */
-	int last_signal;            /* sent by kill or stop, for the events */
-	unsigned int exec_count;
-	struct cay_error start_error; /* of the last start that failed */
+	unsigned int starts, exits;   /* how often it began and ended since the daemon did */
+	bool shim_ready;              /* shim.sock answers for the current start */
+	bool supervised;              /* see supervisor.h */
+	bool start_pending;           /* the outcome of the last start is not known yet */
+	struct cay_error start_error; /* of the last start; CAY_OK where it went well */
 	struct container_watch *watches;
 	struct container_attach *attaches;
 };

@@ -23,7 +23,8 @@ struct daemon {
 	char id[ID_SIZE]; /* of this root, kept in the database: "ID" in docker's info */
 	int64_t started_ns;
 	int root_lock_fd, run_lock_fd;
-	int stop_fd; /* an eventfd that becomes readable when the daemon is to end */
+	int stop_fd;              /* an eventfd that becomes readable when the daemon is to end */
+	unsigned int supervisors; /* threads behind running containers; atomic */
 	struct database *database;
 	struct image_store *images;
 	struct events *events;

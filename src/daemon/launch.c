@@ -25,9 +25,9 @@ enum { VCPUS_DEFAULT_KVM = 4 };
 /* A guest keeps a 64-byte page structure for each 4 KiB and some tables in proportion. */
 static uint64_t vm_memory(const struct container *container)
 {
-	uint64_t wanted = container->request->memory > 0 ?
-				  (uint64_t)container->request->memory :
-				  container->daemon->options.memory_default_bytes;
+	uint64_t wanted = container->request->memory > 0
+		? (uint64_t)container->request->memory
+		: container->daemon->options.memory_default_bytes;
 
 	wanted += GUEST_OVERHEAD + wanted / 32;
 	return (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
@@ -48,16 +48,14 @@ static unsigned int vm_cpus(const struct container *container, const char *accel
 	return MAX(MIN(wanted, host), 1);
 }
 
-static void add_mount(struct sandbox_container *target, const char *type, char *source,
-		      char *where)
+static void add_mount(struct sandbox_container *target, const char *type, char *source, char *where)
 {
 	struct sandbox_mount *mount;
 
-	target->mounts = xreallocarray(target->mounts, target->mount_count + 1,
-				       sizeof(*target->mounts));
+	target->mounts =
+		xreallocarray(target->mounts, target->mount_count + 1, sizeof(*target->mounts));
 	mount = &target->mounts[target->mount_count++];
-	*mount = (struct sandbox_mount){ .type = xstrdup(type), .source = source,
-					 .target = where };
+	*mount = (struct sandbox_mount){ .type = xstrdup(type), .source = source, .target = where };
 }
 
 static void add_option(struct sandbox_container *target, char *option)
@@ -79,15 +77,15 @@ static void add_mounts(struct sandbox_container *target, const char *id)
 	add_option(target, xasprintf("workdir=/run/cay/c/%s/scratch/work", id));
 }
 
-static void add_file(struct sandbox_container *target, const char *id, const char *name,
-		     char *data)
+static void add_file(struct sandbox_container *target, const char *id, const char *name, char *data)
 {
 	struct sandbox_file *file;
 
-	target->files = xreallocarray(target->files, target->file_count + 1,
-				      sizeof(*target->files));
+	target->files =
+		xreallocarray(target->files, target->file_count + 1, sizeof(*target->files));
 	file = &target->files[target->file_count++];
-	*file = (struct sandbox_file){ .path = spec_guest_path(id, name), .data = data,
+	*file = (struct sandbox_file){ .path = spec_guest_path(id, name),
+				       .data = data,
 				       .mode = 0644 };
 }
 
@@ -95,12 +93,13 @@ static char *make_hosts(const struct request *request)
 {
 	struct buf text = { 0 };
 
-	buf_puts(&text, "127.0.0.1\tlocalhost\n"
-			"::1\tlocalhost ip6-localhost ip6-loopback\n"
-			"fe00::\tip6-localnet\n"
-			"ff00::\tip6-mcastprefix\n"
-			"ff02::1\tip6-allnodes\n"
-			"ff02::2\tip6-allrouters\n");
+	buf_puts(&text,
+		 "127.0.0.1\tlocalhost\n"
+		 "::1\tlocalhost ip6-localhost ip6-loopback\n"
+		 "fe00::\tip6-localnet\n"
+		 "ff00::\tip6-mcastprefix\n"
+		 "ff02::1\tip6-allnodes\n"
+		 "ff02::2\tip6-allrouters\n");
 	for (size_t i = 0; i < request->extra_hosts.count; i++) {
 		const char *entry = request->extra_hosts.items[i];
 		size_t length = strcspn(entry, ":=");
@@ -180,8 +179,7 @@ static int fill_disks(const struct container *container, struct sandbox_config *
 }
 
 /* Told here, by name, and not by a program that fails on it later. */
-static int check_part(const char *what, const char *path, const char *option,
-		      struct cay_error *err)
+static int check_part(const char *what, const char *path, const char *option, struct cay_error *err)
 {
 	if (file_exists(path))
 		return 0;

@@ -26,8 +26,8 @@ char *spec_guest_path(const char *id, const char *name)
 
 char *spec_hostname(const struct request *request, const char *id)
 {
-	return request->hostname[0] != '\0' ? xstrdup(request->hostname) :
-					      xstrndup(id, ID_SHORT_LENGTH);
+	return request->hostname[0] != '\0' ? xstrdup(request->hostname)
+					    : xstrndup(id, ID_SHORT_LENGTH);
 }
 
 /* ---- the process ---- */
@@ -117,8 +117,7 @@ char *spec_make_exec(const struct request *request, const char *id, const struct
 	for (size_t i = 0; i < exec->env->count; i++)
 		set_variable(&env, exec->env->items[i]);
 	process = make_process(request, exec->arguments, &env,
-			       has_directory ? exec->working_directory :
-					       request->working_directory,
+			       has_directory ? exec->working_directory : request->working_directory,
 			       exec->tty,
 			       exec->privileged ? capabilities_all : request->capabilities);
 	if (exec->tty && exec->columns > 0 && exec->rows > 0)
@@ -142,9 +141,9 @@ static void add_mount(json_t *mounts, const char *type, const char *source, cons
 
 		(void)json_array_append_new(list, json_stringn(option.data, option.length));
 	}
-	(void)json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:o}", "destination", target,
-						      "type", type, "source", source, "options",
-						      list));
+	(void)json_array_append_new(mounts,
+				    json_pack("{s:s, s:s, s:s, s:o}", "destination", target, "type",
+					      type, "source", source, "options", list));
 }
 
 static void add_file(json_t *mounts, const char *id, const char *name, const char *target,
@@ -169,8 +168,8 @@ static json_t *make_mounts(const struct request *request, const char *id)
 	json_t *mounts = json_array();
 	const char *access = request->privileged ? "rw" : "ro";
 	_cleanup_free_ char *sysfs = xasprintf("nosuid,noexec,nodev,%s", access);
-	_cleanup_free_ char *shm = xasprintf("nosuid,noexec,nodev,mode=1777,size=%" PRId64,
-					     request->shm_size);
+	_cleanup_free_ char *shm =
+		xasprintf("nosuid,noexec,nodev,mode=1777,size=%" PRId64, request->shm_size);
 
 	add_mount(mounts, "proc", "proc", "/proc", "nosuid,noexec,nodev");
 	add_mount(mounts, "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k");
@@ -185,11 +184,11 @@ static json_t *make_mounts(const struct request *request, const char *id)
 	add_file(mounts, id, "hostname", "/etc/hostname", request->read_only_root);
 	add_file(mounts, id, "hosts", "/etc/hosts", request->read_only_root);
 	for (size_t i = 0; i < request->tmpfs_count; i++)
-		(void)json_array_append_new(
-			mounts,
-			json_pack("{s:s, s:s, s:s, s:o}", "destination", request->tmpfs[i].target,
-				  "type", "tmpfs", "source", "tmpfs", "options",
-				  json_from_strv(&request->tmpfs[i].options)));
+		(void)json_array_append_new(mounts,
+					    json_pack("{s:s, s:s, s:s, s:o}", "destination",
+						      request->tmpfs[i].target, "type", "tmpfs",
+						      "source", "tmpfs", "options",
+						      json_from_strv(&request->tmpfs[i].options)));
 	return mounts;
 }
 
@@ -203,15 +202,15 @@ static json_t *make_device_rules(const struct request *request)
 		int major, minor;
 		const char *access;
 	} rules[] = {
-		{ "c", -1, -1, "m" },  { "b", -1, -1, "m" },  { "c", 1, 3, "rwm" },
-		{ "c", 1, 5, "rwm" },  { "c", 1, 7, "rwm" },  { "c", 1, 8, "rwm" },
-		{ "c", 1, 9, "rwm" },  { "c", 5, 0, "rwm" },  { "c", 5, 1, "rwm" },
-		{ "c", 5, 2, "rwm" },  { "c", 136, -1, "rwm" },
+		{ "c", -1, -1, "m" }, { "b", -1, -1, "m" },    { "c", 1, 3, "rwm" },
+		{ "c", 1, 5, "rwm" }, { "c", 1, 7, "rwm" },    { "c", 1, 8, "rwm" },
+		{ "c", 1, 9, "rwm" }, { "c", 5, 0, "rwm" },    { "c", 5, 1, "rwm" },
+		{ "c", 5, 2, "rwm" }, { "c", 136, -1, "rwm" },
 	};
 	json_t *array = json_array();
 
-	(void)json_array_append_new(array, json_pack("{s:b, s:s}", "allow", request->privileged,
-						     "access", "rwm"));
+	(void)json_array_append_new(
+		array, json_pack("{s:b, s:s}", "allow", request->privileged, "access", "rwm"));
 	for (size_t i = 0; i < ARRAY_SIZE(rules) && !request->privileged; i++) {
 		json_t *rule = json_pack("{s:b, s:s, s:s}", "allow", 1, "type", rules[i].type,
 					 "access", rules[i].access);
@@ -318,8 +317,8 @@ char *spec_make(const struct request *request, const char *id)
 	json_set(document, "process",
 		 make_process(request, &request->arguments, &env, request->working_directory,
 			      request->tty, request->capabilities));
-	json_set(document, "root", json_pack("{s:s, s:b}", "path", root, "readonly",
-					     request->read_only_root));
+	json_set(document, "root",
+		 json_pack("{s:s, s:b}", "path", root, "readonly", request->read_only_root));
 	json_set_string(document, "hostname", hostname);
 	if (request->domainname[0] != '\0')
 		json_set_string(document, "domainname", request->domainname);

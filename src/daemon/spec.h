@@ -21,8 +21,8 @@ char *spec_make(const struct request *request, const char *id);
 /* What an exec changes against the container's own process. */
 struct spec_exec {
 	const struct strv *arguments;
-	const struct strv *env;		/* added to the container's */
-	const char *working_directory;	/* NULL or "": the container's */
+	const struct strv *env;        /* added to the container's */
+	const char *working_directory; /* NULL or "": the container's */
 	bool tty, privileged;
 	unsigned int columns, rows; /* of the terminal; 0: not known */
 };

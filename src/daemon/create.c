@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making a container: the name, the directory with its scratch disk, the row,
+ * the place in the table, in that order; what fails takes back what was made.
+ * After a crash a directory without a row is cleared away.
+ */
+#include "daemon/lifecycle.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon/containers.h"
+#include "daemon/daemon.h"
+#include "daemon/database.h"
+#include "daemon/host.h"
+#include "image/scratch.h"
+#include "image/store.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+/* docker answers a platform that the local image does not have like an image that is not there. */
+static int check_platform(const struct image *image, const char *name, const char *platform,
+			  struct cay_error *err)
+{
+	struct str rest, os, architecture;
+
+	if (!platform || platform[0] == '\0')
+		return 0;
+	os = str_split(str_from(platform), '/', &rest);
+	architecture = str_split(rest, '/', &rest);
+	if (architecture.length == 0 ||
+	    (str_equals(os, image->os) && str_equals(architecture, image->architecture)))
+		return 0;
+	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+			     "image with reference %.200s was found but its platform (%s/%s) does "
+			     "not match the specified platform (%.64s)",
+			     name, image->os, image->architecture, platform);
+}
+
+static int find_image(struct daemon *daemon, const json_t *body, const char *platform,
+		      struct image **ret_image, struct cay_error *err)
+{
+	const char *name = json_string_value(json_object_get(body, "Image"));
+	int r;
+
+	if (!name || name[0] == '\0')
+		return cay_error_set(err, CAY_INVALID, EINVAL, "no image was named");
+	r = image_store_find(daemon->images, name, ret_image, err);
+	if (r < 0)
+		return r;
+	return check_platform(*ret_image, name, platform, err);
+}
+
+static int make_directory(struct container *container, struct cay_error *err)
+{
+	_cleanup_free_ char *scratch = container_path(container, "scratch.ext4");
+
+	if (mkdir(container->directory, 0700) < 0)
+		return cay_error_errno(err, errno, "making %s", container->directory);
+	return scratch_create(container->daemon->options.root, scratch,
+			      container->vm_uid > 0 ? container->vm_uid : geteuid(), err);
+}
+
+static int store(const struct container *container, struct cay_error *err)
+{
+	_cleanup_free_ char *request = request_print(container->request);
+	const struct database_container row = {
+		.id = container->id,
+		.name = container->name,
+		.image_id = container->image_id,
+		.image_name = container->image_name,
+		.created_ns = container->created_ns,
+		.vm_uid = container->vm_uid,
+		.request = request,
+		.status = container_status_name(CONTAINER_CREATED),
+		.error = "",
+	};
+
+	return database_insert_container(container->daemon->database, &row, err);
+}
+
+/* The container exists in memory and holds its name and image. */
+static int make_lasting(struct container *container, struct cay_error *err)
+{
+	struct cay_error cleanup = { 0 };
+	int r = make_directory(container, err);
+
+	if (r == 0)
+		r = store(container, err);
+	if (r < 0 && remove_tree(container->directory, &cleanup) < 0)
+		log_warning("container %.12s: %s", container->id, cleanup.message);
+	return r;
+}
+
+int container_create(struct daemon *daemon, const char *name, const char *platform,
+		     const json_t *body, struct container **ret_container, struct strv *warnings,
+		     struct cay_error *err)
+{
+	_cleanup_(image_free_p) struct image *image = NULL;
+	_cleanup_request_ struct request *request = NULL;
+	_cleanup_container_ struct container *container = NULL;
+	_cleanup_free_ char *reserved = NULL;
+	char id[ID_SIZE];
+	int r;
+
+	r = find_image(daemon, body, platform, &image, err);
+	if (r == 0)
+		r = request_parse(body, image->config, host_cpus(daemon->host), &request, warnings,
+				  err);
+	if (r < 0)
+		return r;
+	id_make(id);
+	r = containers_reserve(daemon->containers, name, id, &reserved, err);
+	if (r < 0)
+		return r;
+	container =
+		container_new(daemon, id, reserved, image->id,
+			      json_string_value(json_object_get(body, "Image")), TAKE_PTR(request));
+	container->created_ns = clock_now_ns();
+	container->vm_uid = geteuid() == 0 ? containers_choose_uid(daemon->containers) : 0;
+	image_store_hold(daemon->images, image->id, id);
+	r = make_lasting(container, err);
+	if (r < 0) {
+		image_store_release(daemon->images, image->id, id);
+		containers_release(daemon->containers, reserved, id);
+		return cay_error_prefix(err, "creating container %s", reserved);
+	}
+	containers_add(daemon->containers, container);
+	container_emit(container, "create", NULL);
+	*ret_container = TAKE_PTR(container);
+	return 0;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon as a whole: its parts opened in order, its socket, its end. */
+#include "daemon/daemon.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon/api/api.h"
+#include "daemon/containers.h"
+#include "daemon/database.h"
+#include "daemon/events.h"
+#include "daemon/exec.h"
+#include "daemon/host.h"
+#include "daemon/recover.h"
+#include "daemon/service.h"
+#include "daemon/supervisor.h"
+#include "image/scratch.h"
+#include "image/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+
+enum { SUPERVISORS_END_MS = 10000 };
+
+/*
+ * Takes a file's lock and writes our pid into it. The lock lives as long as the process; the file
+ * stays, since removing it would let a third daemon lock another file of the same name.
+ */
+static int lock_file(const char *path, const char *what, int *ret_fd, struct cay_error *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	char pid[32] = "";
+	ssize_t n;
+
+	if (fd < 0)
+		return cay_error_errno(err, errno, "opening %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return cay_error_errno(err, errno, "locking %s", path);
+		n = pread(fd, pid, sizeof(pid) - 1, 0);
+		pid[MAX(n, 0)] = '\0';
+		pid[strspn(pid, "0123456789")] = '\0';
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "another cayd, process %s, uses %s already",
+				     pid[0] ? pid : "(unknown)", what);
+	}
+	n = snprintf(pid, sizeof(pid), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite_full(fd, pid, (size_t)n, 0) < 0)
+		return cay_error_errno(err, errno ? errno : EIO, "writing %s", path);
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+static int lock_directories(struct daemon *daemon, struct cay_error *err)
+{
+	_cleanup_free_ char *root_lock = path_join(daemon->options.root, "cayd.lock");
+	_cleanup_free_ char *run_lock = path_join(daemon->options.run, "cayd.pid");
+	int r = make_dirs(daemon->options.root, 0700, err);
+
+	if (r == 0)
+		r = make_dirs(daemon->options.run, 0700, err);
+	if (r == 0)
+		r = lock_file(root_lock, daemon->options.root, &daemon->root_lock_fd, err);
+	if (r == 0)
+		r = lock_file(run_lock, daemon->options.run, &daemon->run_lock_fd, err);
+	return r;
+}
+
+static int open_parts(struct daemon *daemon, struct cay_error *err)
+{
+	_cleanup_free_ char *database_path = path_join(daemon->options.root, "cay.db");
+	const struct image_store_options images = {
+		.root = daemon->options.root,
+		.worker = daemon->options.layer_worker,
+		.insecure_registries = &daemon->options.insecure_registries,
+	};
+	int r = database_open(database_path, &daemon->database, err);
+
+	if (r == 0)
+		r = database_root_id(daemon->database, daemon->id, err);
+	if (r == 0)
+		r = image_store_open(&images, &daemon->images, err);
+	if (r == 0)
+		r = scratch_prepare(daemon->options.root, err);
+	if (r < 0)
+		return r;
+	daemon->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (daemon->stop_fd < 0)
+		return cay_error_errno(err, errno, "making an eventfd");
+	daemon->events = events_new();
+	daemon->containers = containers_new();
+	daemon->execs = execs_new();
+	daemon->host = host_new(&daemon->options);
+	return 0;
+}
+
+int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, struct cay_error *err)
+{
+	struct daemon *daemon = xcalloc(1, sizeof(*daemon));
+	int r;
+
+	daemon->options = *options;
+	*options = (struct daemon_options){ 0 };
+	daemon->root_lock_fd = daemon->run_lock_fd = daemon->stop_fd = -1;
+	daemon->started_ns = clock_now_ns();
+	r = lock_directories(daemon, err);
+	if (r == 0)
+		r = open_parts(daemon, err);
+	if (r == 0)
+		r = recover_containers(daemon, err);
+	if (r < 0) {
+		daemon_close(daemon);
+		return r;
+	}
+	*ret_daemon = daemon;
+	return 0;
+}
+
+int daemon_serve(struct daemon *daemon, struct cay_error *err)
+{
+	const char *path = daemon->options.host + strlen("unix://");
+	int fd = service_listen_fd(), r = 0;
+
+	if (fd < 0)
+		r = service_listen(path, &fd, err);
+	if (r < 0)
+		return r;
+	r = http_server_start(daemon, fd, api_tables, API_TABLE_COUNT, &daemon->server, err);
+	if (r < 0)
+		return r;
+	service_notify("READY=1");
+	log_info("serving on %s", daemon->options.host);
+	return 0;
+}
+
+void daemon_close(struct daemon *daemon)
+{
+	const uint64_t one = 1;
+
+	if (!daemon)
+		return;
+	if (daemon->server) {
+		service_notify("STOPPING=1");
+		http_server_stop(daemon->server);
+		(void)unlink(daemon->options.host +
+			     strlen("unix://")); /* a stale one does no harm */
+	}
+	if (daemon->stop_fd >= 0)
+		(void)!write(daemon->stop_fd, &one,
+			     sizeof(one)); /* fails only if it is set already */
+	if (!supervisors_wait(daemon, SUPERVISORS_END_MS)) {
+		/* They use the parts below; the process ends in a moment anyway. */
+		log_warning("ending while containers are being started");
+		return;
+	}
+	host_free(daemon->host);
+	execs_free(daemon->execs);
+	containers_free(daemon->containers);
+	if (daemon->events)
+		events_free(daemon->events);
+	if (daemon->images)
+		image_store_close(daemon->images);
+	database_close(daemon->database);
+	cay_close_p(&daemon->stop_fd);
+	cay_close_p(&daemon->run_lock_fd);
+	cay_close_p(&daemon->root_lock_fd);
+	daemon_options_done(&daemon->options);
+	free(daemon);
+}

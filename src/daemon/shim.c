@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Starting shims and calling them. */
+#include "daemon/shim.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "daemon/daemon.h"
+#include "vmm/cgroup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
+
+enum {
+	READY_POLL_MS = 2,
+	SHIM_LOG_TAIL = 600,
+	DESTROY_MS = 10000,
+};
+
+static int open_pidfd(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0); /* CLOEXEC by itself */
+}
+
+bool shim_wait_gone(pid_t pid, int timeout_ms)
+{
+	_cleanup_close_ int pidfd = pid > 0 ? open_pidfd(pid) : -1;
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	int64_t deadline = clock_monotonic_ms() + timeout_ms;
+
+	while (pidfd >= 0) {
+		int64_t left = timeout_ms < 0 ? -1 : MAX(deadline - clock_monotonic_ms(), 0);
+
+		if (poll(&poll_fd, 1, (int)left) > 0)
+			return true;
+		if (left == 0)
+			return false;
+	}
+	return true;
+}
+
+/* What the shim said last before it ended, as one line. */
+static char *read_last_words(const char *log_path)
+{
+	_cleanup_close_ int fd = open(log_path, O_RDONLY | O_CLOEXEC);
+	char text[SHIM_LOG_TAIL + 1], *line;
+	off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+	ssize_t n;
+
+	if (size <= 0)
+		return xstrdup("it said nothing");
+	n = pread(fd, text, SHIM_LOG_TAIL, MAX(size - SHIM_LOG_TAIL, 0));
+	while (n > 0 && text[n - 1] == '\n')
+		n--;
+	text[MAX(n, 0)] = '\0';
+	line = strrchr(text, '\n');
+	return xstrdup(line ? line + 1 : text);
+}
+
+static int spawn_detached(struct container *container, const char *config_path,
+			  const char *log_path, pid_t *ret_pid, struct cay_error *err)
+{
+	_cleanup_close_ int log_fd =
+		open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0600);
+	_cleanup_strv_ struct strv argv = { 0 };
+
+	if (log_fd < 0)
+		return cay_error_errno(err, errno, "opening %s", log_path);
+	const struct process_fd fds[] = { { log_fd, 1 }, { log_fd, 2 } };
+	const struct process_spec spec = {
+		.argv = &argv,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds),
+		.new_session = true,
+	};
+
+	strv_add(&argv, container->daemon->options.shim);
+	strv_add(&argv, config_path);
+	return process_spawn_detached(&spec, ret_pid, err);
+}
+
+/* Its socket answers within a few milliseconds; a shim that ended says why in its log. */
+static int wait_ready(struct container *container, pid_t pid, const char *log_path,
+		      struct rpc_client **ret_client, struct cay_error *err)
+{
+	_cleanup_free_ char *socket = container_shim_socket(container);
+	int64_t deadline = clock_monotonic_ms() + SHIM_READY_MS;
+
+	for (;;) {
+		struct cay_error why = { 0 };
+
+		if (file_exists(socket) && rpc_client_new(socket, ret_client, &why) == 0)
+			return 0;
+		if (shim_wait_gone(pid, READY_POLL_MS)) {
+			_cleanup_free_ char *words = read_last_words(log_path);
+
+			return cay_error_set(err, CAY_INTERNAL, ESRCH,
+					     "the shim of container %.12s ended at once: %s",
+					     container->id, words);
+		}
+		if (clock_monotonic_ms() > deadline)
+			return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
+					     "the shim of container %.12s does not answer%s%s",
+					     container->id, why.message[0] ? ": " : "",
+					     why.message);
+	}
+}
+
+int shim_spawn(struct container *container, const struct sandbox_config *config, pid_t *ret_pid,
+	       struct rpc_client **ret_client, struct cay_error *err)
+{
+	_cleanup_free_ char *config_path = container_path(container, "shim.json");
+	_cleanup_free_ char *log_path = container_path(container, "shim.log");
+	_cleanup_free_ char *state_path = container_path(container, "state.json");
+	_cleanup_free_ char *document = sandbox_config_print(config);
+	pid_t pid;
+	int r;
+
+	if (unlink(state_path) < 0 && errno != ENOENT)
+		return cay_error_errno(err, errno, "removing %s", state_path);
+	r = file_write_volatile(config_path, document, strlen(document), 0600, err);
+	if (r == 0)
+		r = remove_tree(container->run_directory, err);
+	if (r == 0)
+		r = make_dirs(container->run_directory, 0700, err);
+	if (r == 0)
+		r = spawn_detached(container, config_path, log_path, &pid, err);
+	if (r < 0)
+		return r;
+	*ret_pid = pid;
+	return wait_ready(container, pid, log_path, ret_client, err);
+}
+
+int shim_connect(const struct container *container, struct rpc_client **ret_client,
+		 struct cay_error *err)
+{
+	_cleanup_free_ char *socket = container_shim_socket(container);
+
+	return rpc_client_new(socket, ret_client, err);
+}
+
+int shim_start(struct rpc_client *client, const struct container *container,
+	       Cay__Shim__V1__StartResponse **ret_response, struct cay_error *err)
+{
+	Cay__Shim__V1__StartRequest request = CAY__SHIM__V1__START_REQUEST__INIT;
+
+	request.container_id = (char *)container->id;
+	return rpc_client_call(client, &cay__shim__v1__shim__descriptor, "Start", &request.base,
+			       SHIM_START_MS, (ProtobufCMessage **)ret_response, err);
+}
+
+int shim_state(struct rpc_client *client, Cay__Shim__V1__StateResponse **ret_response,
+	       struct cay_error *err)
+{
+	Cay__Shim__V1__StateRequest request = CAY__SHIM__V1__STATE_REQUEST__INIT;
+
+	return rpc_client_call(client, &cay__shim__v1__shim__descriptor, "State", &request.base,
+			       SHIM_CALL_MS, (ProtobufCMessage **)ret_response, err);
+}
+
+/* One call on a connection of its own. */
+static int call(const struct container *container, const ProtobufCServiceDescriptor *service,
+		const char *method, const ProtobufCMessage *request,
+		ProtobufCMessage **ret_response, struct cay_error *err)
+{
+	_cleanup_rpc_client_ struct rpc_client *client = NULL;
+	int r = shim_connect(container, &client, err);
+
+	if (r < 0)
+		return r;
+	return rpc_client_call(client, service, method, request, SHIM_CALL_MS, ret_response, err);
+}
+
+int shim_kill(const struct container *container, const char *exec_id, int signal, bool all,
+	      struct cay_error *err)
+{
+	Cay__Shim__V1__KillRequest request = CAY__SHIM__V1__KILL_REQUEST__INIT;
+
+	request.container_id = (char *)container->id;
+	request.exec_id = (char *)exec_id;
+	request.signal = (uint32_t)signal;
+	request.all = all;
+	return call(container, &cay__shim__v1__shim__descriptor, "Kill", &request.base, NULL, err);
+}
+
+int shim_resize(const struct container *container, const char *exec_id, unsigned int columns,
+		unsigned int rows, struct cay_error *err)
+{
+	Cay__Shim__V1__ResizeRequest request = CAY__SHIM__V1__RESIZE_REQUEST__INIT;
+
+	request.container_id = (char *)container->id;
+	request.exec_id = (char *)exec_id;
+	request.columns = columns;
+	request.rows = rows;
+	return call(container, &cay__shim__v1__shim__descriptor, "Resize", &request.base, NULL,
+		    err);
+}
+
+int shim_shutdown(const struct container *container, struct cay_error *err)
+{
+	Cay__Shim__V1__ShutdownRequest request = CAY__SHIM__V1__SHUTDOWN_REQUEST__INIT;
+
+	return call(container, &cay__shim__v1__shim__descriptor, "Shutdown", &request.base, NULL,
+		    err);
+}
+
+int shim_guest_call(const struct container *container, const char *method,
+		    const ProtobufCMessage *request, ProtobufCMessage **ret_response,
+		    struct cay_error *err)
+{
+	return call(container, &cay__vminitd__v1__vminitd__descriptor, method, request,
+		    ret_response, err);
+}
+
+bool shim_is_pid(const struct container *container, pid_t pid)
+{
+	_cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid);
+	_cleanup_close_ int fd = pid > 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+	char text[8192];
+	ssize_t n = fd < 0 ? 0 : read_full(fd, text, sizeof(text));
+	_cleanup_free_ char *config_path = container_path(container, "shim.json");
+
+	return n > 0 && memmem(text, (size_t)n, config_path, strlen(config_path)) != NULL;
+}
+
+void shim_destroy(const struct container *container, pid_t pid)
+{
+	if (!shim_is_pid(container, pid))
+		return;
+	log_warning("container %.12s: killing its shim, process %d", container->id, (int)pid);
+	(void)kill(pid, SIGKILL);
+	if (!shim_wait_gone(pid, DESTROY_MS))
+		log_error("container %.12s: process %d does not go away", container->id, (int)pid);
+}
+
+void shim_clean(const struct container *container)
+{
+	struct cay_error err = { 0 };
+
+	if (cgroup_remove(container->id, &err) < 0 && err.code != CAY_UNSUPPORTED)
+		log_warning("container %.12s: %s", container->id, err.message);
+	if (remove_tree(container->run_directory, &err) < 0)
+		log_warning("container %.12s: %s", container->id, err.message);
+}

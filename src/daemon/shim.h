@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's side of a shim: starting it and its calls, in blocking form.
+ * Each call here makes a connection of its own, which costs well under a
+ * millisecond; who needs more than one call keeps the client.
+ */
+#pragma once
+
+#include "daemon/container.h"
+#include "rpc/sync.h"
+#include "sandbox/config.h"
+#include "shim.pb-c.h"
+#include "vminitd.pb-c.h"
+
+enum {
+	SHIM_CALL_MS = 30000,   /* an ordinary call */
+	SHIM_START_MS = 180000, /* a VM's boot on a host that is very busy */
+	SHIM_READY_MS = 20000,
+};
+
+/*
+ * Writes shim.json, empties the run directory, starts the shim and returns a connection to it. The
+ * shim's pid goes to *ret_pid as soon as there is one, also on failure.
+ */
+int shim_spawn(struct container *container, const struct sandbox_config *config, pid_t *ret_pid,
+	       struct rpc_client **ret_client, struct cay_error *err);
+
+/* A connection to a shim that runs; none is CAY_UNAVAILABLE. */
+int shim_connect(const struct container *container, struct rpc_client **ret_client,
+		 struct cay_error *err);
+
+/* The calls of shim.proto. exec_id "" is the container's first process. */
+int shim_start(struct rpc_client *client, const struct container *container,
+	       Cay__Shim__V1__StartResponse **ret_response, struct cay_error *err);
+int shim_state(struct rpc_client *client, Cay__Shim__V1__StateResponse **ret_response,
+	       struct cay_error *err);
+int shim_kill(const struct container *container, const char *exec_id, int signal, bool all,
+	      struct cay_error *err);
+int shim_resize(const struct container *container, const char *exec_id, unsigned int columns,
+		unsigned int rows, struct cay_error *err);
+int shim_shutdown(const struct container *container, struct cay_error *err);
+
+/* A call of the guest's own service, passed on by the shim. */
+int shim_guest_call(const struct container *container, const char *method,
+		    const ProtobufCMessage *request, ProtobufCMessage **ret_response,
+		    struct cay_error *err);
+
+/*
+ * Waits until the process has ended, at most timeout_ms (-1: for ever). True when it has. A pid of
+ * 0 or below never was.
+ */
+bool shim_wait_gone(pid_t pid, int timeout_ms);
+/* True where the pid is, by its command line, this container's shim: pids are used again. */
+bool shim_is_pid(const struct container *container, pid_t pid);
+/* Kills the shim, and its VM with it, if the pid is still its own; waits until it is gone. */
+void shim_destroy(const struct container *container, pid_t pid);
+/* Removes what a shim that did not end by itself has left in the run directory. */
+void shim_clean(const struct container *container);
+
+#define DEFINE_MESSAGE_CLEANUP(type, name) \
+	static inline cay_unused void name(type **message) \
+	{ \
+		if (*message) \
+			protobuf_c_message_free_unpacked((ProtobufCMessage *)*message, NULL); \
+	} \
+	static_assert(1, "")
+DEFINE_MESSAGE_CLEANUP(ProtobufCMessage, message_free_p);
+DEFINE_MESSAGE_CLEANUP(Cay__Shim__V1__StateResponse, shim_state_free_p);
+DEFINE_MESSAGE_CLEANUP(Cay__Shim__V1__StartResponse, shim_start_free_p);
