@@ -27,5 +27,7 @@ struct sandbox_state {
 
 /* Written atomically and durably. */
 int sandbox_state_save(const char *path, const struct sandbox_state *state, struct cay_error *err);
+/* The same without waiting for the disk: after a power cut the older state may be there. */
+int sandbox_state_note(const char *path, const struct sandbox_state *state, struct cay_error *err);
 /* An absent file is CAY_NOT_FOUND, a damaged one CAY_CORRUPT. */
 int sandbox_state_load(const char *path, struct sandbox_state *ret_state, struct cay_error *err);

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of one VM: BOOTING until the guest has echoed the session's line,
+ * GREETING while its version is asked and its clock and random numbers are
+ * set, READY, then ENDING until QEMU is reaped and every handle closed.
+ */
+#include "sandbox/sandbox.h"
+
+#include "rpc/session.h"
+#include "sandbox/boot-log.h"
+#include "sandbox/call.h"
+#include "vmm/vm.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+
+#include "vminitd.pb-c.h"
+
+#include <errno.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+
+enum state { BOOTING, GREETING, READY, ENDING, GONE };
+
+enum {
+	ENTROPY_BYTES = 64,
+	KERNEL_NAME_MAX = 128,
+	/* How long QEMU's own end may come after that of its channel. */
+	LAST_WORDS_MS = 200,
+	KERNEL_LOG_DELAY_MS = 200,
+};
+
+struct sandbox {
+	uv_loop_t *loop;
+	const struct sandbox_config *config;
+	struct sandbox_events events;
+	void *user;
+	enum state state;
+	struct vm vm;
+	struct boot_log boot_log;
+	struct rpc_conn *conn;
+	char session_line[SESSION_LINE_LENGTH];
+	struct buf opening;     /* what came before the session's line */
+	unsigned int greetings; /* calls of the greeting not yet answered */
+	unsigned int deletions; /* calls of the orderly end not yet answered */
+	char kernel[KERNEL_NAME_MAX];
+	struct cay_error why;
+	bool killed; /* by us */
+
+	uv_poll_t channel, exit, console, output;
+	uv_timer_t timer;     /* of the state: boot, last words, sync */
+	uv_timer_t log_timer; /* until the kernel's log is asked for */
+	unsigned int open_handles;
+};
+
+static void set_state(struct sandbox *sandbox, enum state state)
+{
+	assert(state > sandbox->state);
+	sandbox->state = state;
+}
+
+static void set_why(struct sandbox *sandbox, const struct cay_error *why)
+{
+	if (sandbox->why.code == CAY_OK)
+		sandbox->why = *why;
+}
+
+/* ---- the end ---- */
+
+static void kill_vm(struct sandbox *sandbox)
+{
+	sandbox->killed = true;
+	vm_kill(&sandbox->vm); /* on_exit() follows */
+}
+
+static void on_kill_timer(uv_timer_t *timer)
+{
+	kill_vm(timer->data);
+}
+
+static void begin_end(struct sandbox *sandbox, uint64_t kill_after_ms)
+{
+	if (sandbox->state < ENDING)
+		set_state(sandbox, ENDING);
+	if (kill_after_ms == 0)
+		kill_vm(sandbox);
+	else
+		(void)uv_timer_start(&sandbox->timer, on_kill_timer, kill_after_ms, 0);
+}
+
+void sandbox_fail(struct sandbox *sandbox, const struct cay_error *why)
+{
+	if (sandbox->state >= ENDING)
+		return;
+	set_why(sandbox, why);
+	begin_end(sandbox,
+		  LAST_WORDS_MS); /* a QEMU that died tells itself why, and it knows best */
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	struct sandbox *sandbox = handle->data;
+
+	if (--sandbox->open_handles > 0)
+		return;
+	vm_done(&sandbox->vm);
+	set_state(sandbox, GONE);
+	sandbox->events.on_gone(sandbox, &sandbox->why, sandbox->user);
+}
+
+static void close_handle(void *handle)
+{
+	if (!uv_is_closing(handle))
+		uv_close(handle, on_handle_closed);
+}
+
+static void close_handles(struct sandbox *sandbox)
+{
+	close_handle(&sandbox->channel);
+	close_handle(&sandbox->exit);
+	close_handle(&sandbox->console);
+	close_handle(&sandbox->output);
+	close_handle(&sandbox->timer);
+	close_handle(&sandbox->log_timer);
+}
+
+/* Says how QEMU ended where that was not our doing. */
+static void tell_exit(struct sandbox *sandbox, int status)
+{
+	_cleanup_free_ char *lines = boot_log_last_lines(&sandbox->boot_log);
+	struct cay_error why = { 0 };
+	const char *after = *lines ? ": " : "";
+
+	if (WIFSIGNALED(status))
+		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
+				    "the VM ended: QEMU was killed by signal %d%s%s",
+				    WTERMSIG(status), after, lines);
+	else if (WEXITSTATUS(status) != 0)
+		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
+				    "the VM ended: QEMU failed with status %d%s%s",
+				    WEXITSTATUS(status), after, lines);
+	else
+		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
+				    "the VM ended: the guest's kernel stopped%s%s", after, lines);
+	sandbox->why = why;
+}
+
+/* Reads what is left without waiting. */
+static void drain(struct sandbox *sandbox, int fd)
+{
+	char chunk[4096];
+
+	for (unsigned int i = 0; i < BOOT_LOG_MAX / sizeof(chunk); i++) {
+		ssize_t n = read(fd, chunk, sizeof(chunk));
+
+		if (n <= 0)
+			return;
+		boot_log_append(&sandbox->boot_log, chunk, (size_t)n);
+	}
+}
+
+static void on_exit_readable(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *sandbox = poll->data;
+	int wait_status = 0;
+
+	if (vm_reap(&sandbox->vm, &wait_status) == -EAGAIN)
+		return;
+	sandbox->vm.pid = 0;
+	(void)uv_poll_stop(&sandbox->exit);
+	drain(sandbox, sandbox->vm.console_fd);
+	drain(sandbox, sandbox->vm.output_fd);
+	if (!sandbox->killed)
+		tell_exit(sandbox, wait_status);
+	if (sandbox->state < ENDING)
+		set_state(sandbox, ENDING);
+	if (sandbox->conn)
+		rpc_conn_close(sandbox->conn); /* close_handles() follows in on_conn_closed() */
+	else
+		close_handles(sandbox);
+}
+
+/* ---- console and QEMU's own messages ---- */
+
+static void on_text(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *sandbox = poll->data;
+	char chunk[16 * 1024];
+	int fd = poll == &sandbox->console ? sandbox->vm.console_fd : sandbox->vm.output_fd;
+	ssize_t n = read(fd, chunk, sizeof(chunk));
+
+	if (n > 0)
+		boot_log_append(&sandbox->boot_log, chunk, (size_t)n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		(void)uv_poll_stop(poll);
+}
+
+static void on_kernel_log(struct rpc_call *call, const ProtobufCMessage *message,
+			  const uint8_t *data, size_t size, void *user)
+{
+	const Cay__Vminitd__V1__KernelLogResponse *response = (const void *)message;
+	struct sandbox *sandbox = user;
+
+	if (response && response->text.len > 0)
+		boot_log_append(&sandbox->boot_log, response->text.data, response->text.len);
+}
+
+/* The kernel's messages would slow a start down, so they are asked for when it is over. */
+static void on_log_timer(uv_timer_t *timer)
+{
+	static const struct rpc_call_events events = { .on_message = on_kernel_log };
+	Cay__Vminitd__V1__KernelLogRequest request = CAY__VMINITD__V1__KERNEL_LOG_REQUEST__INIT;
+	struct sandbox *sandbox = timer->data;
+
+	if (sandbox->state != READY)
+		return;
+	request.follow = true;
+	(void)rpc_call_new(sandbox->conn, &cay__vminitd__v1__vminitd__descriptor, "KernelLog",
+			   &request.base, 0, &events, sandbox);
+}
+
+/* ---- the greeting ---- */
+
+static void on_event(struct rpc_call *call, const ProtobufCMessage *message, const uint8_t *data,
+		     size_t size, void *user)
+{
+	const Cay__Vminitd__V1__Event *event = (const void *)message;
+	struct sandbox *sandbox = user;
+
+	if (event && event->what_case == CAY__VMINITD__V1__EVENT__WHAT_OOM &&
+	    sandbox->events.on_oom)
+		sandbox->events.on_oom(sandbox, event->container_id, event->time_ns,
+				       event->oom->kills, sandbox->user);
+}
+
+static void greeting_done(struct sandbox *sandbox)
+{
+	static const struct rpc_call_events events = { .on_message = on_event };
+	Cay__Vminitd__V1__EventsRequest request = CAY__VMINITD__V1__EVENTS_REQUEST__INIT;
+
+	set_state(sandbox, READY);
+	(void)uv_timer_stop(&sandbox->timer);
+	(void)rpc_call_new(sandbox->conn, &cay__vminitd__v1__vminitd__descriptor, "Events",
+			   &request.base, 0, &events, sandbox);
+	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+	sandbox->events.on_ready(sandbox, sandbox->user);
+}
+
+static void on_greeting(const ProtobufCMessage *response, const struct cay_error *err, void *user)
+{
+	struct sandbox *sandbox = user;
+	struct cay_error why;
+
+	if (sandbox->state != GREETING)
+		return;
+	if (err) {
+		why = *err;
+		(void)cay_error_prefix(&why, "the guest's first answers");
+		sandbox_fail(sandbox, &why);
+		return;
+	}
+	if (response->descriptor == &cay__vminitd__v1__version_response__descriptor)
+		(void)snprintf(sandbox->kernel, sizeof(sandbox->kernel), "%s",
+			       ((const Cay__Vminitd__V1__VersionResponse *)response)->kernel);
+	if (--sandbox->greetings == 0)
+		greeting_done(sandbox);
+}
+
+static void greet(struct sandbox *sandbox, const char *method, const ProtobufCMessage *request)
+{
+	sandbox->greetings++;
+	sandbox_call(sandbox->conn, method, request, SANDBOX_BOOT_TIMEOUT_MS, on_greeting, sandbox);
+}
+
+static void send_greeting(struct sandbox *sandbox)
+{
+	Cay__Vminitd__V1__VersionRequest version = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
+	Cay__Vminitd__V1__SetTimeRequest time = CAY__VMINITD__V1__SET_TIME_REQUEST__INIT;
+	Cay__Vminitd__V1__AddEntropyRequest entropy = CAY__VMINITD__V1__ADD_ENTROPY_REQUEST__INIT;
+	uint8_t random[ENTROPY_BYTES];
+
+	set_state(sandbox, GREETING);
+	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
+		abort(); /* the host's generator is ready, and 64 bytes are never cut */
+	entropy.data = (ProtobufCBinaryData){ sizeof(random), random };
+	greet(sandbox, "AddEntropy", &entropy.base);
+	greet(sandbox, "Version", &version.base);
+	time.unix_ns = clock_now_ns();
+	greet(sandbox, "SetTime", &time.base);
+}
+
+static void on_conn_closed(struct rpc_conn *conn, const struct cay_error *why, void *user)
+{
+	struct sandbox *sandbox = user;
+	struct cay_error lost = *why;
+
+	sandbox->conn = NULL;
+	if (sandbox->vm.pid == 0) {
+		close_handles(sandbox);
+		return;
+	}
+	if (sandbox->state == ENDING) {
+		begin_end(sandbox, LAST_WORDS_MS);
+		return;
+	}
+	(void)cay_error_prefix(&lost, "the channel to the guest");
+	set_why(sandbox, &lost);
+	begin_end(sandbox, LAST_WORDS_MS);
+}
+
+static void channel_failed(struct sandbox *sandbox, int error)
+{
+	struct cay_error why = { 0 };
+
+	(void)uv_poll_stop(&sandbox->channel);
+	if (sandbox->state >= ENDING)
+		return;
+	(void)cay_error_errno(&why, error, "opening the channel to the guest");
+	set_why(sandbox, &why);
+	begin_end(sandbox, LAST_WORDS_MS);
+}
+
+/* The guest has echoed the session's line: HTTP/2 begins. */
+static void open_session(struct sandbox *sandbox)
+{
+	const struct rpc_conn_options options = { .on_close = on_conn_closed, .user = sandbox };
+	struct cay_error err = { 0 };
+
+	(void)uv_poll_stop(&sandbox->channel);
+	close_handle(&sandbox->channel);
+	if (rpc_conn_new(sandbox->loop, TAKE_FD(sandbox->vm.channel_fd), &options,
+			 sandbox->opening.data, sandbox->opening.length, &sandbox->conn,
+			 &err) < 0) {
+		sandbox_fail(sandbox, &err);
+		return;
+	}
+	buf_done(&sandbox->opening);
+	send_greeting(sandbox);
+}
+
+static void on_channel(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *sandbox = poll->data;
+	ssize_t n;
+
+	if (sandbox->state != BOOTING) {
+		(void)uv_poll_stop(poll);
+		return;
+	}
+	n = read(sandbox->vm.channel_fd, buf_reserve(&sandbox->opening, 4096), 4096);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		channel_failed(sandbox, n < 0 ? errno : ECONNRESET);
+		return;
+	}
+	sandbox->opening.length += (size_t)n;
+	if (session_find(&sandbox->opening, sandbox->session_line))
+		open_session(sandbox);
+}
+
+static void on_boot_timeout(uv_timer_t *timer)
+{
+	struct sandbox *sandbox = timer->data;
+	_cleanup_free_ char *lines = boot_log_last_lines(&sandbox->boot_log);
+	struct cay_error why = { 0 };
+
+	(void)cay_error_set(
+		&why, CAY_TIMEOUT, ETIMEDOUT, "the VM did not come up within %d seconds%s%s",
+		SANDBOX_BOOT_TIMEOUT_MS / 1000, *lines ? "; its last lines: " : "", lines);
+	sandbox_fail(sandbox, &why);
+}
+
+/* ---- start ---- */
+
+static struct vm_machine describe(const struct sandbox_config *config, struct vm_extent **extents)
+{
+	struct vm_machine machine = {
+		.id = config->id,
+		.qemu = config->qemu,
+		.kernel = config->kernel,
+		.initramfs = config->initramfs,
+		.jail_directory = config->run_directory,
+		.tsc_khz = config->tsc_khz,
+		.vcpus = config->vcpus,
+		.memory_bytes = config->memory_bytes,
+		.uid = config->vm_uid,
+		.disk_count = config->disk_count,
+	};
+	size_t count = 0;
+
+	if (vmm_accel_parse(config->acceleration, &machine.accel) < 0)
+		abort(); /* sandbox_config_parse() has checked it */
+	for (size_t i = 0; i < config->disk_count; i++)
+		count += config->disks[i].extent_count;
+	*extents = xcalloc(count + 1, sizeof(**extents));
+	count = 0;
+	for (size_t i = 0; i < config->disk_count; i++) {
+		const struct sandbox_disk *disk = &config->disks[i];
+
+		machine.disks[i] =
+			(struct vm_disk){ *extents + count, disk->extent_count, disk->read_only };
+		for (size_t j = 0; j < disk->extent_count; j++)
+			(*extents)[count++] =
+				(struct vm_extent){ disk->extents[j].path, disk->extents[j].size };
+	}
+	return machine;
+}
+
+static void watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback)
+{
+	(void)fd_set_nonblocking(fd, true);
+	if (uv_poll_init(sandbox->loop, poll, fd) < 0 ||
+	    uv_poll_start(poll, UV_READABLE, callback) < 0)
+		abort(); /* a fresh socket or pipe of ours */
+	poll->data = sandbox;
+	sandbox->open_handles++;
+}
+
+static void add_timer(struct sandbox *sandbox, uv_timer_t *timer)
+{
+	(void)uv_timer_init(sandbox->loop, timer);
+	timer->data = sandbox;
+	sandbox->open_handles++;
+}
+
+int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
+		 const struct sandbox_events *events, void *user, struct sandbox **ret_sandbox,
+		 struct cay_error *err)
+{
+	_cleanup_free_ struct vm_extent *extents = NULL;
+	struct vm_machine machine = describe(config, &extents);
+	struct sandbox *sandbox;
+	uint64_t number = 0;
+	struct vm vm;
+	int r = vm_start(&machine, &vm, err);
+
+	if (r < 0)
+		return r;
+	sandbox = xcalloc(1, sizeof(*sandbox));
+	sandbox->loop = loop;
+	sandbox->config = config;
+	sandbox->events = *events;
+	sandbox->user = user;
+	sandbox->vm = vm;
+	boot_log_init(&sandbox->boot_log, config->boot_log_path);
+	watch(sandbox, &sandbox->channel, vm.channel_fd, on_channel);
+	watch(sandbox, &sandbox->exit, vm.pidfd, on_exit_readable);
+	watch(sandbox, &sandbox->console, vm.console_fd, on_text);
+	watch(sandbox, &sandbox->output, vm.output_fd, on_text);
+	add_timer(sandbox, &sandbox->timer);
+	add_timer(sandbox, &sandbox->log_timer);
+	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, SANDBOX_BOOT_TIMEOUT_MS, 0);
+	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+		abort();
+	session_format(number, sandbox->session_line);
+	/* The socket holds the line until the guest has opened its port. */
+	if (write_full(vm.channel_fd, sandbox->session_line, sizeof(sandbox->session_line)) < 0)
+		log_debug("QEMU is gone already"); /* on_exit_readable() tells why */
+	*ret_sandbox = sandbox;
+	return 0;
+}
+
+struct rpc_conn *sandbox_conn(const struct sandbox *sandbox)
+{
+	return sandbox && sandbox->state == READY ? sandbox->conn : NULL;
+}
+
+uv_loop_t *sandbox_loop(const struct sandbox *sandbox)
+{
+	return sandbox->loop;
+}
+
+pid_t sandbox_vm_pid(const struct sandbox *sandbox)
+{
+	return sandbox->vm.pid;
+}
+
+const char *sandbox_kernel(const struct sandbox *sandbox)
+{
+	return sandbox->kernel;
+}
+
+/* ---- the orderly end ---- */
+
+static void on_synced(const ProtobufCMessage *response, const struct cay_error *err, void *user)
+{
+	struct sandbox *sandbox = user;
+
+	if (err && err->code != CAY_CANCELLED && sandbox->conn)
+		log_warning("writing the guest's disks: %s", err->message);
+	kill_vm(sandbox);
+}
+
+static void on_deleted(const ProtobufCMessage *response, const struct cay_error *err, void *user)
+{
+	Cay__Vminitd__V1__SyncRequest request = CAY__VMINITD__V1__SYNC_REQUEST__INIT;
+	struct sandbox *sandbox = user;
+
+	if (--sandbox->deletions > 0 || !sandbox->conn || sandbox->killed)
+		return;
+	sandbox_call(sandbox->conn, "Sync", &request.base, SANDBOX_SYNC_TIMEOUT_MS, on_synced,
+		     sandbox);
+}
+
+void sandbox_end(struct sandbox *sandbox, bool sync)
+{
+	Cay__Vminitd__V1__DeleteContainerRequest request =
+		CAY__VMINITD__V1__DELETE_CONTAINER_REQUEST__INIT;
+
+	if (sandbox->state >= ENDING) {
+		if (!sync && sandbox->state == ENDING)
+			kill_vm(sandbox);
+		return;
+	}
+	if (!sync || sandbox->state != READY || sandbox->config->container_count == 0) {
+		begin_end(sandbox, 0);
+		return;
+	}
+	begin_end(sandbox, SANDBOX_SYNC_TIMEOUT_MS);
+	for (size_t i = 0; i < sandbox->config->container_count; i++) {
+		request.id = sandbox->config->containers[i].id;
+		sandbox->deletions++;
+		sandbox_call(sandbox->conn, "DeleteContainer", &request.base,
+			     SANDBOX_SYNC_TIMEOUT_MS, on_deleted, sandbox);
+	}
+}
+
+void sandbox_free(struct sandbox *sandbox)
+{
+	if (!sandbox)
+		return;
+	assert(sandbox->state == GONE);
+	boot_log_done(&sandbox->boot_log);
+	buf_done(&sandbox->opening);
+	free(sandbox);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of the shim. The socket is there first, then the VM is booted while
+ * the daemon still talks to its clients; when the last container has ended,
+ * the VM is put away and the shim leaves once its clients have what is theirs.
+ */
+#include "shim/shim.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <signal.h>
+
+void shim_mark(const struct shim *shim, int64_t *time_us)
+{
+	if (*time_us == 0)
+		*time_us = MAX(clock_monotonic_us() - shim->begun_us, 1);
+}
+
+int64_t shim_sane_time(const struct shim *shim, int64_t ns)
+{
+	const int64_t now = clock_now_ns();
+
+	return ns < shim->begun_ns || ns > now ? now : ns;
+}
+
+void shim_no_guest(const struct shim *shim, struct cay_error *err)
+{
+	if (shim->lost.code != CAY_OK)
+		*err = shim->lost;
+	else
+		(void)cay_error_set(err, CAY_UNAVAILABLE, ENOTCONN, "the VM is not up");
+}
+
+/* ---- leaving ---- */
+
+static void close_for_good(struct shim *shim)
+{
+	rpc_listener_close(shim->listener);
+	shim->listener = NULL;
+	uv_stop(shim->loop);
+}
+
+static size_t queued_bytes(const struct shim *shim)
+{
+	size_t sum = 0;
+
+	for (const struct shim_process *process = shim->processes; process; process = process->next)
+		sum += attach_queued(process);
+	return sum;
+}
+
+/* A client that fetches its last bytes is waited for; one that does nothing is not. */
+static void on_linger(uv_timer_t *timer)
+{
+	struct shim *shim = timer->data;
+	const size_t queued = queued_bytes(shim);
+
+	if (queued > 0 && queued < shim->linger_queued)
+		shim->linger_queued = queued;
+	else
+		close_for_good(shim);
+}
+
+/* Looked at after every round of the loop, when calls may have ended. */
+static void on_check(uv_check_t *check)
+{
+	struct shim *shim = check->data;
+
+	if (shim->gone && shim->open_calls == 0)
+		close_for_good(shim);
+}
+
+static void set_gone(struct shim *shim, const struct cay_error *why)
+{
+	const Cay__Shim__V1__ShutdownResponse response = CAY__SHIM__V1__SHUTDOWN_RESPONSE__INIT;
+
+	shim->lost = *why;
+	if (why->code == CAY_OK)
+		(void)cay_error_set(&shim->lost, CAY_UNAVAILABLE, ENOTCONN, "the VM has ended");
+	for (struct shim_process *process = shim->processes; process; process = process->next)
+		process_lost(process, &shim->lost);
+	watch_end(shim);
+	reply_list_send(&shim->shutdowns, &response.base);
+	shim->gone = true;
+	shim->linger_queued = SIZE_MAX;
+	(void)uv_timer_start(&shim->linger, on_linger, SHIM_LINGER_MS, SHIM_LINGER_MS);
+}
+
+/* ---- the sandbox ---- */
+
+static void on_ready(struct sandbox *sandbox, void *user)
+{
+	struct shim *shim = user;
+
+	shim_mark(shim, &shim->times.guest_ready);
+	(void)snprintf(shim->kernel, sizeof(shim->kernel), "%s", sandbox_kernel(sandbox));
+	for (struct shim_process *process = shim->processes; process; process = process->next)
+		if (!process->exec_id && process->pending)
+			process_run(process);
+}
+
+static void on_gone(struct sandbox *sandbox, const struct cay_error *why, void *user)
+{
+	struct shim *shim = user;
+
+	shim_mark(shim, &shim->times.vm_gone);
+	if (why->code != CAY_OK)
+		log_error("%s", why->message);
+	set_gone(shim, why);
+}
+
+static void on_oom(struct sandbox *sandbox, const char *container_id, int64_t time_ns,
+		   uint64_t kills, void *user)
+{
+	struct shim *shim = user;
+	struct cay_error err;
+	struct shim_process *process = process_find(shim, container_id, NULL, &err);
+
+	if (!process)
+		return; /* the guest names a container that was never given to it */
+	watch_oom(shim, process->container->id, shim_sane_time(shim, time_ns), kills);
+}
+
+void shim_container_ended(struct shim *shim)
+{
+	for (const struct shim_process *process = shim->processes; process; process = process->next)
+		if (!process->exec_id && process->status != PROCESS_EXITED)
+			return;
+	if (shim->sandbox && !shim->gone)
+		sandbox_end(shim->sandbox, true);
+}
+
+static void boot(struct shim *shim)
+{
+	static const struct sandbox_events events = {
+		.on_ready = on_ready,
+		.on_gone = on_gone,
+		.on_oom = on_oom,
+	};
+	struct cay_error err = { 0 };
+
+	if (sandbox_boot(shim->loop, shim->config, &events, shim, &shim->sandbox, &err) < 0) {
+		log_error("%s", err.message);
+		set_gone(shim, &err);
+		return;
+	}
+	shim_mark(shim, &shim->times.vm_spawned);
+	for (struct shim_process *process = shim->processes; process; process = process->next)
+		process_save_state(process);
+}
+
+/* ---- the process ---- */
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	struct shim *shim = handle->data;
+
+	log_info("signal %d: ending the VM", number);
+	if (shim->sandbox && !shim->gone)
+		sandbox_end(shim->sandbox, false);
+}
+
+static void watch_signals(struct shim *shim)
+{
+	(void)uv_signal_init(shim->loop, &shim->sigterm);
+	(void)uv_signal_init(shim->loop, &shim->sigint);
+	shim->sigterm.data = shim;
+	shim->sigint.data = shim;
+	if (uv_signal_start(&shim->sigterm, on_signal, SIGTERM) < 0 ||
+	    uv_signal_start(&shim->sigint, on_signal, SIGINT) < 0)
+		log_warning("signals can't be watched");
+}
+
+static int listen_on_socket(struct shim *shim, struct cay_error *err)
+{
+	_cleanup_free_ char *path = xasprintf("%s/shim.sock", shim->config->run_directory);
+	struct rpc_service *service = xcalloc(1, sizeof(*service)); /* lives as long as we do */
+	const struct rpc_conn_options options = {
+		.server = true,
+		.services = service,
+		.service_count = 1,
+		.fallback = forward_begin,
+		.user = shim,
+	};
+
+	*service = (struct rpc_service){
+		.descriptor = &cay__shim__v1__shim__descriptor,
+		.methods = service_methods,
+		.method_count = service_method_count,
+		.user = shim,
+	};
+	return rpc_listener_new(shim->loop, path, &options, &shim->listener, err);
+}
+
+int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *err)
+{
+	uv_check_t check;
+	struct shim *shim = xcalloc(1, sizeof(*shim));
+	int r;
+
+	shim->loop = uv_default_loop();
+	shim->config = config;
+	shim->begun_us = begun_us;
+	shim->begun_ns = clock_now_ns();
+	for (size_t i = 0; i < config->container_count; i++)
+		(void)process_new(shim, &config->containers[i], NULL);
+	(void)uv_timer_init(shim->loop, &shim->stall);
+	(void)uv_timer_init(shim->loop, &shim->linger);
+	(void)uv_check_init(shim->loop, &check);
+	shim->linger.data = shim;
+	shim->stall.data = shim;
+	check.data = shim;
+	watch_signals(shim);
+	r = listen_on_socket(shim, err);
+	if (r < 0)
+		return r;
+	shim_mark(shim, &shim->times.shim_ready);
+	(void)uv_check_start(&check, on_check);
+	boot(shim);
+	(void)uv_run(shim->loop, UV_RUN_DEFAULT);
+	/* What is left belongs to connections; it goes with the process. */
+	return 0;
+}
