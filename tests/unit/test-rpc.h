@@ -167,3 +167,53 @@ static const cay_unused struct rpc_call_events heard_events = {
 	.on_writable = heard_writable,
 	.on_end = heard_end,
 };
+
+/* ---- the two ends of Stdio, driven by hand ---- */
+
+static inline cay_unused void send_text(struct rpc_call *call, const char *text)
+{
+	Cay__Vminitd__V1__StdioInput input = CAY__VMINITD__V1__STDIO_INPUT__INIT;
+
+	input.data = (ProtobufCBinaryData){ strlen(text), (uint8_t *)text };
+	(void)rpc_call_send(call, &input.base);
+}
+
+/* A server's end of Stdio, for tests that drive both ends by hand. */
+struct served {
+	struct rpc_call *call;
+	bool begun;
+	struct heard heard;
+};
+
+static inline cay_unused void serve(struct rpc_call *call, const ProtobufCMessage *request,
+				    void *user)
+{
+	struct served *served = user;
+
+	assert_null(request);
+	assert_false(served->begun);
+	served->call = call;
+	served->begun = true;
+	rpc_call_set_events(call, &heard_events, &served->heard);
+}
+
+static const cay_unused struct rpc_method stdio_method[] = { { "Stdio", true, serve } };
+
+static inline cay_unused struct rpc_call *call_stdio(struct pair *pair, int64_t deadline_ms,
+						     struct heard *heard)
+{
+	return rpc_call_new(pair->client, VMINITD, "Stdio", NULL, deadline_ms, &heard_events,
+			    heard);
+}
+
+static inline cay_unused void run_until_messages(struct pair *pair, const struct heard *heard,
+						 unsigned int count)
+{
+	int64_t end = clock_monotonic_ms() + PATIENCE_MS;
+
+	while (heard->messages < count) {
+		assert_true(clock_monotonic_ms() < end);
+		assert_false(heard->ended);
+		(void)uv_run(&pair->loop, UV_RUN_NOWAIT);
+	}
+}
