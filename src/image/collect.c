@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is kept and what goes: pins, claims, and the collection of files that nobody needs. */
+#include "image/store-internal.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CLAIM_POLL_MS = 100 };
+
+void pins_add(struct pins *pins, const char *digest)
+{
+	(void)pthread_mutex_lock(&pins->store->lock);
+	strv_add(&pins->store->pins, digest);
+	strv_add(&pins->digests, digest);
+	(void)pthread_mutex_unlock(&pins->store->lock);
+}
+
+void pins_done(struct pins *pins)
+{
+	struct image_store *store = pins->store;
+
+	(void)pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < pins->digests.count; i++)
+		(void)names_remove(&store->pins, pins->digests.items[i]);
+	store_collect(store);
+	(void)pthread_mutex_unlock(&store->lock);
+	strv_done(&pins->digests);
+}
+
+int store_claim(struct image_store *store, const char *digest, const struct worker_cancel *cancel,
+		struct cay_error *err)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&store->lock);
+	while (strv_contains(&store->claims, digest)) {
+		struct timespec until;
+
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += CLAIM_POLL_MS * 1000000L;
+		if (until.tv_nsec >= 1000000000L) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000L;
+		}
+		(void)pthread_cond_timedwait(&store->changed, &store->lock, &until);
+		if (worker_is_cancelled(cancel)) {
+			r = worker_cancelled(err);
+			break;
+		}
+	}
+	if (r == 0)
+		strv_add(&store->claims, digest);
+	(void)pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+void store_unclaim(struct image_store *store, const char *digest)
+{
+	(void)pthread_mutex_lock(&store->lock);
+	(void)names_remove(&store->claims, digest);
+	(void)pthread_cond_broadcast(&store->changed);
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
+/* The digests that are kept, as a sorted array. */
+struct kept {
+	const char **digests;
+	size_t count, room;
+};
+
+static void keep(struct kept *kept, const char *digest)
+{
+	if (kept->count == kept->room) {
+		kept->room = kept->room ? kept->room * 2 : 256;
+		kept->digests = xreallocarray(kept->digests, kept->room, sizeof(char *));
+	}
+	kept->digests[kept->count++] = digest;
+}
+
+static int compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void drop_unless_kept(const char *digest, const char *path, void *user)
+{
+	const struct kept *kept = user;
+
+	if (bsearch(&digest, kept->digests, kept->count, sizeof(char *), compare))
+		return;
+	if (unlink(path) < 0)
+		log_warning("removing %s: %s", path, errno_text(errno));
+}
+
+void store_collect(struct image_store *store)
+{
+	struct kept kept = { 0 };
+	struct cay_error err = { 0 };
+
+	for (size_t i = 0; i < store->catalog.count; i++) {
+		const struct record *record = store->catalog.records[i];
+
+		keep(&kept, record->digest);
+		keep(&kept, record->config_digest);
+		for (size_t j = 0; j < record->blobs.count; j++)
+			keep(&kept, record->blobs.items[j]);
+	}
+	for (size_t i = 0; i < store->pins.count; i++)
+		keep(&kept, store->pins.items[i]);
+	qsort(kept.digests, kept.count, sizeof(char *), compare);
+	if (content_each(&store->content, drop_unless_kept, &kept, &err) < 0)
+		log_warning("clearing away unused images: %s", err.message);
+	free(kept.digests);
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of contents of image archives: an OCI layout's index.json, Docker's manifest.json. */
+#include "image/load-internal.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "image/ref.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+enum { IMAGES_MAX = 1000, NAMES_MAX = 1000 };
+
+static const char *annotation(const struct descriptor *member, const char *key)
+{
+	return json_string_value(json_object_get(member->annotations, key));
+}
+
+/*
+ * The name of an OCI layout's member. Writers use "ref.name" for a whole reference, a repository or
+ * a tag alone: what can only be a tag of nothing ("latest") is no name.
+ */
+static int member_name(const struct descriptor *member, struct strv *names, struct cay_error *err)
+{
+	const char *text = annotation(member, ANNOTATION_IMAGE_NAME);
+	_cleanup_free_ char *full = NULL;
+	int r;
+
+	if (!text)
+		text = annotation(member, ANNOTATION_REF_NAME);
+	if (!text || strcmp(text, "latest") == 0)
+		return 0;
+	r = image_reference_normalize(text, &full, err);
+	if (r < 0)
+		return r;
+	if (!strchr(full, '@'))
+		strv_take(names, TAKE_PTR(full));
+	return 0;
+}
+
+/* Loads one member; an index inside is followed once, to this host's platform. */
+static int load_member(struct loader *loader, const struct descriptor *member,
+		       const struct platform *platform, struct cay_error *err)
+{
+	_cleanup_manifest_ struct manifest inner = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_strv_ struct strv names = { 0 };
+	const struct descriptor *chosen = member;
+	int r = content_read_blob(&loader->store->content, member->digest, DOCUMENT_MAX, &text,
+				  err);
+
+	if (r == 0)
+		r = manifest_parse(text.data, text.length,
+				   member->media_type[0] ? member->media_type : NULL, &inner, err);
+	if (r == 0 && inner.is_index)
+		r = manifest_select(&inner, platform, &chosen, err);
+	if (r == 0)
+		r = member_name(member, &names, err);
+	if (r < 0)
+		return r;
+	pins_add(&loader->pins, chosen->digest);
+	return loader_image(loader, chosen->digest, &names, err);
+}
+
+int loader_oci(struct loader *loader, struct cay_error *err)
+{
+	_cleanup_manifest_ struct manifest index = { 0 };
+	_cleanup_platform_ struct platform platform = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = loader_read(loader, "index.json", &text, err);
+
+	if (r == 0)
+		r = manifest_parse(text.data, text.length, NULL, &index, err);
+	if (r == 0)
+		r = platform_parse(NULL, &platform, err);
+	if (r < 0)
+		return r;
+	if (!index.is_index || index.item_count > IMAGES_MAX)
+		return cay_error_set(err, CAY_INVALID, EBADMSG, "its index.json is not an index");
+	for (size_t i = 0; r == 0 && i < index.item_count; i++) {
+		const struct descriptor *member = &index.items[i];
+
+		/* One of several that is for another machine, or no image at all. */
+		if (index.item_count > 1 && member->platform.os &&
+		    platform_match(&platform, &member->platform) == 0)
+			continue;
+		r = load_member(loader, member, &platform, err);
+	}
+	if (r == 0 && loader->loaded.count == 0)
+		return cay_error_set(err, CAY_INVALID, ENOENT,
+				     "it has no image for this host's platform");
+	return r;
+}
+
+/* The layer's media type by its first bytes: docker's archives hold plain tars, others compress. */
+static const char *layer_type(const struct loader *loader, const char *digest)
+{
+	_cleanup_free_ char *path = content_blob_path(&loader->store->content, digest);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	uint8_t magic[4] = { 0 };
+
+	if (fd >= 0)
+		(void)read_full(fd, magic, sizeof(magic)); /* short ones are plain */
+	if (magic[0] == 0x1f && magic[1] == 0x8b)
+		return MEDIA_OCI_LAYER_TAR "+gzip";
+	if (memcmp(magic, "\x28\xb5\x2f\xfd", 4) == 0)
+		return MEDIA_OCI_LAYER_TAR "+zstd";
+	return MEDIA_OCI_LAYER_TAR;
+}
+
+static int missing(const char *path, struct cay_error *err)
+{
+	return cay_error_set(err, CAY_INVALID, ENOENT, "%.256s is missing in it", path);
+}
+
+static json_t *make_descriptor(const char *type, const struct archive_file *file)
+{
+	json_t *object = json_object();
+
+	json_set_string(object, "mediaType", type);
+	json_set_string(object, "digest", file->digest);
+	json_set_int(object, "size", (int64_t)file->size);
+	return object;
+}
+
+/* Writes the OCI manifest that a Docker archive's entry stands for. */
+static int make_manifest(struct loader *loader, const char *config_path, const struct strv *layers,
+			 char ret_digest[DIGEST_SIZE], struct cay_error *err)
+{
+	const struct archive_file *config = loader_find(loader, config_path);
+	_cleanup_json_ json_t *manifest = json_object(), *items = json_array();
+	_cleanup_free_ char *text = NULL;
+
+	if (!config)
+		return missing(config_path, err);
+	for (size_t i = 0; i < layers->count; i++) {
+		const struct archive_file *layer = loader_find(loader, layers->items[i]);
+
+		if (!layer)
+			return missing(layers->items[i], err);
+		(void)json_array_append_new(
+			items, make_descriptor(layer_type(loader, layer->digest), layer));
+	}
+	json_set_int(manifest, "schemaVersion", 2);
+	json_set_string(manifest, "mediaType", MEDIA_OCI_MANIFEST);
+	json_set(manifest, "config", make_descriptor(MEDIA_OCI_CONFIG, config));
+	json_set(manifest, "layers", json_incref(items));
+	text = json_print(manifest);
+	digest_of(text, strlen(text), ret_digest);
+	pins_add(&loader->pins, ret_digest);
+	return content_write_blob(&loader->store->content, text, strlen(text), err);
+}
+
+static int load_docker_image(struct loader *loader, const json_t *entry, struct cay_error *err)
+{
+	_cleanup_strv_ struct strv tags = { 0 }, layers = { 0 }, names = { 0 };
+	_cleanup_free_ char *config = NULL;
+	char digest[DIGEST_SIZE];
+	int r = json_read_string(entry, "Config", &config, err);
+
+	if (r == 0)
+		r = json_read_strv(entry, "RepoTags", NAMES_MAX, &tags, err);
+	if (r == 0)
+		r = json_read_strv(entry, "Layers", LAYERS_MAX, &layers, err);
+	for (size_t i = 0; r == 0 && i < tags.count; i++) {
+		char *full;
+
+		r = image_reference_normalize(tags.items[i], &full, err);
+		if (r == 0)
+			strv_take(&names, full);
+	}
+	if (r == 0 && !config)
+		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its manifest.json names no Config");
+	if (r == 0)
+		r = make_manifest(loader, config, &layers, digest, err);
+	return r < 0 ? r : loader_image(loader, digest, &names, err);
+}
+
+int loader_docker(struct loader *loader, struct cay_error *err)
+{
+	_cleanup_json_ json_t *document = NULL;
+	_cleanup_buf_ struct buf text = { 0 };
+	size_t index;
+	json_t *entry;
+	int r;
+
+	if (!loader_find(loader, "manifest.json"))
+		return cay_error_set(err, CAY_INVALID, ENOENT,
+				     "it is neither an OCI nor a Docker image archive: it has no "
+				     "index.json with oci-layout, and no manifest.json");
+	r = loader_read(loader, "manifest.json", &text, err);
+	if (r == 0)
+		r = json_parse(buf_text(&text), text.length, "manifest.json", &document, err);
+	if (r < 0)
+		return r;
+	if (!json_is_array(document) || json_array_size(document) == 0 ||
+	    json_array_size(document) > IMAGES_MAX)
+		return cay_error_set(err, CAY_INVALID, EBADMSG,
+				     "its manifest.json is not a list of images");
+	json_array_foreach(document, index, entry) {
+		if (!json_is_object(entry))
+			return cay_error_set(err, CAY_INVALID, EBADMSG,
+					     "its manifest.json is not a list of images");
+		r = load_docker_image(loader, entry, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

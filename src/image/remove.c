@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Docker's rmi: names go first, the image with its last one. */
+#include "image/store-internal.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+
+enum { SHORT_ID = 12 };
+
+/* What is asked, found and checked before anything changes. */
+struct removal {
+	struct image_store *store;
+	const char *text; /* as written */
+	char id[DIGEST_SIZE];
+	char *full_name; /* NULL: by id */
+	bool delete;     /* the image too, and not a name alone */
+};
+
+static size_t count_names(const struct image_store *store, const char *id)
+{
+	struct image *image = store_image(store, id);
+	const size_t count = image->names.count;
+
+	image_free(image);
+	return count;
+}
+
+/* The part of a full name in front of its tag or digest, as a length. */
+static size_t repository_length(const char *full_name)
+{
+	const char *at = strchr(full_name, '@');
+	const char *slash = strrchr(full_name, '/');
+	const char *colon = slash ? strchr(slash, ':') : NULL;
+
+	if (at)
+		return (size_t)(at - full_name);
+	return colon ? (size_t)(colon - full_name) : strlen(full_name);
+}
+
+/* Whether a name is the last thing an image is known by. */
+static bool is_last_reference(const struct image_store *store, const char *id,
+			      const char *full_name)
+{
+	struct image *image = store_image(store, id);
+	const size_t length = repository_length(full_name);
+	bool last = true;
+
+	for (size_t i = 0; i < image->names.count; i++)
+		if (strcmp(image->names.items[i], full_name) != 0)
+			last = false;
+	/* Digests of its own repository go with the last tag; those of others keep the image. */
+	for (size_t i = 0; i < image->digests.count; i++)
+		if (strcmp(image->digests.items[i], full_name) != 0 &&
+		    (repository_length(image->digests.items[i]) != length ||
+		     strncmp(image->digests.items[i], full_name, length) != 0))
+			last = false;
+	image_free(image);
+	return last;
+}
+
+static int check(struct removal *removal, bool force, struct cay_error *err)
+{
+	const struct image_store *store = removal->store;
+	const char *holder = store_holder(store, removal->id);
+
+	if (removal->full_name) {
+		removal->delete = is_last_reference(store, removal->id, removal->full_name);
+		if (!removal->delete || !holder)
+			return 0;
+		if (!force)
+			return cay_error_set(err, CAY_CONFLICT, EBUSY,
+					     "conflict: unable to remove repository reference "
+					     "\"%.256s\" (must force) - container %.*s is using "
+					     "its referenced image %.*s",
+					     removal->text, SHORT_ID, holder, SHORT_ID,
+					     digest_hex(removal->id));
+		removal->delete = false;
+		return 0;
+	}
+	if (!force && count_names(store, removal->id) > 1)
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "conflict: unable to delete %.*s (must be forced) - image is "
+				     "referenced in multiple repositories",
+				     SHORT_ID, digest_hex(removal->id));
+	if (!force && holder)
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "conflict: unable to delete %.*s (must be forced) - image is "
+				     "being used by container %.*s",
+				     SHORT_ID, digest_hex(removal->id), SHORT_ID, holder);
+	removal->delete = !holder;
+	return 0;
+}
+
+static void tell_untagged(struct strv *untagged, const char *full_name)
+{
+	strv_take(untagged, image_reference_familiar(full_name));
+}
+
+/* Takes away the names that match: all of them, or one and with it its repository's digests. */
+static void untag(struct removal *removal, struct record *record, struct strv *untagged)
+{
+	const char *only = removal->full_name;
+	const size_t length = only ? repository_length(only) : 0;
+	bool repository_left = false;
+
+	for (size_t i = record->names.count; i > 0; i--) {
+		const char *name = record->names.items[i - 1];
+
+		if (only && strcmp(name, only) != 0) {
+			repository_left |= repository_length(name) == length &&
+				strncmp(name, only, length) == 0;
+			continue;
+		}
+		tell_untagged(untagged, name);
+		(void)names_remove(&record->names, name);
+	}
+	for (size_t i = record->digests.count; i > 0; i--) {
+		const char *digest = record->digests.items[i - 1];
+		const bool same_repository = only && repository_length(digest) == length &&
+			strncmp(digest, only, length) == 0;
+
+		if (only && strcmp(digest, only) != 0 && (!same_repository || repository_left))
+			continue;
+		tell_untagged(untagged, digest);
+		(void)names_remove(&record->digests, digest);
+	}
+}
+
+static bool layer_is_used(const struct catalog *catalog, const char *blob)
+{
+	for (size_t i = 0; i < catalog->count; i++)
+		if (strv_contains(&catalog->records[i]->blobs, blob))
+			return true;
+	return false;
+}
+
+/* Drops a record and tells which layers went with it, highest first. */
+static void delete_record(struct image_store *store, struct record *record, struct strv *deleted)
+{
+	_cleanup_strv_ struct strv blobs = { 0 }, diff_ids = { 0 };
+
+	strv_copy(&blobs, &record->blobs);
+	strv_copy(&diff_ids, &record->config.diff_ids);
+	if (!strv_contains(deleted, record->config_digest))
+		strv_add(deleted, record->config_digest);
+	catalog_drop(&store->catalog, record);
+	for (size_t i = blobs.count; i > 0; i--)
+		if (!layer_is_used(&store->catalog, blobs.items[i - 1]) &&
+		    !strv_contains(deleted, diff_ids.items[i - 1]))
+			strv_add(deleted, diff_ids.items[i - 1]);
+}
+
+static int execute(struct removal *removal, struct strv *untagged, struct strv *deleted,
+		   struct cay_error *err)
+{
+	struct image_store *store = removal->store;
+	int r;
+
+	for (size_t i = store->catalog.count; i > 0; i--) {
+		struct record *record = store->catalog.records[i - 1];
+
+		if (strcmp(record->config_digest, removal->id) != 0)
+			continue;
+		untag(removal, record, untagged);
+		if (removal->delete)
+			delete_record(store, record, deleted);
+	}
+	r = store_save(store, err);
+	if (r == 0)
+		store_collect(store);
+	return r;
+}
+
+int image_store_remove(struct image_store *store, const char *name, bool force,
+		       struct strv *ret_untagged, struct strv *ret_deleted, struct cay_error *err)
+{
+	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
+	struct removal removal = { .store = store, .text = name };
+	struct record *record;
+	int r;
+
+	(void)pthread_mutex_lock(&store->lock);
+	r = store_find_record(store, name, &record, &removal.full_name, err);
+	if (r == 0) {
+		memcpy(removal.id, record->config_digest, DIGEST_SIZE);
+		r = check(&removal, force, err);
+	}
+	if (r == 0)
+		r = execute(&removal, &untagged, &deleted, err);
+	(void)pthread_mutex_unlock(&store->lock);
+	free(removal.full_name);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < untagged.count; i++)
+		strv_add(ret_untagged, untagged.items[i]);
+	for (size_t i = 0; i < deleted.count; i++)
+		strv_add(ret_deleted, deleted.items[i]);
+	return 0;
+}

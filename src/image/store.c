@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: opening it, asking it, names and holds. */
+#include "image/store-internal.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "image/ref.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum { PREFIX_MIN = 4, IDLE_SECONDS = 30, PARALLEL_DEFAULT = 3, PARALLEL_MAX = 16 };
+
+int image_store_open(const struct image_store_options *options, struct image_store **ret_store,
+		     struct cay_error *err)
+{
+	struct image_store *store = xcalloc(1, sizeof(*store));
+	int r = content_open(options->root, &store->content, err);
+
+	if (r == 0)
+		r = catalog_load(&store->content, &store->catalog, err);
+	if (r < 0) {
+		content_close(&store->content);
+		free(store);
+		return r;
+	}
+	store->worker = xstrdup(options->worker);
+	if (options->insecure_registries)
+		strv_copy(&store->insecure, options->insecure_registries);
+	store->parallel = options->parallel_layers ? options->parallel_layers : PARALLEL_DEFAULT;
+	store->parallel = MIN(store->parallel, PARALLEL_MAX);
+	store->idle_seconds = IDLE_SECONDS;
+	(void)pthread_mutex_init(&store->lock, NULL); /* these two can't fail on Linux */
+	(void)pthread_cond_init(&store->changed, NULL);
+	store_collect(store);
+	*ret_store = store;
+	return 0;
+}
+
+void image_store_close(struct image_store *store)
+{
+	if (!store)
+		return;
+	catalog_done(&store->catalog);
+	content_close(&store->content);
+	for (size_t i = 0; i < store->hold_count; i++) {
+		free(store->holds[i].id);
+		free(store->holds[i].holder);
+	}
+	free(store->holds);
+	strv_done(&store->insecure);
+	strv_done(&store->pins);
+	strv_done(&store->claims);
+	(void)pthread_cond_destroy(&store->changed);
+	(void)pthread_mutex_destroy(&store->lock);
+	free(store->worker);
+	free(store);
+}
+
+void image_free(struct image *image)
+{
+	if (!image)
+		return;
+	free(image->id);
+	free(image->manifest_digest);
+	strv_done(&image->names);
+	strv_done(&image->digests);
+	free(image->os);
+	free(image->architecture);
+	free(image->variant);
+	strv_done(&image->diff_ids);
+	json_decref(image->config);
+	free(image);
+}
+
+static void add_all(struct strv *to, const struct strv *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		if (!strv_contains(to, from->items[i]))
+			strv_add(to, from->items[i]);
+}
+
+struct image *store_image(const struct image_store *store, const char *id)
+{
+	struct image *image = NULL;
+
+	for (size_t i = 0; i < store->catalog.count; i++) {
+		const struct record *record = store->catalog.records[i];
+
+		if (strcmp(record->config_digest, id) != 0)
+			continue;
+		if (!image) {
+			image = xcalloc(1, sizeof(*image));
+			image->id = xstrdup(id);
+			image->manifest_digest = xstrdup(record->digest);
+			image->created_ns = record->config.created_ns;
+			image->os = xstrdup(record->config.platform.os);
+			image->architecture = xstrdup(record->config.platform.architecture);
+			replace_string(&image->variant, record->config.platform.variant);
+			image->size = record->size;
+			image->layer_count = record->blobs.count;
+			strv_copy(&image->diff_ids, &record->config.diff_ids);
+			image->config = json_deep_copy(record->config.document);
+		}
+		add_all(&image->names, &record->names);
+		add_all(&image->digests, &record->digests);
+	}
+	return image;
+}
+
+/* "name@digest" is what it was pulled by, or a name of the image whose manifest that is. */
+static bool record_has_digest(const struct record *record, const struct image_ref *ref)
+{
+	_cleanup_free_ char *name = image_ref_name(ref);
+	_cleanup_free_ char *with_digest = xasprintf("%s@%s", name, ref->digest);
+	const size_t length = strlen(name);
+
+	if (strv_contains(&record->digests, with_digest))
+		return true;
+	if (strcmp(record->digest, ref->digest) != 0)
+		return false;
+	for (size_t i = 0; i < record->names.count; i++)
+		if (starts_with(record->names.items[i], name) &&
+		    record->names.items[i][length] == ':')
+			return true;
+	return false;
+}
+
+static struct record *find_by_reference(struct image_store *store, const char *text,
+					char **ret_full_name)
+{
+	_cleanup_image_ref_ struct image_ref ref = { 0 };
+	_cleanup_free_ char *full = NULL;
+	struct record *record;
+
+	if (image_ref_parse(text, &ref, NULL) < 0)
+		return NULL;
+	if (!ref.digest) {
+		full = image_ref_format(&ref);
+		record = catalog_by_name(&store->catalog, full);
+		if (record)
+			*ret_full_name = TAKE_PTR(full);
+		return record;
+	}
+	for (size_t i = 0; i < store->catalog.count; i++) {
+		_cleanup_free_ char *name = NULL;
+
+		if (!record_has_digest(store->catalog.records[i], &ref))
+			continue;
+		name = image_ref_name(&ref);
+		*ret_full_name = xasprintf("%s@%s", name, ref.digest);
+		return store->catalog.records[i];
+	}
+	return NULL;
+}
+
+static int find_by_id(struct image_store *store, const char *text, struct record **ret_record,
+		      struct cay_error *err)
+{
+	const char *hex = starts_with(text, "sha256:") ? text + strlen("sha256:") : text;
+	struct record *found = NULL;
+
+	if (strlen(hex) < PREFIX_MIN || hex[strspn(hex, "0123456789abcdef")] != '\0') {
+		*ret_record = NULL;
+		return 0;
+	}
+	for (size_t i = 0; i < store->catalog.count; i++) {
+		struct record *record = store->catalog.records[i];
+
+		if (!starts_with(digest_hex(record->config_digest), hex))
+			continue;
+		if (found && strcmp(found->config_digest, record->config_digest) != 0)
+			return cay_error_set(err, CAY_INVALID, ENOTUNIQ,
+					     "the image id \"%s\" is ambiguous", text);
+		if (!found)
+			found = record;
+	}
+	*ret_record = found;
+	return 0;
+}
+
+int store_find_record(struct image_store *store, const char *text, struct record **ret_record,
+		      char **ret_full_name, struct cay_error *err)
+{
+	_cleanup_free_ char *full = NULL;
+	struct record *record = find_by_reference(store, text, &full);
+	int r = 0;
+
+	if (!record)
+		r = find_by_id(store, text, &record, err);
+	if (r < 0)
+		return r;
+	if (!record)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s", text);
+	*ret_record = record;
+	*ret_full_name = TAKE_PTR(full);
+	return 0;
+}
+
+int image_store_find(struct image_store *store, const char *name, struct image **ret_image,
+		     struct cay_error *err)
+{
+	_cleanup_free_ char *full = NULL;
+	struct record *record;
+	int r;
+
+	(void)pthread_mutex_lock(&store->lock);
+	r = store_find_record(store, name, &record, &full, err);
+	if (r == 0)
+		*ret_image = store_image(store, record->config_digest);
+	(void)pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+int image_store_list(struct image_store *store, struct image ***ret_images, size_t *ret_count,
+		     struct cay_error *err)
+{
+	struct image **images;
+	size_t count = 0;
+
+	(void)pthread_mutex_lock(&store->lock);
+	images = xcalloc(store->catalog.count + 1, sizeof(struct image *));
+	for (size_t i = 0; i < store->catalog.count; i++) {
+		const char *id = store->catalog.records[i]->config_digest;
+		bool seen = false;
+
+		for (size_t j = 0; j < i && !seen; j++)
+			seen = strcmp(store->catalog.records[j]->config_digest, id) == 0;
+		if (!seen)
+			images[count++] = store_image(store, id);
+	}
+	(void)pthread_mutex_unlock(&store->lock);
+	*ret_images = images;
+	*ret_count = count;
+	return 0;
+}
+
+static void add_extent(struct image_disk *disk, char *path, uint64_t size)
+{
+	disk->extents = xreallocarray(disk->extents, disk->count + 1, sizeof(*disk->extents));
+	disk->extents[disk->count++] = (struct image_extent){ path, size };
+}
+
+static int fill_disk(const struct image_store *store, const struct record *record,
+		     struct image_disk *disk, struct cay_error *err)
+{
+	char *path = content_metadata_path(&store->content, record->digest);
+	struct stat st;
+
+	add_extent(disk, path, 0);
+	if (stat(path, &st) < 0)
+		return cay_error_errno(err, errno, "opening %s", path);
+	disk->extents[0].size = (uint64_t)st.st_size;
+	for (size_t i = 0; i < record->blobs.count; i++) {
+		struct layer_header header;
+
+		if (!content_has_layer(&store->content, record->blobs.items[i], &header))
+			return cay_error_set(err, CAY_CORRUPT, EIO, "the layer %s is damaged",
+					     record->blobs.items[i]);
+		if (header.data_blocks > 0)
+			add_extent(disk, content_data_path(&store->content, record->blobs.items[i]),
+				   header.data_blocks * LAYER_BLOCK);
+	}
+	return 0;
+}
+
+int image_store_disk(struct image_store *store, const char *id, struct image_disk *ret_disk,
+		     struct cay_error *err)
+{
+	struct image_disk disk = { 0 };
+	struct record *record = NULL;
+	int r;
+
+	(void)pthread_mutex_lock(&store->lock);
+	r = find_by_id(store, id, &record, err);
+	if (r == 0 && !record)
+		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s", id);
+	if (r == 0)
+		r = fill_disk(store, record, &disk, err);
+	(void)pthread_mutex_unlock(&store->lock);
+	if (r < 0)
+		image_disk_done(&disk);
+	else
+		*ret_disk = disk;
+	return r;
+}
+
+void image_disk_done(struct image_disk *disk)
+{
+	for (size_t i = 0; i < disk->count; i++)
+		free(disk->extents[i].path);
+	free(disk->extents);
+	*disk = (struct image_disk){ 0 };
+}
+
+int image_store_tag(struct image_store *store, const char *name, const char *new_name,
+		    struct cay_error *err)
+{
+	_cleanup_image_ref_ struct image_ref ref = { 0 };
+	_cleanup_free_ char *full = NULL, *new_full = NULL;
+	struct record *record, *previous;
+	int r = image_ref_parse(new_name, &ref, err);
+
+	if (r < 0)
+		return r;
+	if (ref.digest)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "refusing to create a tag with a digest reference");
+	new_full = image_ref_format(&ref);
+	(void)pthread_mutex_lock(&store->lock);
+	r = store_find_record(store, name, &record, &full, err);
+	if (r == 0) {
+		previous = catalog_by_name(&store->catalog, new_full);
+		if (previous)
+			(void)names_remove(&previous->names, new_full);
+		strv_add(&record->names, new_full);
+		r = store_save(store, err);
+	}
+	(void)pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+void image_store_hold(struct image_store *store, const char *id, const char *holder)
+{
+	(void)pthread_mutex_lock(&store->lock);
+	store->holds = xreallocarray(store->holds, store->hold_count + 1, sizeof(*store->holds));
+	store->holds[store->hold_count++] = (struct hold){ xstrdup(id), xstrdup(holder) };
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
+void image_store_release(struct image_store *store, const char *id, const char *holder)
+{
+	(void)pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < store->hold_count; i++) {
+		struct hold *hold = &store->holds[i];
+
+		if (strcmp(hold->id, id) != 0 || strcmp(hold->holder, holder) != 0)
+			continue;
+		free(hold->id);
+		free(hold->holder);
+		*hold = store->holds[--store->hold_count];
+		break;
+	}
+	(void)pthread_mutex_unlock(&store->lock);
+}
+
+const char *store_holder(const struct image_store *store, const char *id)
+{
+	for (size_t i = 0; i < store->hold_count; i++)
+		if (strcmp(store->holds[i].id, id) == 0)
+			return store->holds[i].holder;
+	return NULL;
+}
+
+int store_save(struct image_store *store, struct cay_error *err)
+{
+	struct catalog on_disk = { 0 };
+	int r = catalog_save(&store->catalog, &store->content, err);
+
+	if (r == 0)
+		return 0;
+	if (catalog_load(&store->content, &on_disk, NULL) < 0) {
+		log_error("the catalog of images can't be read back; memory and disk differ");
+		return r;
+	}
+	catalog_done(&store->catalog);
+	store->catalog = on_disk;
+	return r;
+}

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The daemon's side of cay-layer. What comes back from a worker is foreign
+ * too: its status is one short line, parsed strictly and shown with what is
+ * not printable replaced.
+ */
+#include "image/worker.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+enum { STATUS_MAX = 1536, CANCEL_POLL_MS = 100, FIRST_FD = 3 };
+
+bool worker_is_cancelled(const struct worker_cancel *cancel)
+{
+	return cancel && cancel->cancelled && cancel->cancelled(cancel->user);
+}
+
+int worker_cancelled(struct cay_error *err)
+{
+	return cay_error_set(err, CAY_CANCELLED, ECANCELED, "cancelled");
+}
+
+static void reap(struct worker *worker, int *ret_status)
+{
+	if (process_wait(worker->pid, ret_status) < 0)
+		*ret_status = 0; /* someone else reaped it; its status line decides */
+	worker->pid = 0;
+}
+
+void worker_done(struct worker *worker)
+{
+	int status;
+
+	if (worker->pid > 0) {
+		(void)kill(worker->pid, SIGKILL); /* not yet reaped: the pid is its own */
+		reap(worker, &status);
+	}
+	if (worker->data_path)
+		(void)unlink(worker->data_path);
+	if (worker->index_path)
+		(void)unlink(worker->index_path);
+	free(worker->data_path);
+	free(worker->index_path);
+	cay_close_p(&worker->status);
+	cay_close_p(&worker->input);
+	*worker = (struct worker)WORKER_INIT;
+}
+
+/* `fds` are given out from FIRST_FD on, the status pipe in front of them. */
+static int start(struct worker *worker, const char *program, const char *mode, const char *count,
+		 int input, const int *fds, size_t fd_count, struct cay_error *err)
+{
+	_cleanup_free_ struct process_fd *table = xcalloc(fd_count + 2, sizeof(*table));
+	_cleanup_close_ int reader = -1, writer = -1;
+	_cleanup_strv_ struct strv argv = { 0 };
+	int pipe_fds[2], r;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return cay_error_errno(err, errno, "starting %s", program);
+	reader = pipe_fds[0];
+	writer = pipe_fds[1];
+	strv_add(&argv, program);
+	strv_add(&argv, mode);
+	if (count)
+		strv_add(&argv, count);
+	struct process_spec spec = { .argv = &argv, .fds = table, .new_session = true };
+
+	table[spec.fd_count++] = (struct process_fd){ writer, FIRST_FD };
+	for (size_t i = 0; i < fd_count; i++)
+		table[spec.fd_count++] = (struct process_fd){ fds[i], FIRST_FD + 1 + (int)i };
+	if (input >= 0)
+		table[spec.fd_count++] = (struct process_fd){ input, STDIN_FILENO };
+	r = process_spawn(&spec, &worker->pid, err);
+	if (r == 0)
+		worker->status = TAKE_FD(reader);
+	return r;
+}
+
+/* Waits for the status pipe's end; what was written to it is in `status`. */
+static int read_status(struct worker *worker, const struct worker_cancel *cancel,
+		       char status[STATUS_MAX], struct cay_error *err)
+{
+	size_t length = 0;
+
+	for (;;) {
+		struct pollfd wait = { .fd = worker->status, .events = POLLIN };
+		ssize_t n;
+
+		if (poll(&wait, 1, CANCEL_POLL_MS) <= 0) {
+			if (worker_is_cancelled(cancel))
+				return worker_cancelled(err);
+			continue;
+		}
+		n = read(worker->status, status + length, STATUS_MAX - 1 - length);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			break;
+		length += (size_t)n;
+	}
+	while (length > 0 && status[length - 1] == '\n')
+		length--;
+	status[length] = '\0';
+	for (size_t i = 0; i < length; i++)
+		if (status[i] < ' ' || status[i] > '~')
+			status[i] = '?';
+	return 0;
+}
+
+/* Why a worker without a last word has ended. */
+static int tell_death(int wait_status, struct cay_error *err)
+{
+	const int signal = WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) : 0;
+
+	switch (signal) {
+	case SIGXCPU:
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "it takes too much time to unpack");
+	case SIGXFSZ:
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "it is too large when unpacked");
+	case SIGSYS:
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "its worker was stopped by its sandbox: the data is hostile "
+				     "or cay has a bug");
+	default:
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "its worker died (exit status %d): out of memory, or the data "
+				     "made it crash",
+				     process_exit_code(wait_status));
+	}
+}
+
+static int tell_error(const char *status, struct cay_error *err)
+{
+	struct str rest, code_text, number_text;
+	uint64_t code, number;
+
+	(void)str_split(str_from(status), ' ', &rest);
+	code_text = str_split(rest, ' ', &rest);
+	number_text = str_split(rest, ' ', &rest);
+	if (str_to_u64(code_text, CAY_CODE_COUNT - 1, &code) < 0 || code == CAY_OK ||
+	    str_to_u64(number_text, 4096, &number) < 0)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "its worker spoke nonsense");
+	return cay_error_set(err, (enum cay_code)code, (int)number, "%.*s", (int)rest.length,
+			     rest.data);
+}
+
+/* Reads the status line and reaps the worker: 0 with an "ok" line in `status`. */
+static int end(struct worker *worker, const struct worker_cancel *cancel, char status[STATUS_MAX],
+	       struct cay_error *err)
+{
+	int wait_status, r = read_status(worker, cancel, status, err);
+
+	if (r < 0)
+		return r;
+	reap(worker, &wait_status);
+	if (starts_with(status, "error "))
+		return tell_error(status, err);
+	if (!starts_with(status, "ok") || wait_status != 0)
+		return tell_death(wait_status, err);
+	return 0;
+}
+
+int worker_start_layer(struct worker *worker, const char *program, const struct content *content,
+		       int blob_fd, struct cay_error *err)
+{
+	_cleanup_close_ int data = -1, index = -1, ours = -1, theirs = -1;
+	int pair[2], r;
+
+	data = content_temporary(content, &worker->data_path, err);
+	if (data < 0)
+		return data;
+	index = content_temporary(content, &worker->index_path, err);
+	if (index < 0)
+		return index;
+	if (blob_fd < 0) {
+		/* Not a pipe: MSG_NOSIGNAL spares the daemon SIGPIPE when the worker dies. */
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+			return cay_error_errno(err, errno, "starting %s", program);
+		ours = pair[0];
+		theirs = pair[1];
+		(void)shutdown(theirs, SHUT_WR); /* of no use to it */
+	}
+	const int fds[] = { data, index };
+
+	r = start(worker, program, "layer", NULL, blob_fd < 0 ? theirs : blob_fd, fds,
+		  ARRAY_SIZE(fds), err);
+	worker->input = TAKE_FD(ours);
+	return r;
+}
+
+int worker_feed(struct worker *worker, const void *data, size_t size,
+		const struct worker_cancel *cancel, struct cay_error *err)
+{
+	const char *at = data;
+
+	while (size > 0) {
+		struct pollfd wait = { .fd = worker->input, .events = POLLOUT };
+		ssize_t n = send(worker->input, at, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n >= 0) {
+			at += n;
+			size -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			if (poll(&wait, 1, CANCEL_POLL_MS) == 0 && worker_is_cancelled(cancel))
+				return worker_cancelled(err);
+		} else if (errno != EINTR) {
+			char status[STATUS_MAX];
+			int r = end(worker, cancel, status, err);
+
+			/* It has ended before its input: its last word says why. */
+			return r < 0 ? r
+				     : cay_error_set(err, CAY_CORRUPT, EBADMSG,
+						     "its worker ended too early");
+		}
+	}
+	return 0;
+}
+
+/* "ok <diff id> <bytes> <blocks>": the daemon needs the first alone. */
+static int check_diff_id(const char *status, const char *diff_id, struct cay_error *err)
+{
+	struct str rest, word;
+
+	(void)str_split(str_from(status), ' ', &rest);
+	word = str_split(rest, ' ', &rest);
+	if (diff_id && !str_equals(word, digest_hex(diff_id)))
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "decompressed it is sha256:%.64s and not %s as its image "
+				     "says",
+				     word.data, diff_id);
+	return 0;
+}
+
+int worker_finish_layer(struct worker *worker, const struct content *content,
+			const char *blob_digest, const char *diff_id,
+			const struct worker_cancel *cancel, struct cay_error *err)
+{
+	_cleanup_free_ char *data = content_data_path(content, blob_digest);
+	_cleanup_free_ char *index = content_index_path(content, blob_digest);
+	char status[STATUS_MAX];
+	int r;
+
+	cay_close_p(&worker->input);
+	worker->input = -1;
+	r = end(worker, cancel, status, err);
+	if (r == 0)
+		r = check_diff_id(status, diff_id, err);
+	if (r < 0)
+		return r;
+	/* The index last: it is what says that the layer is there. */
+	if (rename(worker->data_path, data) < 0 || rename(worker->index_path, index) < 0)
+		return cay_error_errno(err, errno, "writing %s", index);
+	free(TAKE_PTR(worker->data_path));
+	free(TAKE_PTR(worker->index_path));
+	return 0;
+}
+
+static void close_all(int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		cay_close_p(&fds[i]);
+	free(fds);
+}
+
+int worker_merge(const char *program, const struct content *content, char *const *blob_digests,
+		 size_t count, const char *path, struct cay_error *err)
+{
+	_cleanup_free_ char *temporary = NULL, *count_text = xasprintf("%zu", count);
+	_cleanup_(worker_done) struct worker worker = WORKER_INIT;
+	int *fds = xcalloc(count + 1, sizeof(*fds));
+	size_t opened = 0;
+	char status[STATUS_MAX];
+	int r = content_temporary(content, &temporary, err);
+
+	if (r >= 0)
+		fds[opened++] = r;
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		_cleanup_free_ char *index = content_index_path(content, blob_digests[i]);
+
+		r = open(index, O_RDONLY | O_CLOEXEC);
+		if (r >= 0)
+			fds[opened++] = r;
+		else
+			r = cay_error_errno(err, errno, "opening %s", index);
+	}
+	if (r >= 0)
+		r = start(&worker, program, "merge", count_text, -1, fds, opened, err);
+	close_all(fds, opened);
+	if (r >= 0)
+		r = end(&worker, NULL, status, err);
+	if (r >= 0 && rename(temporary, path) < 0)
+		r = cay_error_errno(err, errno, "writing %s", path);
+	if (r < 0 && temporary)
+		(void)unlink(temporary);
+	return MIN(r, 0);
+}
+
+int worker_start_archive(struct worker *worker, const char *program, int archive_fd,
+			 int *ret_frames, struct cay_error *err)
+{
+	_cleanup_close_ int reader = -1, writer = -1;
+	int pipe_fds[2], r;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return cay_error_errno(err, errno, "starting %s", program);
+	reader = pipe_fds[0];
+	writer = pipe_fds[1];
+	(void)fcntl(writer, F_SETPIPE_SZ, 1 << 20); /* fewer switches; any size works */
+	r = start(worker, program, "archive", NULL, archive_fd, &writer, 1, err);
+	if (r == 0)
+		*ret_frames = TAKE_FD(reader);
+	return r;
+}
+
+int worker_finish(struct worker *worker, struct cay_error *err)
+{
+	char status[STATUS_MAX];
+
+	return end(worker, NULL, status, err);
+}

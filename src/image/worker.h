@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's side of cay-layer: starting it, feeding it, and reading what came of it. */
+#pragma once
+
+#include "image/content.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* Whether the work is to be given up; may be NULL. */
+struct worker_cancel {
+	bool (*cancelled)(void *user);
+	void *user;
+};
+bool worker_is_cancelled(const struct worker_cancel *cancel);
+/* CAY_CANCELLED. */
+int worker_cancelled(struct cay_error *err);
+
+/* One running worker. All zeros with descriptors -1 (WORKER_INIT) when there is none. */
+struct worker {
+	pid_t pid;
+	int status; /* the read end of its status pipe */
+	int input;  /* our end of its standard input, when it is fed by worker_feed() */
+	char *data_path, *index_path;
+};
+#define WORKER_INIT \
+	{ \
+		.status = -1, .input = -1 \
+	}
+
+/* Ends a worker that is still running and removes its unfinished files. */
+void worker_done(struct worker *worker);
+
+/*
+ * Starts the conversion of a layer. blob_fd is the blob to be read from its position on, or -1: the
+ * caller feeds it.
+ */
+int worker_start_layer(struct worker *worker, const char *program, const struct content *content,
+		       int blob_fd, struct cay_error *err);
+/* Some bytes more of the layer. Blocks while the worker is busy; asks `cancel` meanwhile. */
+int worker_feed(struct worker *worker, const void *data, size_t size,
+		const struct worker_cancel *cancel, struct cay_error *err);
+/*
+ * Waits for the end of the conversion. With `diff_id`, the decompressed bytes must have that
+ * digest. On success the layer's files have their names, by `blob_digest`.
+ */
+int worker_finish_layer(struct worker *worker, const struct content *content,
+			const char *blob_digest, const char *diff_id,
+			const struct worker_cancel *cancel, struct cay_error *err);
+
+/* Merges converted layers, lowest first, into a file at `path`, which is replaced. Blocks. */
+int worker_merge(const char *program, const struct content *content, char *const *blob_digests,
+		 size_t count, const char *path, struct cay_error *err);
+
+/* Starts splitting an archive; frames (archive-format.h) come from *ret_frames, the caller's. */
+int worker_start_archive(struct worker *worker, const char *program, int archive_fd,
+			 int *ret_frames, struct cay_error *err);
+/* Waits for the end of a worker that makes no files and tells its error. */
+int worker_finish(struct worker *worker, struct cay_error *err);
