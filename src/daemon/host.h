@@ -23,4 +23,7 @@ void host_free(struct host *host);
 int host_acceleration(struct host *host, const char **ret_acceleration, uint32_t *ret_tsc_khz,
 		      struct cay_error *err);
 
+/* Why it is that, for people ("KVM could not run a guest: …"); "" before it is known. Borrowed. */
+const char *host_acceleration_reason(const struct host *host);
+
 unsigned int host_cpus(const struct host *host);

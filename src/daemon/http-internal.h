@@ -97,7 +97,7 @@ struct http_request {
 	unsigned int status;
 	char *reply_type;      /* HTTP_ANSWER_REPLY and _UPGRADE: the Content-Type, or NULL */
 	struct buf reply_body; /* HTTP_ANSWER_REPLY */
-	bool broken;           /* writing to the socket has failed */
+	bool broken;           /* writing to the socket has failed; atomic */
 
 	/*
 	 * Where the handler has a thread of its own (raw bodies, upgrades), the connection's thread

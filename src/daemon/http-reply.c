@@ -112,7 +112,7 @@ static int send_all(struct http_request *request, struct iovec *parts, size_t co
 {
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
 	int64_t deadline = clock_monotonic_ms() + HTTP_SLOW_MS;
-	int r = request->broken ? -EPIPE : 0;
+	int r = __atomic_load_n(&request->broken, __ATOMIC_RELAXED) ? -EPIPE : 0;
 
 	while (r == 0 && message.msg_iovlen > 0) {
 		ssize_t n = sendmsg(request->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -134,7 +134,7 @@ static int send_all(struct http_request *request, struct iovec *parts, size_t co
 		}
 	}
 	if (r < 0)
-		request->broken = true;
+		__atomic_store_n(&request->broken, true, __ATOMIC_RELAXED);
 	return r;
 }
 
@@ -247,7 +247,7 @@ int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 	if (r == 0)
 		r = set_blocking(request->socket);
 	if (r < 0) {
-		request->broken = true;
+		__atomic_store_n(&request->broken, true, __ATOMIC_RELAXED);
 		return cay_error_set(err, CAY_CANCELLED, -r, "the client has gone");
 	}
 	buf_append(ret_extra, buf_text(&request->upgrade_extra), request->upgrade_extra.length);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a request asks, as handlers see it, and whether its client is still there. */
+#include "base/clock.h"
 #include "base/json.h"
 #include "daemon/http-internal.h"
 
@@ -7,6 +8,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
+
+#define NS_PER_SECOND INT64_C(1000000000)
 
 unsigned int http_api_version(const struct http_request *request)
 {
@@ -59,6 +62,75 @@ int http_query_int(const struct http_request *request, const char *name, int64_t
 		return cay_error_set(err, CAY_INVALID, ERANGE, "%s: %s is out of range", name,
 				     value);
 	*target = result;
+	return 0;
+}
+
+/* "1234" or "1234.5678"; digits beyond the ninth of the fraction count for nothing. */
+static int parse_epoch(const char *text, int64_t *ret_ns)
+{
+	struct str fraction, seconds = str_split(str_from(text), '.', &fraction);
+	uint64_t whole, nanoseconds = 0;
+	size_t digits = MIN(fraction.length, 9);
+
+	if (str_to_u64(seconds, INT64_MAX / NS_PER_SECOND - 1, &whole) < 0)
+		return -EINVAL;
+	if (digits > 0 &&
+	    str_to_u64((struct str){ fraction.data, digits }, UINT64_MAX, &nanoseconds) < 0)
+		return -EINVAL;
+	for (; digits < 9; digits++)
+		nanoseconds *= 10;
+	*ret_ns = (int64_t)whole * NS_PER_SECOND + (int64_t)nanoseconds;
+	return 0;
+}
+
+/* "1h30m": so long ago. */
+static int parse_ago(const char *text, int64_t *ret_ns)
+{
+	static const struct {
+		char unit;
+		int64_t ns;
+	} units[] = { { 'h', 3600 * NS_PER_SECOND },
+		      { 'm', 60 * NS_PER_SECOND },
+		      { 's', NS_PER_SECOND } };
+	enum { NUMBER_MAX = 1000000 }; /* of the largest unit, a century */
+	int64_t ago = 0;
+
+	while (*text) {
+		size_t digits = strspn(text, "0123456789"), unit = 0;
+		uint64_t number;
+
+		if (str_to_u64((struct str){ text, digits }, NUMBER_MAX, &number) < 0)
+			return -EINVAL;
+		while (unit < ARRAY_SIZE(units) && units[unit].unit != text[digits])
+			unit++;
+		if (unit == ARRAY_SIZE(units) || ago > INT64_MAX / 4)
+			return -EINVAL;
+		ago += (int64_t)number * units[unit].ns;
+		text += digits + 1;
+	}
+	*ret_ns = MAX(clock_now_ns() - ago, 0);
+	return 0;
+}
+
+int http_time_parse(const char *text, int64_t *ret_ns)
+{
+	if (!*text)
+		return -EINVAL;
+	if (parse_epoch(text, ret_ns) == 0 || parse_ago(text, ret_ns) == 0)
+		return 0;
+	return clock_parse(text, ret_ns);
+}
+
+int http_query_time(const struct http_request *request, const char *name, int64_t *target,
+		    struct cay_error *err)
+{
+	const char *value = http_query(request, name);
+
+	if (!value || !*value)
+		return 0;
+	if (http_time_parse(value, target) < 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "%s: \"%.64s\" is not a time", name,
+				     value);
 	return 0;
 }
 
@@ -180,5 +252,5 @@ bool http_request_gone(struct http_request *request)
 {
 	struct pollfd waiting = { .fd = http_request_gone_fd(request), .events = POLLIN };
 
-	return request->broken || poll(&waiting, 1, 0) > 0;
+	return __atomic_load_n(&request->broken, __ATOMIC_RELAXED) || poll(&waiting, 1, 0) > 0;
 }

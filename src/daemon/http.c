@@ -163,7 +163,7 @@ static void run_handler(struct http_request *request)
 	if (r >= 0 && request->answer == HTTP_ANSWER_NONE)
 		r = cay_error_set(&error, CAY_INTERNAL, 0, "nothing was answered");
 	if (r < 0) {
-		if (cay_code_http_status(error.code) >= 500)
+		if (cay_code_http_status(error.code) >= 500 && error.code != CAY_UNSUPPORTED)
 			log_warning("%s %s: %s", request->method, request->route->path,
 				    error.message);
 		http_reply_error(request, &error);

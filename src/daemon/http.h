@@ -66,6 +66,14 @@ const char *http_query(const struct http_request *request, const char *name);
 bool http_query_bool(const struct http_request *request, const char *name, bool absent);
 int http_query_int(const struct http_request *request, const char *name, int64_t min, int64_t max,
 		   int64_t *target, struct cay_error *err);
+/*
+ * A point in time, as docker's clients send it: seconds since the epoch with an optional fraction,
+ * RFC 3339, or "1h30m" for so long ago. Absent and "" leave *target as it was.
+ */
+int http_query_time(const struct http_request *request, const char *name, int64_t *target,
+		    struct cay_error *err);
+/* The same for a text from elsewhere; -EINVAL. */
+int http_time_parse(const char *text, int64_t *ret_ns);
 const char *http_header(const struct http_request *request, const char *name);
 /* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. */
 int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err);
@@ -89,14 +97,16 @@ void http_set_header(struct http_request *request, const char *name, const char 
 /*
  * A stream: the headers go out now, what http_stream_write() gets goes out at once as a chunk, and
  * the end of the handler ends it. http_stream_write() blocks while the client is slow, at most
- * HTTP_SLOW_MS, then fails, as it does when the client is gone: the handler should return.
+ * HTTP_SLOW_MS, then fails, as it does when the client is gone: the handler should return. It may
+ * be called from other threads than the handler's, one at a time, while the handler waits for them.
  */
 enum { HTTP_SLOW_MS = 30000 };
 int http_stream_begin(struct http_request *request, unsigned int status, const char *type);
 int http_stream_write(struct http_request *request, const void *data, size_t size);
 /*
  * The client has closed its connection (a client that has only shut down its sending side has not),
- * or the server stops. Cheap; for handlers that wait for something else.
+ * or the server stops. Cheap; for handlers that wait for something else. Threads that a handler
+ * waits for may ask as well, if the handler has asked once before.
  */
 bool http_request_gone(struct http_request *request);
 /* A descriptor that becomes readable when http_request_gone() turns true, to poll beside others. */

@@ -15,9 +15,11 @@ enum { API_MAJOR = 1, API_MINOR = 47, API_MINOR_MIN = 24 };
 extern const struct http_route api_system_routes[];
 extern const struct http_route api_events_routes[];
 extern const struct http_route api_images_routes[];
+extern const struct http_route api_image_transfer_routes[];
 extern const struct http_route api_containers_routes[];
 extern const struct http_route api_exec_routes[];
+extern const struct http_route api_absent_routes[]; /* what cay does not have */
 
 /* All of the above, for http_server_start(). */
-enum { API_TABLE_COUNT = 5 };
+enum { API_TABLE_COUNT = 7 };
 extern const struct http_route *const api_tables[API_TABLE_COUNT];

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Parts of the Docker Engine API that cay does not have, answered with 501 and
+ * a word on what is missing, so that a person with docker's CLI learns it is
+ * not a mistake of theirs.
+ */
+#include "daemon/api/api.h"
+
+#include <errno.h>
+
+#define DEFINE_ABSENT(name, text) \
+	static int name(struct daemon *daemon, struct http_request *request, \
+			struct cay_error *err) \
+	{ \
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP, "cay " CAY_VERSION " " text); \
+	}
+
+DEFINE_ABSENT(no_networks, "has no networks to manage")
+DEFINE_ABSENT(no_volumes, "has no volumes")
+DEFINE_ABSENT(no_builds, "does not build images")
+DEFINE_ABSENT(no_login, "does not check logins; credentials are used when an image is pulled")
+DEFINE_ABSENT(no_search, "does not search registries")
+DEFINE_ABSENT(no_push, "does not push images")
+DEFINE_ABSENT(no_save, "does not save images to archives")
+DEFINE_ABSENT(no_commit, "does not make images from containers")
+DEFINE_ABSENT(no_swarm, "has no swarms")
+DEFINE_ABSENT(no_plugins, "has no plugins")
+
+const struct http_route api_absent_routes[] = {
+	{ "GET", "/networks", no_networks },
+	{ "GET", "/networks/*", no_networks },
+	{ "POST", "/networks/create", no_networks },
+	{ "POST", "/networks/prune", no_networks },
+	{ "GET", "/volumes", no_volumes },
+	{ "GET", "/volumes/*", no_volumes },
+	{ "POST", "/volumes/create", no_volumes },
+	{ "POST", "/volumes/prune", no_volumes },
+	{ "POST", "/build", no_builds, .raw_body = true },
+	{ "POST", "/build/prune", no_builds },
+	{ "POST", "/session", no_builds },
+	{ "POST", "/grpc", no_builds },
+	{ "POST", "/auth", no_login },
+	{ "GET", "/images/search", no_search },
+	{ "POST", "/images/**/push", no_push },
+	{ "GET", "/images/get", no_save },
+	{ "GET", "/images/**/get", no_save },
+	{ "POST", "/commit", no_commit },
+	{ "GET", "/swarm", no_swarm },
+	{ "POST", "/swarm/init", no_swarm },
+	{ "POST", "/swarm/join", no_swarm },
+	{ "GET", "/nodes", no_swarm },
+	{ "GET", "/services", no_swarm },
+	{ "GET", "/tasks", no_swarm },
+	{ "GET", "/secrets", no_swarm },
+	{ "GET", "/configs", no_swarm },
+	{ "GET", "/plugins", no_plugins },
+	{},
+};

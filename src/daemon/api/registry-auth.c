@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The X-Registry-Auth header: base64 of JSON, and nothing of it left in memory after use. */
+#include "daemon/api/registry-auth.h"
+
+#include "base/json.h"
+
+#include <errno.h>
+
+static int digit_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		return c - 'A';
+	if (c >= 'a' && c <= 'z')
+		return c - 'a' + 26;
+	if (c >= '0' && c <= '9')
+		return c - '0' + 52;
+	if (c == '+' || c == '-')
+		return 62;
+	if (c == '/' || c == '_')
+		return 63;
+	return -1;
+}
+
+/* `out` has room for three bytes for every four of the text. */
+static int decode_base64(struct str text, char *out, size_t *ret_size)
+{
+	uint32_t bits = 0;
+	unsigned int count = 0;
+	size_t size = 0;
+
+	while (text.length > 0 && text.data[text.length - 1] == '=')
+		text.length--;
+	if (text.length % 4 == 1)
+		return -EINVAL;
+	for (size_t i = 0; i < text.length; i++) {
+		int value = digit_value(text.data[i]);
+
+		if (value < 0)
+			return -EINVAL;
+		bits = bits << 6 | (uint32_t)value;
+		count += 6;
+		if (count >= 8) {
+			count -= 8;
+			out[size++] = (char)(bits >> count & 0xff);
+		}
+	}
+	*ret_size = size;
+	return 0;
+}
+
+static void wipe_string(char *text)
+{
+	if (text)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
+void registry_auth_done(struct registry_auth *auth)
+{
+	free(auth->username);
+	wipe_string(auth->password);
+	wipe_string(auth->identity_token);
+	*auth = (struct registry_auth){};
+}
+
+/* jansson hands out its own memory as const; it is ours to wipe all the same. */
+static void wipe_member(json_t *object, const char *key)
+{
+	json_t *member = json_object_get(object, key);
+
+	if (json_is_string(member))
+		explicit_bzero((char *)json_string_value(member), json_string_length(member));
+}
+
+static int read_auth(json_t *object, struct registry_auth *auth, struct cay_error *err)
+{
+	_cleanup_free_ char *registry_token = NULL;
+	int r;
+
+	r = json_read_string(object, "username", &auth->username, err);
+	if (r == 0)
+		r = json_read_string(object, "password", &auth->password, err);
+	if (r == 0)
+		r = json_read_string(object, "identitytoken", &auth->identity_token, err);
+	if (r == 0)
+		r = json_read_string(object, "registrytoken", &registry_token, err);
+	if (r < 0)
+		return r;
+	if (registry_token && *registry_token) {
+		explicit_bzero(registry_token, strlen(registry_token));
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "X-Registry-Auth: a registrytoken is not supported");
+	}
+	return 0;
+}
+
+static int refuse(struct cay_error *err)
+{
+	return cay_error_set(err, CAY_INVALID, EINVAL,
+			     "X-Registry-Auth is not the base64 of a JSON object");
+}
+
+static int parse_decoded(const char *data, size_t size, struct registry_auth *ret_auth,
+			 struct cay_error *err)
+{
+	static const char *const secrets[] = { "password", "identitytoken", "registrytoken",
+					       "auth" };
+	_cleanup_registry_auth_ struct registry_auth auth = {};
+	_cleanup_json_ json_t *object = NULL;
+	int r;
+
+	/* The parser's own words might quote the secret. */
+	if (json_parse(data, size, "X-Registry-Auth", &object, NULL) < 0)
+		return refuse(err);
+	if (json_is_null(object))
+		return 0;
+	if (!json_is_object(object))
+		return refuse(err);
+	r = read_auth(object, &auth, err);
+	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+		wipe_member(object, secrets[i]);
+	if (r < 0)
+		return r;
+	*ret_auth = auth;
+	auth = (struct registry_auth){};
+	return 0;
+}
+
+int registry_auth_parse(const char *header, struct registry_auth *ret_auth, struct cay_error *err)
+{
+	struct str text = str_from(header);
+	_cleanup_free_ char *decoded = NULL;
+	size_t size;
+	int r;
+
+	if (text.length == 0)
+		return 0;
+	if (text.length > REGISTRY_AUTH_MAX)
+		return cay_error_set(err, CAY_INVALID, E2BIG, "X-Registry-Auth is over %d bytes",
+				     REGISTRY_AUTH_MAX);
+	decoded = malloc(text.length);
+	if (!decoded)
+		return cay_error_errno(err, ENOMEM, "X-Registry-Auth");
+	if (decode_base64(text, decoded, &size) < 0)
+		return refuse(err);
+	r = parse_decoded(decoded, size, ret_auth, err);
+	explicit_bzero(decoded, size);
+	return r;
+}
