@@ -115,11 +115,58 @@ struct http_request {
 	struct buf upgrade_extra;
 };
 
+/* One connection; lives as long as libmicrohttpd's. */
+struct http_connection {
+	int socket;
+	int64_t deadline; /* monotonic ms; 0: none. Under the server's lock */
+	bool uploading;   /* a handler waits for a raw body. Under the server's lock */
+	char *url;        /* as it came, of the request whose head was read last */
+	struct http_connection *previous, *next;
+};
+
+enum {
+	HTTP_HEAD_MS = 5 * 60 * 1000, /* from the connection or the last reply to a whole head */
+	/* Handlers keep large things on the heap; untouched pages of a stack cost nothing. */
+	HTTP_STACK_SIZE = 512 * 1024,
+};
+
+struct http_connection *http_connection_of(struct MHD_Connection *mhd);
+/* Milliseconds from now; 0: no deadline. */
+void http_set_deadline(struct http_server *server, struct http_connection *connection,
+		       int64_t after_ms);
+void http_set_uploading(struct http_server *server, struct http_connection *connection,
+			bool uploading);
+
+/* ---- http-access.c: libmicrohttpd's callbacks, with the server as `user` ---- */
+
+enum MHD_Result http_access(void *user, struct MHD_Connection *mhd, const char *url,
+			    const char *method, const char *version, const char *data,
+			    size_t *data_size, void **context);
+/* The reply is sent, or the connection broke at any point before. */
+void http_completed(void *user, struct MHD_Connection *mhd, void **context,
+		    enum MHD_RequestTerminationCode code);
+
+/* ---- http-handler.c ---- */
+
+/* Runs the handler in the calling thread and answers for it where it fails. */
+void http_handler_run(struct http_request *request);
+/* Runs it in a thread of its own. False for want of threads or descriptors. */
+bool http_handler_start(struct http_request *request);
+/* Waits for the end of that thread, if there is one. */
+void http_handler_join(struct http_request *request);
+/* The handler reads the end of its body. */
+void http_handler_end_body(struct http_request *request);
+/* Tells a handler that waits in http_handler_upgrade(); socket -1: the connection broke. */
+void http_handler_settle_upgrade(struct http_request *request, int socket, const char *extra,
+				 size_t size);
+/* libmicrohttpd's callback: it has sent the 101. Blocks until the handler has ended. */
+void http_upgraded(void *user, struct MHD_Connection *mhd, void *context, const char *extra,
+		   size_t extra_size, MHD_socket socket, struct MHD_UpgradeResponseHandle *handle);
 /*
  * Called in the handler's thread: waits until libmicrohttpd has sent the 101 and left the socket
  * to us. -ECONNRESET when the client went away before.
  */
-int http_request_upgrade(struct http_request *request);
+int http_handler_upgrade(struct http_request *request);
 
 /* ---- http-request.c ---- */
 

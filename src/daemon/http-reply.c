@@ -240,7 +240,7 @@ int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 	reply(request, upgrade ? MHD_HTTP_SWITCHING_PROTOCOLS : MHD_HTTP_OK, type);
 	if (upgrade) {
 		request->answer = HTTP_ANSWER_UPGRADE;
-		r = http_request_upgrade(request);
+		r = http_handler_upgrade(request);
 	} else {
 		r = hijack_raw(request);
 	}
