@@ -315,11 +315,16 @@ static ssize_t on_read_length(nghttp2_session *session, uint8_t frame_type, int3
 	return MIN(MIN(session_window, stream_window), MIN((int32_t)frame_max, FRAME_MAX));
 }
 
+/* Notes what nghttp2 sends of its own accord, and when a call's last frame has gone. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
 	struct rpc_conn *conn = user;
 	struct rpc_call *call;
 
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+	    !conn->fault[0])
+		(void)snprintf(conn->fault, sizeof(conn->fault), "HTTP/2: %s",
+			       nghttp2_http2_strerror(frame->goaway.error_code));
 	if (!conn->options.server || frame->hd.type != NGHTTP2_HEADERS ||
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;
