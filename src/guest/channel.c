@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The channel. A virtio-serial port knows no connections: while the host's end
+ * is closed, reads give 0 and poll() a hang-up that lasts, on which a loop
+ * would spin. The kernel sends SIGIO when the host's end is opened or closed,
+ * and for each arrival of bytes too (drivers/char/virtio_console.c), so the
+ * signal is asked for while the host is absent and only then: its absence
+ * costs nothing, its presence no signals.
+ *
+ * The port stays open throughout; each session's connection gets a duplicate
+ * of its descriptor.
+ */
+#include "guest/channel.h"
+
+#include "guest/guest.h"
+#include "guest/watch.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "rpc/rpc.h"
+#include "rpc/session.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#define PORT_NAME  "cay.channel"
+#define PORT_CLASS "/sys/class/virtio-ports"
+
+enum {
+	PORT_WAIT_MS = 10000,
+	OPENING_MAX = 64 * 1024, /* bytes kept before a session has begun */
+};
+
+struct channel {
+	struct guest *guest;
+	int fd;
+	uv_signal_t signal;
+	struct watch *opening; /* while no session is open and the host is there */
+	struct buf received;   /* what has arrived before the session began */
+	struct rpc_conn *conn; /* the session, or NULL */
+};
+
+/* Whether the port of this directory entry has our name. */
+static bool is_our_port(int class_fd, const char *entry)
+{
+	char path[64], name[sizeof(PORT_NAME) + 1];
+	_cleanup_close_ int fd = -1;
+	ssize_t n;
+
+	if (snprintf(path, sizeof(path), "%s/name", entry) >= (int)sizeof(path))
+		return false;
+	fd = openat(class_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read_full(fd, name, sizeof(name));
+	return n >= (ssize_t)strlen(PORT_NAME) && memcmp(name, PORT_NAME, strlen(PORT_NAME)) == 0 &&
+		(n == (ssize_t)strlen(PORT_NAME) || name[strlen(PORT_NAME)] == '\n');
+}
+
+/* Opens the device of our port: a descriptor, or -ENOENT while the kernel has not found it. */
+static int open_port(void)
+{
+	DIR *directory = opendir(PORT_CLASS);
+	struct dirent *entry;
+	int fd = -ENOENT;
+
+	if (!directory)
+		return -errno;
+	while (fd == -ENOENT && (entry = readdir(directory))) {
+		char path[64];
+
+		if (entry->d_name[0] == '.' || !is_our_port(dirfd(directory), entry->d_name))
+			continue;
+		if (snprintf(path, sizeof(path), "/dev/%s", entry->d_name) >= (int)sizeof(path))
+			continue;
+		fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		if (fd < 0)
+			fd = -errno;
+	}
+	(void)closedir(directory);
+	return fd;
+}
+
+static void listen_again(struct channel *channel);
+
+static void on_conn_close(struct rpc_conn *conn, const struct cay_error *why, void *user)
+{
+	struct channel *channel = user;
+
+	log_debug("session ended: %s", why ? why->message : "closed");
+	if (channel->conn != conn)
+		return; /* it failed before it was announced; begin_session() listens again */
+	channel->conn = NULL;
+	listen_again(channel);
+}
+
+static void begin_session(struct channel *channel)
+{
+	struct rpc_conn_options options = {
+		.server = true,
+		.services = channel->guest->service,
+		.service_count = 1,
+		.on_close = on_conn_close,
+		.user = channel,
+	};
+	struct cay_error err = { 0 };
+	int fd = fcntl(channel->fd, F_DUPFD_CLOEXEC, 3);
+
+	watch_close(TAKE_PTR(channel->opening));
+	if (fd < 0) {
+		log_error("opening a session: %s", errno_text(errno));
+		buf_done(&channel->received);
+		return;
+	}
+	if (rpc_conn_new(&channel->guest->loop, fd, &options, channel->received.data,
+			 channel->received.length, &channel->conn, &err) < 0) {
+		log_error("opening a session: %s", err.message);
+		channel->conn = NULL;
+	}
+	buf_done(&channel->received);
+	if (!channel->conn)
+		listen_again(channel);
+}
+
+/* Answers session lines until an HTTP/2 connection begins. */
+static void judge(struct channel *channel)
+{
+	char line[SESSION_LINE_LENGTH];
+
+	for (;;) {
+		switch (session_opening(&channel->received, line)) {
+		case SESSION_MORE:
+			if (channel->received.length > OPENING_MAX)
+				buf_clear(&channel->received);
+			return;
+		case SESSION_LINE: {
+			int r = write_full(channel->fd, line, sizeof(line));
+
+			if (r < 0)
+				log_warning("answering a session's opening: %s", errno_text(r));
+			break;
+		}
+		case SESSION_PREFACE:
+			begin_session(channel);
+			return;
+		}
+	}
+}
+
+static void on_opening(struct watch *watch, int events, void *user)
+{
+	struct channel *channel = user;
+	ssize_t n = read(channel->fd, buf_reserve(&channel->received, 4096), 4096);
+
+	(void)watch;
+	(void)events;
+	if (n > 0) {
+		channel->received.length += (size_t)n;
+		judge(channel);
+		return;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* The host's end is closed: what it began is void. */
+	buf_clear(&channel->received);
+	watch_close(TAKE_PTR(channel->opening));
+	listen_again(channel);
+}
+
+/* Whether to be told by SIGIO when the host's end is opened. */
+static void set_signal(struct channel *channel, bool on)
+{
+	(void)fcntl(channel->fd, F_SETFL, O_RDWR | O_NONBLOCK | (on ? O_ASYNC : 0));
+}
+
+/* Waits for the next session, or for the host where it is not there. */
+static void listen_again(struct channel *channel)
+{
+	struct pollfd now = { .fd = channel->fd };
+	int fd;
+
+	if (channel->conn || channel->opening)
+		return;
+	set_signal(channel, true); /* before the look, or an opening in between would be missed */
+	if (poll(&now, 1, 0) > 0 && (now.revents & POLLHUP))
+		return;
+	set_signal(channel, false);
+	fd = fcntl(channel->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0 ||
+	    watch_new(&channel->guest->loop, fd, on_opening, channel, &channel->opening) < 0) {
+		log_error("watching the channel: %s", errno_text(errno));
+		return;
+	}
+	watch_set(channel->opening, UV_READABLE);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+	(void)number;
+	listen_again(container_of(handle, struct channel, signal));
+}
+
+int channel_open(struct guest *guest, struct channel **ret_channel, struct cay_error *err)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	int64_t end = clock_monotonic_ms() + PORT_WAIT_MS;
+	struct channel *channel;
+	int fd;
+
+	while ((fd = open_port()) == -ENOENT && clock_monotonic_ms() < end)
+		(void)nanosleep(&pause, NULL); /* a short sleep is tried again all the same */
+	if (fd < 0)
+		return cay_error_errno(err, fd, "opening the port named " PORT_NAME);
+	channel = xcalloc(1, sizeof(*channel));
+	channel->guest = guest;
+	channel->fd = fd;
+	if (uv_signal_init(&guest->loop, &channel->signal) < 0 ||
+	    uv_signal_start(&channel->signal, on_signal, SIGIO) < 0 ||
+	    fcntl(fd, F_SETOWN, getpid()) < 0)
+		return cay_error_errno(err, errno, "asking for the channel's signals");
+	listen_again(channel);
+	*ret_channel = channel;
+	return 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's parts, for the files that make, watch and remove it. */
+#pragma once
+
+#include "guest/container.h"
+
+#include "base/strv.h"
+
+#include <uv.h>
+
+struct watch;
+
+struct container {
+	TAILQ_ENTRY(container) link;
+	struct guest *guest;
+	char *id;
+	enum container_state state;
+	struct cgroup cgroup;
+	int namespaces;              /* CLONE_NEW… of those that are not the guest's */
+	struct oci_seccomp *seccomp; /* for its later processes too; or NULL */
+	struct strv mounts;          /* targets in the guest, in the order they were mounted */
+	struct proc_list processes;
+	size_t process_count;
+	struct proc *init; /* one of them; NULL when it could not be forked */
+
+	struct held *creating;
+	struct cay_error *failure; /* why the creation failed, told when its traces are gone */
+	struct held_list deleting;
+	bool removing; /* the removal has got beyond waiting for processes */
+	uv_timer_t timer;
+	unsigned int removal_tries;
+
+	struct watch *oom_watch, *pressure_watch, *state_watch;
+	uint64_t oom_kills;
+	struct held_list pausing;
+	bool want_paused;
+};
+
+/* Watches what the kernel tells about the container's cgroup. */
+void container_watch(struct container *container);
+void container_unwatch(struct container *container);
+
+void container_set_state(struct container *container, enum container_state state);
+/* Begins the removal of everything; `deleting` and `creating` hear of its end. */
+void container_destroy(struct container *container);
+/* Goes on with a removal after a process of the container has ended. */
+void container_destroy_step(struct container *container);

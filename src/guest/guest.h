@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct guest, all the state vminitd has: the loop, the channel to the host,
+ * the containers, and who listens for events. Everything runs on the one
+ * thread of the loop; what may block runs in a forked child (guest/task.h, and
+ * guest/launch.h for a container's processes).
+ */
+#pragma once
+
+#include "guest/events.h"
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+/* Everything vminitd keeps in the guest's file system is below this. */
+#define GUEST_RUN "/run/cay"
+
+struct channel;
+struct container;
+struct rpc_call;
+struct rpc_service;
+
+struct guest {
+	uv_loop_t loop;
+	uv_signal_t child_signal;
+	const struct rpc_service *service;
+	struct channel *channel;
+	TAILQ_HEAD(container_list, container) containers;
+	struct events events;
+	int64_t booted_us; /* on the monotonic clock */
+	int proc_fd;       /* the guest's own /proc, which no container can replace */
+	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */
+	bool shutting_down;
+	struct rpc_call *shutdown_call; /* the one to answer, or NULL */
+};

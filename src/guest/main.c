@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vminitd, PID 1 of every guest: mounts what it needs itself, opens the
+ * channel, serves it for ever. The same program under the name of INIT_NAME is
+ * the small init of a container.
+ *
+ * Every instruction on this path is translated by the emulator at each boot,
+ * so nothing is done here that can be done when it is first needed: no
+ * container's file systems, no cgroups, no network.
+ */
+#include "guest/channel.h"
+#include "guest/container.h"
+#include "guest/guest.h"
+#include "guest/init.h"
+#include "guest/service.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+/* The heap gives back what it no longer uses beyond these. */
+enum { HEAP_TRIM = 64 * 1024, HEAP_PAD = 16 * 1024, HEAP_MMAP = 128 * 1024 };
+
+static const struct {
+	const char *type, *target;
+	unsigned long flags;
+	const char *data;
+} mounts[] = {
+	{ "devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=0755" },
+	{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+	{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL },
+};
+
+/*
+ * The kernel's first root can't be left by pivot_root(), which every container needs: a bind of it
+ * stacked upon itself can.
+ */
+static void stack_root(void)
+{
+	if (mount("/", "/run", NULL, MS_BIND, NULL) < 0 || chdir("/run") < 0 ||
+	    mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		die("stacking the root: %s", errno_text(errno));
+}
+
+static void make_mounts(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++) {
+		if (mkdir(mounts[i].target, 0755) < 0 && errno != EEXIST)
+			die("making %s: %s", mounts[i].target, errno_text(errno));
+		if (mount(mounts[i].type, mounts[i].target, mounts[i].type, mounts[i].flags,
+			  mounts[i].data) < 0)
+			die("mounting %s: %s", mounts[i].target, errno_text(errno));
+	}
+}
+
+/* Standard input is empty; what is said goes to the kernel's log, and from there to the host. */
+static void open_streams(void)
+{
+	int null = open("/dev/null", O_RDWR), log = open("/dev/kmsg", O_WRONLY);
+
+	if (null < 0)
+		die("opening /dev/null: %s", errno_text(errno));
+	(void)dup2(null, STDIN_FILENO); /* these can't fail with both ends open */
+	(void)dup2(null, STDOUT_FILENO);
+	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		(void)close(null);
+	if (log > STDERR_FILENO)
+		(void)close(log);
+}
+
+static void on_child(uv_signal_t *handle, int number)
+{
+	struct guest *guest = container_of(handle, struct guest, child_signal);
+	int status;
+	pid_t pid;
+
+	(void)number;
+	/* Signals coalesce, so all that have ended are taken; every orphan of the guest is ours. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		containers_reaped(guest, pid, status);
+}
+
+static int guest_init(struct guest *guest, struct cay_error *err)
+{
+	TAILQ_INIT(&guest->containers);
+	events_init(&guest->events);
+	guest->service = service_new(guest);
+	guest->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	guest->pid_ns_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+	if (guest->proc_fd < 0 || guest->pid_ns_fd < 0)
+		return cay_error_errno(err, errno, "opening /proc");
+	if (uv_loop_init(&guest->loop) < 0 ||
+	    uv_signal_init(&guest->loop, &guest->child_signal) < 0 ||
+	    uv_signal_start(&guest->child_signal, on_child, SIGCHLD) < 0)
+		return cay_error_errno(err, ENOMEM, "making the loop");
+	return channel_open(guest, &guest->channel, err);
+}
+
+static void run(int64_t booted_us)
+{
+	static struct guest guest; /* one a machine, for as long as it runs */
+	struct cay_error err = { 0 };
+
+	guest.booted_us = booted_us;
+	(void)signal(SIGPIPE, SIG_IGN);
+	/* Children that are to become a container's processes must not be looked into. */
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)mallopt(M_TRIM_THRESHOLD, HEAP_TRIM);
+	(void)mallopt(M_TOP_PAD, HEAP_PAD);
+	(void)mallopt(M_MMAP_THRESHOLD, HEAP_MMAP);
+	(void)umask(0);
+	if (guest_init(&guest, &err) < 0)
+		die("%s", err.message);
+	for (;;)
+		(void)uv_run(&guest.loop, UV_RUN_DEFAULT);
+}
+
+int main(int argc, char **argv)
+{
+	int64_t booted_us = clock_monotonic_us();
+
+	if (argc > 0 && strcmp(argv[0], INIT_NAME) == 0)
+		return init_main(argc, argv);
+	log_init("vminitd", LOG_LEVEL_INFO);
+	if (getpid() != 1) {
+		if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+			printf("vminitd %s\n", CAY_VERSION);
+			return 0;
+		}
+		die("this is the first program of cay's virtual machines and runs as their PID 1");
+	}
+	stack_root();
+	make_mounts();
+	open_streams();
+	run(booted_us);
+}
