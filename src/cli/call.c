@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One call to the daemon: a connection, a request, and the answer through the
+ * HTTP parser. Sending blocks; receiving is in one step, call_pump(), that a
+ * poll loop can drive and on which the blocking forms stand.
+ */
+#include "cli/client.h"
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "cli/http.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+enum {
+	READ_SIZE = 64 * 1024,
+	ERROR_BODY_MAX = 64 * 1024,
+};
+
+struct call {
+	int fd;
+	struct http_parser parser;
+	struct buf input; /* received behind the head of a hijacked connection */
+	struct buf body;  /* received and not yet handed out */
+	bool hijack;
+	bool ended; /* the answer is complete */
+};
+
+void call_free(struct call *call)
+{
+	if (!call)
+		return;
+	if (call->fd >= 0)
+		(void)close(call->fd);
+	http_parser_done(&call->parser);
+	buf_done(&call->input);
+	buf_done(&call->body);
+	free(call);
+}
+
+int call_fd(const struct call *call)
+{
+	return call->fd;
+}
+
+const char *call_content_type(const struct call *call)
+{
+	return call->parser.content_type;
+}
+
+static int cannot_connect(const struct client *client, int error, struct cay_error *err)
+{
+	const char *hint = client->is_default ? "; \"cay system start\" starts one" : "";
+
+	if (error == ENOENT || error == ECONNREFUSED)
+		return cay_error_set(err, CAY_UNAVAILABLE, error,
+				     "no daemon answers at unix://%s%s", client->path, hint);
+	if (error == EACCES || error == EPERM)
+		return cay_error_set(err, CAY_FORBIDDEN, error,
+				     "the daemon's socket %s is closed to this user: %s",
+				     client->path, errno_text(error));
+	return cay_error_set(err, CAY_UNAVAILABLE, error, "connecting to unix://%s: %s",
+			     client->path, errno_text(error));
+}
+
+static int connect_to(struct client *client, int *ret_fd, struct cay_error *err)
+{
+	int (*start)(struct client * client, struct cay_error * err) = client->start_daemon;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return cay_error_errno(err, errno, "making a socket");
+	memcpy(address.sun_path, client->path, strlen(client->path) + 1);
+	while (connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		int r;
+
+		if (errno == EINTR)
+			continue;
+		if (!start || (errno != ENOENT && errno != ECONNREFUSED))
+			return cannot_connect(client, errno, err);
+		client->start_daemon = NULL; /* once */
+		r = start(client, err);
+		start = NULL;
+		if (r < 0)
+			return r;
+	}
+	*ret_fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* All of it, without SIGPIPE when the daemon has gone. */
+static int send_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static void format_head(const struct call_spec *spec, const struct buf *body, struct buf *head)
+{
+	buf_printf(head, "%s %s HTTP/1.1\r\nHost: cay\r\nUser-Agent: cay/" CAY_VERSION "\r\n",
+		   spec->method, buf_text(&spec->target->text));
+	if (spec->auth)
+		buf_printf(head, "X-Registry-Auth: %s\r\n", spec->auth);
+	if (spec->hijack)
+		buf_puts(head, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+	else
+		buf_puts(head, "Connection: close\r\n");
+	if (spec->body_fd >= 0)
+		buf_puts(head,
+			 "Content-Type: application/x-tar\r\n"
+			 "Transfer-Encoding: chunked\r\n");
+	else if (spec->body)
+		buf_printf(head, "Content-Type: application/json\r\nContent-Length: %zu\r\n",
+			   body->length);
+	else if (strcmp(spec->method, "POST") == 0)
+		buf_puts(head, "Content-Length: 0\r\n");
+	buf_puts(head, "\r\n");
+}
+
+/* A daemon that answers before it has all is not an error here: its answer says what is. */
+static int send_file(int fd, int body_fd, struct cay_error *err)
+{
+	_cleanup_free_ char *chunk = xmalloc(READ_SIZE);
+	char line[32];
+	ssize_t n;
+	int r = 0;
+
+	while (r == 0 && (n = read(body_fd, chunk, READ_SIZE)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return cay_error_errno(err, errno, "reading the archive");
+		(void)snprintf(line, sizeof(line), "%zx\r\n", (size_t)n);
+		r = send_all(fd, line, strlen(line));
+		if (r == 0)
+			r = send_all(fd, chunk, (size_t)n);
+		if (r == 0)
+			r = send_all(fd, "\r\n", 2);
+	}
+	if (r == 0)
+		r = send_all(fd, "0\r\n\r\n", 5);
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		return cay_error_errno(err, r, "sending the archive to the daemon");
+	return 0;
+}
+
+int call_open(struct client *client, const struct call_spec *spec, struct call **ret_call,
+	      struct cay_error *err)
+{
+	_cleanup_(call_free_p) struct call *call = xcalloc(1, sizeof(*call));
+	_cleanup_buf_ struct buf head = { 0 }, body = { 0 };
+	int r;
+
+	call->fd = -1;
+	call->hijack = spec->hijack;
+	r = connect_to(client, &call->fd, err);
+	if (r < 0)
+		return r;
+	if (spec->body)
+		json_print_to(spec->body, &body);
+	format_head(spec, &body, &head);
+	buf_append(&head, body.data, body.length);
+	r = send_all(call->fd, head.data, head.length);
+	if (r < 0)
+		return cay_error_set(err, CAY_UNAVAILABLE, -r, "asking the daemon: %s",
+				     errno_text(r));
+	if (spec->body_fd >= 0) {
+		r = send_file(call->fd, spec->body_fd, err);
+		if (r < 0)
+			return r;
+	}
+	*ret_call = TAKE_PTR(call);
+	return 0;
+}
+
+/* The daemon's words: {"message": …}, or what else the body says. */
+static int answer_error(struct call *call, struct cay_error *err)
+{
+	enum cay_code code = cay_code_from_http_status(call->parser.status);
+	_cleanup_json_ json_t *value = NULL;
+	const char *message = NULL;
+
+	if (json_parse(buf_text(&call->body), call->body.length, "error", &value, NULL) == 0)
+		message = json_string_value(json_object_get(value, "message"));
+	if (!message || !*message)
+		message = call->body.length > 0 ? call->body.data : NULL;
+	if (message)
+		return cay_error_set(err, code, EREMOTEIO, "%s", message);
+	return cay_error_set(err, code, EREMOTEIO, "the daemon answered with status %d (%s)",
+			     call->parser.status, cay_code_name(code));
+}
+
+static bool is_error(const struct call *call)
+{
+	return call->parser.state != HTTP_HEAD && call->parser.status >= 300;
+}
+
+/* Bytes of the answer through the parser into call->body or, when taken over, call->input. */
+static int digest(struct call *call, const char *data, size_t size, struct cay_error *err)
+{
+	struct str input = { data, size }, piece;
+	int r;
+
+	while (input.length > 0 && call->parser.state != HTTP_DONE &&
+	       call->parser.state != HTTP_RAW) {
+		bool taken_over;
+
+		r = http_parser_feed(&call->parser, &input, &piece, err);
+		if (r < 0)
+			return r;
+		taken_over =
+			call->hijack && !is_error(call) && call->parser.state == HTTP_BODY_TO_END;
+		if (taken_over)
+			call->parser.state = HTTP_RAW;
+		if (is_error(call) && call->body.length + piece.length > ERROR_BODY_MAX)
+			piece.length = ERROR_BODY_MAX - call->body.length;
+		buf_append(&call->body, piece.data, piece.length);
+	}
+	if (call->parser.state == HTTP_RAW)
+		buf_append(&call->input, input.data, input.length);
+	return 0;
+}
+
+bool call_is_complete(const struct call *call)
+{
+	return call->ended;
+}
+
+int call_pump(struct call *call, struct cay_error *err)
+{
+	char data[READ_SIZE];
+	ssize_t n;
+	int r;
+
+	if (call->ended)
+		return 1;
+	do
+		n = read(call->fd, data, sizeof(data));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return cay_error_set(err, CAY_UNAVAILABLE, errno, "lost the daemon: %s",
+				     errno_text(errno));
+	r = n > 0 ? digest(call, data, (size_t)n, err) : http_parser_end(&call->parser, err);
+	if (r < 0)
+		return r;
+	call->ended = n == 0 || call->parser.state == HTTP_DONE;
+	if (call->ended && is_error(call))
+		return answer_error(call, err);
+	return call->ended;
+}
+
+int call_wait_head(struct call *call, struct cay_error *err)
+{
+	while (call->parser.state == HTTP_HEAD || (is_error(call) && !call->ended)) {
+		int r = call_pump(call, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int call_read(struct call *call, struct buf *ret_data, struct cay_error *err)
+{
+	while (call->body.length == 0 && !call->ended) {
+		int r = call_pump(call, err);
+
+		if (r < 0)
+			return r;
+	}
+	buf_clear(ret_data);
+	buf_append(ret_data, call->body.data, call->body.length);
+	buf_clear(&call->body);
+	return ret_data->length > 0;
+}
+
+int call_json(struct call *call, json_t **ret_value, struct cay_error *err)
+{
+	while (!call->ended) {
+		int r = call_pump(call, err);
+
+		if (r < 0)
+			return r;
+		if (call->body.length > CLIENT_JSON_MAX)
+			return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
+					     "the daemon's answer is over %d MiB",
+					     (int)(CLIENT_JSON_MAX / MIB));
+	}
+	if (call->body.length == 0) {
+		*ret_value = NULL;
+		return 0;
+	}
+	return json_parse(call->body.data, call->body.length, "the daemon's answer", ret_value,
+			  err);
+}
+
+int client_ping(struct client *client, int timeout_ms, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	const struct call_spec spec = { .method = "GET", .target = &target, .body_fd = -1 };
+	int64_t deadline = clock_monotonic_ms() + timeout_ms;
+	int r;
+
+	target_set(&target, "/_ping", NULL, NULL);
+	r = call_open(client, &spec, &call, err);
+	while (r == 0) {
+		struct pollfd entry = { .fd = call->fd, .events = POLLIN };
+		int64_t left = deadline - clock_monotonic_ms();
+
+		if (left <= 0 || poll(&entry, 1, (int)left) == 0)
+			return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
+					     "the daemon at unix://%s does not answer",
+					     client->path);
+		r = call_pump(call, err);
+	}
+	return MIN(r, 0);
+}
+
+int call_hijack(struct call *call, struct buf *ret_extra, struct cay_error *err)
+{
+	int r = call_wait_head(call, err);
+
+	if (r < 0)
+		return r;
+	if (call->parser.state != HTTP_RAW)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "the daemon did not hand over the stream (status %d)",
+				     call->parser.status);
+	buf_append(ret_extra, call->input.data, call->input.length);
+	return TAKE_FD(call->fd);
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands, one function each with the signature of struct command's run,
+ * and their option tables; and what their files share.
+ */
+#pragma once
+
+#include "cli/client.h"
+#include "cli/command.h"
+
+/* Each file of commands ends with the tables that the tree in commands.c refers to. */
+extern const struct option run_options[], create_options[], start_options[], attach_options[];
+extern const struct option exec_options[], logs_options[], inspect_options[];
+extern const struct option list_options[], stop_options[], kill_options[], remove_options[];
+extern const struct option stats_options[], events_options[];
+extern const struct option pull_options[], load_options[], images_options[];
+extern const struct option image_remove_options[], image_inspect_options[], history_options[];
+extern const struct option image_prune_options[], prune_options[];
+extern const struct option version_options[], info_options[], disk_options[];
+extern const struct option system_start_options[], system_stop_options[], system_status_options[];
+
+int command_run(const struct invocation *invocation, struct cay_error *err);
+int command_create(const struct invocation *invocation, struct cay_error *err);
+int command_start(const struct invocation *invocation, struct cay_error *err);
+int command_attach(const struct invocation *invocation, struct cay_error *err);
+int command_exec(const struct invocation *invocation, struct cay_error *err);
+int command_logs(const struct invocation *invocation, struct cay_error *err);
+int command_inspect(const struct invocation *invocation, struct cay_error *err);
+int command_inspect_container(const struct invocation *invocation, struct cay_error *err);
+int command_inspect_image(const struct invocation *invocation, struct cay_error *err);
+int command_list(const struct invocation *invocation, struct cay_error *err);
+int command_stop(const struct invocation *invocation, struct cay_error *err);
+int command_restart(const struct invocation *invocation, struct cay_error *err);
+int command_kill(const struct invocation *invocation, struct cay_error *err);
+int command_remove(const struct invocation *invocation, struct cay_error *err);
+int command_pause(const struct invocation *invocation, struct cay_error *err);
+int command_unpause(const struct invocation *invocation, struct cay_error *err);
+int command_rename(const struct invocation *invocation, struct cay_error *err);
+int command_wait(const struct invocation *invocation, struct cay_error *err);
+int command_port(const struct invocation *invocation, struct cay_error *err);
+int command_top(const struct invocation *invocation, struct cay_error *err);
+int command_prune(const struct invocation *invocation, struct cay_error *err);
+int command_stats(const struct invocation *invocation, struct cay_error *err);
+int command_events(const struct invocation *invocation, struct cay_error *err);
+int command_pull(const struct invocation *invocation, struct cay_error *err);
+int command_load(const struct invocation *invocation, struct cay_error *err);
+int command_images(const struct invocation *invocation, struct cay_error *err);
+int command_remove_image(const struct invocation *invocation, struct cay_error *err);
+int command_tag(const struct invocation *invocation, struct cay_error *err);
+int command_history(const struct invocation *invocation, struct cay_error *err);
+int command_prune_images(const struct invocation *invocation, struct cay_error *err);
+int command_version(const struct invocation *invocation, struct cay_error *err);
+int command_info(const struct invocation *invocation, struct cay_error *err);
+int command_disk(const struct invocation *invocation, struct cay_error *err);
+int command_system_start(const struct invocation *invocation, struct cay_error *err);
+int command_system_stop(const struct invocation *invocation, struct cay_error *err);
+int command_system_status(const struct invocation *invocation, struct cay_error *err);
+int command_completion(const struct invocation *invocation, struct cay_error *err);
+int command_complete(const struct invocation *invocation, struct cay_error *err);
+int command_manual(const struct invocation *invocation, struct cay_error *err);
+
+/* ---- shared ---- */
+
+/*
+ * Calls `act` for every operand, prints the operand where it succeeded and the error where not, and
+ * goes on. 0, or 1 when one failed.
+ */
+int each_operand(const struct invocation *invocation,
+		 int (*act)(const struct invocation *invocation, const char *name,
+			    struct cay_error *err),
+		 bool print_name);
+
+/* --filter's KEY=VALUE words as the API has them, {"key": ["value", …]}; NULL when there are none.
+ */
+int filters_build(const struct options *options, json_t **ret_filters, struct cay_error *err);
+
+/* The argument of a --since or --until, which `key` names; nothing for a NULL text. */
+int target_add_moment(struct target *target, const char *key, const char *text,
+		      struct cay_error *err);
+
+/* GET /containers/{name}/json */
+int container_inspect(struct client *client, const char *name, json_t **ret_value,
+		      struct cay_error *err);
+
+/* A member's text, number or truth by a path of keys, "" and 0 where it is missing; borrowed. */
+const char *json_text_at(const json_t *value, const char *key, const char *inner);
+int64_t json_int_at(const json_t *value, const char *key, const char *inner);
+bool json_bool_at(const json_t *value, const char *key, const char *inner);
+/* "sha256:abc…" and a container's id, as lists show them: twelve characters. */
+void short_id(const char *id, bool whole, char ret_id[80]);
+
+/* What is to follow the words of a command line, one a line; the last word is being typed. */
+void complete(struct client *client, const char *const *words, size_t count, struct buf *out);
+
+/* A path that another process can use; NULL gives NULL. The caller frees. */
+char *absolute_path(const char *path);
+
+/* Asks on the terminal; true only for an answer that starts with "y". */
+bool confirm(const char *warning);

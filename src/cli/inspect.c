@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* inspect, for containers and images: whole documents, or templates over them. port and top. */
+#include "cli/commands.h"
+
+#include "base/alloc.h"
+#include "cli/table.h"
+#include "cli/template.h"
+#include "cli/text.h"
+
+#include <errno.h>
+
+const struct option inspect_options[] = {
+	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	  "Print by a template such as {{.State.Status}}, or json" },
+	{ 's', "size", OPTION_FLAG, NULL, NULL, "With the sizes of containers" },
+	{ 0, "type", OPTION_TEXT, "TYPE", "container image", "Look for this kind only" },
+	{ 0 },
+};
+
+const struct option image_inspect_options[] = {
+	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	  "Print by a template such as {{.Architecture}}, or json" },
+	{ 0 },
+};
+
+static int get_container(const struct invocation *invocation, const char *name, json_t **ret_value,
+			 struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+
+	target_set(&target, "/containers/%s/json", name, NULL);
+	if (option_flag(invocation->options, "size"))
+		target_add(&target, "size", "1");
+	return client_call(invocation->client, "GET", &target, NULL, ret_value, err);
+}
+
+static int get_image(const struct invocation *invocation, const char *name, json_t **ret_value,
+		     struct cay_error *err)
+{
+	return client_call_named(invocation->client, "GET", "/images/%s/json", name, ret_value,
+				 err);
+}
+
+/* A container of that name, else an image. */
+static int get_either(const struct invocation *invocation, const char *name, json_t **ret_value,
+		      struct cay_error *err)
+{
+	const char *type = option_text(invocation->options, "type");
+	int r;
+
+	if (type && strcmp(type, "image") == 0)
+		return get_image(invocation, name, ret_value, err);
+	r = get_container(invocation, name, ret_value, err);
+	if (r >= 0 || type || err->code != CAY_NOT_FOUND)
+		return r;
+	cay_error_clear(err);
+	r = get_image(invocation, name, ret_value, err);
+	if (r < 0 && err->code == CAY_NOT_FOUND)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+				     "there is no container or image %s", name);
+	return r;
+}
+
+static int inspect_all(const struct invocation *invocation,
+		       int (*get)(const struct invocation *invocation, const char *name,
+				  json_t **ret_value, struct cay_error *err),
+		       struct cay_error *err)
+{
+	static const struct column none[] = { { 0 } };
+	const char *format = option_text(invocation->options, "format");
+	_cleanup_(table_free_p) struct table *table = NULL;
+	_cleanup_json_ json_t *found = json_array();
+	_cleanup_free_ char *text = NULL;
+	int status = 0, r = 0;
+
+	if (format)
+		r = table_open(format, "json", none, &table, err);
+	for (size_t i = 0; i < invocation->operand_count && r >= 0; i++) {
+		json_t *value = NULL;
+		int got = get(invocation, invocation->operands[i], &value, err);
+
+		if (got < 0) {
+			text_complain("%s", err->message);
+			status = 1;
+			continue;
+		}
+		(void)json_array_append_new(found, value);
+		if (table)
+			r = table_add(table, value, err);
+	}
+	if (r < 0)
+		return r;
+	if (table) {
+		r = table_print(table, err);
+	} else {
+		text = json_dumps(found, JSON_INDENT(4));
+		r = text_print_line(text ? text : "[]", err);
+	}
+	return r < 0 ? r : status;
+}
+
+int command_inspect(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_either, err);
+}
+
+int command_inspect_container(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_container, err);
+}
+
+int command_inspect_image(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_image, err);
+}
+
+/* "80/tcp -> 0.0.0.0:8080" */
+static void append_port(struct buf *out, const char *port, const json_t *bindings, bool with_port)
+{
+	const json_t *binding;
+	size_t index;
+
+	json_array_foreach(bindings, index, binding) {
+		const char *address = json_text_at(binding, "HostIp", NULL);
+
+		if (with_port)
+			buf_printf(out, "%s -> ", port);
+		buf_printf(out, strchr(address, ':') ? "[%s]:%s\n" : "%s:%s\n", address,
+			   json_text_at(binding, "HostPort", NULL));
+	}
+}
+
+int command_port(const struct invocation *invocation, struct cay_error *err)
+{
+	const char *name = invocation->operands[0], *wanted = invocation->operands[1];
+	_cleanup_free_ char *key = NULL;
+	_cleanup_json_ json_t *container = NULL;
+	_cleanup_buf_ struct buf out = { 0 };
+	const char *port;
+	json_t *ports, *bindings;
+	int r = container_inspect(invocation->client, name, &container, err);
+
+	if (r < 0)
+		return r;
+	ports = json_object_get(json_object_get(container, "NetworkSettings"), "Ports");
+	if (wanted) {
+		key = xasprintf("%s%s", wanted, strchr(wanted, '/') ? "" : "/tcp");
+		append_port(&out, key, json_object_get(ports, key), false);
+		if (out.length == 0)
+			return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+					     "container %s publishes no port %s", name, key);
+	} else {
+		json_object_foreach(ports, port, bindings) {
+			append_port(&out, port, bindings, true);
+		}
+	}
+	return text_print(&out, err);
+}
+
+static void append_cells(struct buf *line, const json_t *cells)
+{
+	const json_t *cell;
+	size_t index;
+
+	json_array_foreach(cells, index, cell) {
+		_cleanup_free_ char *text =
+			xstrdup(json_is_string(cell) ? json_string_value(cell) : "");
+
+		text_make_safe(text, false);
+		buf_printf(line, "%s%s", index > 0 ? "\t" : "", text);
+	}
+}
+
+int command_top(const struct invocation *invocation, struct cay_error *err)
+{
+	static const struct column columns[] = { { "Line", "" }, { 0 } };
+	_cleanup_(table_free_p) struct table *table = NULL;
+	_cleanup_buf_ struct buf arguments = { 0 }, titles = { 0 };
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_json_ json_t *answer = NULL;
+	const json_t *process;
+	size_t index;
+	int r;
+
+	target_set(&target, "/containers/%s/top", invocation->operands[0], NULL);
+	for (size_t i = 1; i < invocation->operand_count; i++)
+		buf_printf(&arguments, "%s%s", i > 1 ? " " : "", invocation->operands[i]);
+	if (arguments.length > 0)
+		target_add(&target, "ps_args", buf_text(&arguments));
+	r = client_call(invocation->client, "GET", &target, NULL, &answer, err);
+	if (r >= 0)
+		r = table_open(NULL, "table {{.Line}}", columns, &table, err);
+	if (r < 0)
+		return r;
+	append_cells(&titles, json_object_get(answer, "Titles"));
+	table_set_headings(table, buf_text(&titles));
+	json_array_foreach(json_object_get(answer, "Processes"), index, process) {
+		_cleanup_buf_ struct buf line = { 0 };
+
+		append_cells(&line, process);
+		table_add_line(table, buf_text(&line));
+	}
+	return table_print(table, err);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands that change a container's state with one call to the daemon each. */
+#include "cli/commands.h"
+
+#include "base/alloc.h"
+#include "cli/human.h"
+#include "cli/text.h"
+
+#include <errno.h>
+
+const struct option stop_options[] = {
+	{ 's', "signal", OPTION_TEXT, "SIGNAL", NULL, "Ask with this signal" },
+	{ 't', "time", OPTION_NUMBER, "SECONDS", NULL,
+	  "Wait so long before killing; -1 waits for ever" },
+	{ 0, "timeout", OPTION_NUMBER, "SECONDS", NULL, "The same as --time" },
+	{ 0 },
+};
+
+const struct option kill_options[] = {
+	{ 's', "signal", OPTION_TEXT, "SIGNAL", NULL,
+	  "The signal, by name or number (default KILL)" },
+	{ 0 },
+};
+
+const struct option remove_options[] = {
+	{ 'f', "force", OPTION_FLAG, NULL, NULL, "Kill a container that runs" },
+	{ 'v', "volumes", OPTION_FLAG, NULL, NULL, "Remove its anonymous volumes too" },
+	{ 0 },
+};
+
+const struct option prune_options[] = {
+	{ 0, "filter", OPTION_LIST, "KEY=VALUE", NULL, "Remove only those that match" },
+	{ 'f', "force", OPTION_FLAG, NULL, NULL, "Don't ask" },
+	{ 0 },
+};
+
+/* POST to the target; "already so" is success. */
+static int post(const struct invocation *invocation, const struct target *target,
+		struct cay_error *err)
+{
+	int r = client_call(invocation->client, "POST", target, NULL, NULL, err);
+
+	return r < 0 && err->code == CAY_NOT_MODIFIED ? 0 : r;
+}
+
+static int post_stop(const struct invocation *invocation, const char *format, const char *name,
+		     struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	const struct options *options = invocation->options;
+
+	target_set(&target, format, name, NULL);
+	if (option_given(options, "signal"))
+		target_add(&target, "signal", option_text(options, "signal"));
+	if (option_given(options, "time"))
+		target_add_int(&target, "t", option_number(options, "time", 0));
+	else if (option_given(options, "timeout"))
+		target_add_int(&target, "t", option_number(options, "timeout", 0));
+	return post(invocation, &target, err);
+}
+
+static int stop_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	return post_stop(invocation, "/containers/%s/stop", name, err);
+}
+
+int command_stop(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, stop_one, true);
+}
+
+static int restart_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	return post_stop(invocation, "/containers/%s/restart", name, err);
+}
+
+int command_restart(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, restart_one, true);
+}
+
+static int kill_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	const char *signal = option_text(invocation->options, "signal");
+
+	target_set(&target, "/containers/%s/kill", name, NULL);
+	if (signal)
+		target_add(&target, "signal", signal);
+	return post(invocation, &target, err);
+}
+
+int command_kill(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, kill_one, true);
+}
+
+/* With --force a container that is not there is as good as removed. */
+static int remove_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	bool force = option_flag(invocation->options, "force");
+	int r;
+
+	target_set(&target, "/containers/%s", name, NULL);
+	if (force)
+		target_add(&target, "force", "1");
+	if (option_flag(invocation->options, "volumes"))
+		target_add(&target, "v", "1");
+	r = client_call(invocation->client, "DELETE", &target, NULL, NULL, err);
+	if (r < 0 && force && err->code == CAY_NOT_FOUND) {
+		text_complain("%s", err->message);
+		return 0;
+	}
+	return r < 0 ? r : text_print_line(name, err);
+}
+
+int command_remove(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, remove_one, false);
+}
+
+static int pause_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	return client_call_named(invocation->client, "POST", "/containers/%s/pause", name, NULL,
+				 err);
+}
+
+int command_pause(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, pause_one, true);
+}
+
+static int unpause_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	return client_call_named(invocation->client, "POST", "/containers/%s/unpause", name, NULL,
+				 err);
+}
+
+int command_unpause(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, unpause_one, true);
+}
+
+int command_rename(const struct invocation *invocation, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+
+	target_set(&target, "/containers/%s/rename", invocation->operands[0], NULL);
+	target_add(&target, "name", invocation->operands[1]);
+	return post(invocation, &target, err);
+}
+
+static int wait_one(const struct invocation *invocation, const char *name, struct cay_error *err)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	char line[32];
+	int r = client_call_named(invocation->client, "POST", "/containers/%s/wait", name, &answer,
+				  err);
+
+	if (r < 0)
+		return r;
+	(void)snprintf(line, sizeof(line), "%lld",
+		       (long long)json_int_at(answer, "StatusCode", NULL));
+	return text_print_line(line, err);
+}
+
+int command_wait(const struct invocation *invocation, struct cay_error *err)
+{
+	return each_operand(invocation, wait_one, false);
+}
+
+int command_prune(const struct invocation *invocation, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_json_ json_t *filters = NULL, *answer = NULL;
+	_cleanup_buf_ struct buf out = { 0 };
+	char size[HUMAN_MAX];
+	json_t *id;
+	size_t index;
+	int r = filters_build(invocation->options, &filters, err);
+
+	if (r < 0)
+		return r;
+	if (!option_flag(invocation->options, "force") &&
+	    !confirm("This removes all containers that do not run."))
+		return 1;
+	target_set(&target, "/containers/prune", NULL, NULL);
+	if (filters)
+		target_add_json(&target, "filters", filters);
+	r = client_call(invocation->client, "POST", &target, NULL, &answer, err);
+	if (r < 0)
+		return r;
+	json_array_foreach(json_object_get(answer, "ContainersDeleted"), index, id) {
+		buf_printf(&out, "%s\n", json_is_string(id) ? json_string_value(id) : "");
+	}
+	human_size((double)json_int_at(answer, "SpaceReclaimed", NULL), true, size);
+	buf_printf(&out, "Space freed: %s\n", size);
+	return text_print(&out, err);
+}
