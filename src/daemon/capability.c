@@ -84,7 +84,7 @@ static int parse_names(const struct strv *list, uint64_t *ret_bits, bool *ret_al
 
 	*ret_all = false;
 	for (size_t i = 0; i < list->count; i++) {
-		uint64_t bits;
+		uint64_t bits = 0;
 		int r = parse_name(list->items[i], &bits, err);
 
 		if (r < 0)

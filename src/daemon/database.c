@@ -126,7 +126,7 @@ static int read_version(struct database *database, int *ret_version, struct cay_
 
 static int migrate(struct database *database, struct cay_error *err)
 {
-	int version, r = read_version(database, &version, err);
+	int version = 0, r = read_version(database, &version, err);
 
 	if (r < 0)
 		return r;

@@ -80,7 +80,10 @@ static int spawn_detached(struct container *container, const char *config_path,
 	};
 
 	strv_add(&argv, container->daemon->options.shim);
+	strv_add(&argv, "--config");
 	strv_add(&argv, config_path);
+	if (strcmp(container->daemon->options.log_level, "debug") == 0)
+		strv_add(&argv, "--debug");
 	return process_spawn_detached(&spec, ret_pid, err);
 }
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The handlers of the containers resource that have files of their own, and what they share. */
+#pragma once
+
+#include "daemon/container.h"
+#include "daemon/daemon.h"
+#include "daemon/http.h"
+
+/* The container named by the route's first parameter; the caller drops the reference. */
+int api_find_container(struct daemon *daemon, const struct http_request *request,
+		       struct container **ret_container, struct cay_error *err);
+
+/* Answers 204, or 304 where *err says CAY_NOT_MODIFIED; other errors are passed on. */
+int api_reply_done(struct http_request *request, int result, const struct cay_error *err);
+
+/* Docker's h and w, of resize calls. */
+int api_read_size(const struct http_request *request, unsigned int *ret_columns,
+		  unsigned int *ret_rows, struct cay_error *err);
+
+/* The media type of a hijacked or log stream. */
+const char *api_stream_type(const struct http_request *request, bool raw);
+
+/* containers-list.c */
+int api_containers_list(struct daemon *daemon, struct http_request *request, struct cay_error *err);
+int api_containers_prune(struct daemon *daemon, struct http_request *request,
+			 struct cay_error *err);
+/* containers-inspect.c */
+int api_containers_inspect(struct daemon *daemon, struct http_request *request,
+			   struct cay_error *err);
+/* containers-logs.c */
+int api_containers_logs(struct daemon *daemon, struct http_request *request, struct cay_error *err);
+/* containers-attach.c */
+int api_containers_attach(struct daemon *daemon, struct http_request *request,
+			  struct cay_error *err);
+/* containers-stats.c */
+int api_containers_stats(struct daemon *daemon, struct http_request *request,
+			 struct cay_error *err);
+int api_containers_top(struct daemon *daemon, struct http_request *request, struct cay_error *err);
+/* exec.c */
+int api_exec_create(struct daemon *daemon, struct http_request *request, struct cay_error *err);
