@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A sandbox's configuration: round trip, and each fault told by name. */
+#include "test.h"
+
+#include "sandbox/config.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+#include <string.h>
+
+static const char whole[] =
+	"{\"id\":\"abc-1\",\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
+	"\"kernel\":\"/k\",\"initramfs\":\"/i\",\"qemu\":\"qemu\",\"acceleration\":\"tcg\","
+	"\"tsc_khz\":2100000,\"vcpus\":2,\"memory_bytes\":268435456,\"vm_uid\":200001,"
+	"\"disks\":[{\"read_only\":true,\"extents\":[{\"path\":\"/d1\",\"size\":4096},"
+	"{\"path\":\"/d2\",\"size\":8192}]},{\"read_only\":false,\"extents\":"
+	"[{\"path\":\"/s\",\"size\":65536}]}],"
+	"\"containers\":[{\"id\":\"c1\",\"oci_config\":\"{\\\"process\\\":{}}\",\"user\":\"a:b\","
+	"\"additional_groups\":[\"g\"],\"mounts\":[{\"type\":\"ext4\",\"source\":\"/dev/vdb\","
+	"\"target\":\"/t\",\"options\":[\"ro\",\"x=1\"]}],\"files\":[{\"path\":\"/f\","
+	"\"data\":\"text\",\"mode\":420}],\"terminal\":true,\"open_stdin\":true,"
+	"\"stdin_once\":false,\"use_init\":true,\"log_path\":\"/l\",\"log_max_size\":1000,"
+	"\"log_max_files\":3,\"state_path\":\"/st\"}]}";
+
+static void test_round_trip(void **state)
+{
+	struct sandbox_config *config = NULL;
+	struct cay_error err = { 0 };
+	_cleanup_free_ char *printed = NULL;
+
+	assert_ok(sandbox_config_parse(whole, sizeof(whole) - 1, &config, &err));
+	printed = sandbox_config_print(config);
+	assert_string_equal(printed, whole);
+	assert_int_equal(config->disk_count, 2);
+	assert_int_equal(config->disks[0].extents[1].size, 8192);
+	assert_true(config->disks[0].read_only);
+	assert_int_equal(config->vm_uid, 200001);
+	assert_string_equal(config->containers[0].mounts[0].options.items[1], "x=1");
+	assert_int_equal(config->containers[0].files[0].mode, 0644);
+	assert_int_equal(config->containers[0].log_max_files, 3);
+	sandbox_config_free(config);
+}
+
+/* What is absent has a default. */
+static void test_defaults(void **state)
+{
+	static const char text[] =
+		"{\"id\":\"a\",\"run_directory\":\"/r\",\"boot_log_path\":\"/b\",\"kernel\":\"/k\","
+		"\"initramfs\":\"/i\",\"acceleration\":\"kvm\",\"memory_bytes\":67108864,"
+		"\"containers\":[{\"id\":\"c\",\"oci_config\":\"{}\",\"state_path\":\"/s\"}]}";
+	struct sandbox_config *config = NULL;
+	struct cay_error err = { 0 };
+
+	assert_ok(sandbox_config_parse(text, sizeof(text) - 1, &config, &err));
+	assert_null(config->qemu);
+	assert_int_equal(config->vcpus, 1);
+	assert_int_equal(config->tsc_khz, 0);
+	assert_int_equal(config->disk_count, 0);
+	assert_null(config->containers[0].log_path);
+	assert_int_equal(config->containers[0].log_max_files, 1);
+	assert_string_equal(config->containers[0].user, "");
+	assert_false(config->containers[0].open_stdin);
+	sandbox_config_free(config);
+}
+
+/* Replaces the first `from` in the whole document and expects a refusal that says `word`. */
+static void expect_refusal(const char *from, const char *to, const char *word)
+{
+	const char *at = strstr(whole, from);
+	struct sandbox_config *config = NULL;
+	struct cay_error err = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+
+	assert_non_null(at);
+	buf_append(&text, whole, (size_t)(at - whole));
+	buf_puts(&text, to);
+	buf_puts(&text, at + strlen(from));
+	if (sandbox_config_parse(buf_text(&text), text.length, &config, &err) == 0)
+		fail_msg("accepted: %s for %s", to, from);
+	assert_null(config);
+	if (!strstr(err.message, word))
+		fail_msg("\"%s\" is not in: %s", word, err.message);
+}
+
+static void test_refusals(void **state)
+{
+	expect_refusal("\"id\":\"abc-1\"", "\"id\":\"../x\"", "id");
+	expect_refusal("\"id\":\"abc-1\"", "\"id\":\"\"", "id");
+	expect_refusal("\"id\":\"abc-1\",", "", "id: is missing");
+	expect_refusal("\"/run/cay/abc\"", "\"run\"", "run_directory: is not an absolute path");
+	expect_refusal("\"kernel\":\"/k\",", "", "kernel: is missing");
+	expect_refusal("\"initramfs\":\"/i\"", "\"initramfs\":7", "initramfs");
+	expect_refusal("\"tcg\"", "\"hvf\"", "acceleration");
+	expect_refusal("2100000", "-1", "tsc_khz");
+	expect_refusal("\"vcpus\":2", "\"vcpus\":0", "vcpus");
+	expect_refusal("268435456", "1024", "memory_bytes");
+	expect_refusal("\"memory_bytes\":268435456,", "", "memory_bytes");
+	expect_refusal("200001", "\"root\"", "vm_uid");
+	expect_refusal("\"size\":8192", "\"size\":8193", "extents 1: size");
+	expect_refusal("\"size\":8192", "\"size\":-4096", "size");
+	expect_refusal("\"path\":\"/d2\",", "", "disks 0: extents 1: path");
+	expect_refusal("\"read_only\":true", "\"read_only\":false", "read_only");
+	expect_refusal("[{\"path\":\"/s\",\"size\":65536}]", "[]", "disks 1: extents");
+	expect_refusal("\"disks\":[{", "\"disks\":[{},{},{},{},{", "more than 4 items");
+	expect_refusal("{\\\"process\\\":{}}", "{", "oci_config");
+	expect_refusal("{\\\"process\\\":{}}", "[]", "oci_config: is not an object");
+	expect_refusal("\"target\":\"/t\"", "\"target\":\"t\"", "mounts 0: target");
+	expect_refusal("\"mode\":420", "\"mode\":4096", "files 0: \"mode\"");
+	expect_refusal("\"state_path\":\"/st\"", "\"state_path\":null", "containers 0: state_path");
+	expect_refusal("\"log_max_files\":3", "\"log_max_files\":0", "log_max_files");
+	expect_refusal("\"terminal\":true", "\"terminal\":1", "terminal");
+}
+
+static void test_twins_and_size(void **state)
+{
+	static const char twins[] =
+		"{\"id\":\"a\",\"run_directory\":\"/r\",\"boot_log_path\":\"/b\",\"kernel\":\"/k\","
+		"\"initramfs\":\"/i\",\"acceleration\":\"kvm\",\"memory_bytes\":67108864,"
+		"\"containers\":[{\"id\":\"c\",\"oci_config\":\"{}\",\"state_path\":\"/s\"},"
+		"{\"id\":\"c\",\"oci_config\":\"{}\",\"state_path\":\"/t\"}]}";
+	struct sandbox_config *config = NULL;
+	struct cay_error err = { 0 };
+	_cleanup_free_ char *large = xmalloc(SANDBOX_CONFIG_MAX + 1);
+
+	assert_true(sandbox_config_parse(twins, sizeof(twins) - 1, &config, &err) < 0);
+	assert_non_null(strstr(err.message, "same id"));
+	memset(large, ' ', SANDBOX_CONFIG_MAX + 1);
+	assert_true(sandbox_config_parse(large, SANDBOX_CONFIG_MAX + 1, &config, &err) < 0);
+	assert_int_equal(err.code, CAY_TOO_LARGE);
+	assert_true(sandbox_config_parse("[]", 2, &config, &err) < 0);
+	assert_true(sandbox_config_load("/no/such/file", &config, &err) < 0);
+	assert_int_equal(err.code, CAY_NOT_FOUND);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_twins_and_size),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

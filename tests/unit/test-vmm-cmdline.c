@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* QEMU's arguments, to the letter: the machine's shape must not change by accident. */
+#include "test.h"
+
+#include "vmm/cmdline.h"
+
+#include "base/alloc.h"
+
+static struct cmdline example(void)
+{
+	static const struct cmdline_fd fds[] = { { 6, 3 }, { 7, 4 }, { 8, 5 }, { 9, 6 } };
+
+	return (struct cmdline){
+		.qemu = "/usr/bin/qemu",
+		.name = "abc",
+		.data_directory = "/usr/share/qemu",
+		.kernel = "/k",
+		.initramfs = "/i",
+		.accel = VMM_TCG,
+		.tsc_khz = 2100000,
+		.vcpus = 1,
+		.memory_bytes = 256 * MIB + 1,
+		.channel_fd = 3,
+		.console_fd = 4,
+		.qmp_fd = 5,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds),
+		.drives = { { .set = 5, .vmdk = true, .read_only = true, .io_uring = true },
+			    { .set = 6, .io_uring = true } },
+		.drive_count = 2,
+	};
+}
+
+static char *join(const struct cmdline *cmdline)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	struct buf text = { 0 };
+
+	cmdline_build(cmdline, &argv);
+	for (size_t i = 0; i < argv.count; i++)
+		buf_printf(&text, "%s\n", argv.items[i]);
+	return buf_steal(&text);
+}
+
+static void test_tcg(void **state)
+{
+	const struct cmdline cmdline = example();
+	_cleanup_free_ char *text = join(&cmdline);
+
+	assert_string_equal(
+		text,
+		"/usr/bin/qemu\n-name\nabc\n"
+		"-M\nmicrovm,accel=tcg,acpi=off,isa-serial=off,rtc=on,pit=off,pic=off\n"
+		"-cpu\nmax,-erms,-fsrm\n-smp\n1\n-m\n257M\n-nodefaults\n-no-user-config\n"
+		"-no-reboot\n-display\nnone\n-global\nvirtio-mmio.force-legacy=false\n"
+		"-L\n/usr/share/qemu\n"
+		"-sandbox\non,obsolete=deny,elevateprivileges=deny,spawn=deny,"
+		"resourcecontrol=deny\n"
+		"-kernel\n/k\n-initrd\n/i\n-append\n"
+		"reboot=t panic=-1 quiet console=hvc0 no_timer_check tsc_early_khz=2100000 "
+		"lpj=10000000 tsc=reliable noreplace-smp lapic_khz=1000000\n"
+		"-chardev\nsocket,id=console,fd=4\n-chardev\nsocket,id=channel,fd=3\n"
+		"-chardev\nsocket,id=qmp,fd=5\n-mon\nchardev=qmp,mode=control\n"
+		"-device\nvirtio-serial-device,id=serial,max_ports=3,bus=virtio-mmio-bus.7\n"
+		"-device\nvirtconsole,bus=serial.0,nr=0,chardev=console\n"
+		"-device\nvirtserialport,bus=serial.0,nr=1,chardev=channel,name=cay.channel\n"
+		"-add-fd\nfd=6,set=3\n-add-fd\nfd=7,set=4\n-add-fd\nfd=8,set=5\n"
+		"-add-fd\nfd=9,set=6\n"
+		"-blockdev\nnode-name=disk0,driver=vmdk,read-only=on,file.driver=file,"
+		"file.filename=/dev/fdset/5,file.aio=threads\n"
+		"-device\nvirtio-blk-device,drive=disk0,bus=virtio-mmio-bus.6\n"
+		"-blockdev\nnode-name=disk1,driver=raw,read-only=off,file.driver=file,"
+		"file.filename=/dev/fdset/6,file.aio=io_uring,discard=unmap,detect-zeroes=unmap\n"
+		"-device\nvirtio-blk-device,drive=disk1,bus=virtio-mmio-bus.5\n"
+		"-object\nrng-builtin,id=random\n"
+		"-device\nvirtio-rng-device,rng=random,bus=virtio-mmio-bus.1\n"
+		"-device\nvirtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.0\n");
+}
+
+static void test_kvm(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL, *kernel = cmdline_kernel(VMM_KVM, 2100000);
+
+	cmdline.accel = VMM_KVM;
+	text = join(&cmdline);
+	assert_non_null(strstr(text, "\nmicrovm,accel=kvm,"));
+	assert_non_null(strstr(text, "\n-cpu\nhost\n"));
+	/* kvmclock tells the guest the time: nothing of the host's TSC is passed on. */
+	assert_string_equal(kernel, "reboot=t panic=-1 quiet console=hvc0");
+}
+
+static void test_unknown_tsc(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL;
+
+	cmdline.tsc_khz = 0;
+	text = join(&cmdline);
+	/* Calibration needs the timers it calibrates against. */
+	assert_non_null(strstr(text, "pit=on,pic=on"));
+	assert_null(strstr(text, "lapic_khz"));
+	assert_null(strstr(text, "tsc_early_khz"));
+}
+
+static void test_vmdk(void **state)
+{
+	const uint64_t sizes[] = { 4096, 1024 * 1024 };
+	_cleanup_buf_ struct buf text = { 0 };
+
+	cmdline_vmdk(sizes, ARRAY_SIZE(sizes), 3, &text);
+	assert_string_equal(buf_text(&text),
+			    "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
+			    "parentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n\n"
+			    "# Extent description\n"
+			    "RW 8 FLAT \"/dev/fdset/3\" 0\nRW 2048 FLAT \"/dev/fdset/4\" 0\n");
+}
+
+static void test_names(void **state)
+{
+	enum vmm_accel accel = VMM_TCG;
+
+	assert_int_equal(vmm_accel_parse("kvm", &accel), 0);
+	assert_int_equal(accel, VMM_KVM);
+	assert_string_equal(vmm_accel_name(VMM_TCG), "tcg");
+	assert_true(vmm_accel_parse("hvf", &accel) < 0);
+	assert_int_equal(accel, VMM_KVM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_tcg),         cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_vmdk),
+		cmocka_unit_test(test_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
