@@ -41,8 +41,8 @@ static void tell_pulled(struct progress *progress, const struct image *image, co
 		xasprintf("Status: %s for %s",
 			  is_new ? "Downloaded newer image" : "Image is up to date", name);
 
-	progress_status(progress, NULL, digest);
-	progress_status(progress, NULL, status);
+	api_progress_status(progress, NULL, digest);
+	api_progress_status(progress, NULL, status);
 }
 
 static int pull(struct daemon *daemon, struct progress *progress, const char *reference,
@@ -54,7 +54,7 @@ static int pull(struct daemon *daemon, struct progress *progress, const char *re
 		.identity_token = auth->identity_token,
 	};
 	const char *platform = http_query(progress->request, "platform");
-	struct image_progress_sink sink = progress_sink(progress);
+	struct image_progress_sink sink = api_progress_sink(progress);
 	_cleanup_(image_free_p) struct image *before = NULL, *image = NULL;
 	_cleanup_free_ char *full = NULL, *name = NULL;
 	int r;
@@ -92,11 +92,11 @@ static int post_create(struct daemon *daemon, struct http_request *request, stru
 	if (r < 0)
 		return r;
 	reference = join_reference(from, http_query(request, "tag"));
-	progress_init(&progress, request, false);
+	api_progress_init(&progress, request, false);
 	r = pull(daemon, &progress, reference, &auth, err);
 	if (r < 0)
-		r = progress_fail(&progress, err);
-	progress_done(&progress);
+		r = api_progress_fail(&progress, err);
+	api_progress_done(&progress);
 	return r;
 }
 
@@ -111,7 +111,7 @@ static void tell_loaded(struct daemon *daemon, struct progress *progress, const 
 		familiar = image_reference_familiar(name);
 		text = xasprintf("Loaded image: %s\n", familiar);
 	}
-	progress_stream(progress, text);
+	api_progress_stream(progress, text);
 	/* One that was removed in the meantime needs no event. */
 	if (image_store_find(daemon->images, name, &image, NULL) == 0)
 		events_emit(daemon->events, "image", "load", image->id,
@@ -128,18 +128,18 @@ static int post_load(struct daemon *daemon, struct http_request *request, struct
 	r = http_body_fd(request, &fd, err);
 	if (r < 0)
 		return r;
-	progress_init(&progress, request, http_query_bool(request, "quiet", false));
-	sink = progress_sink(&progress);
+	api_progress_init(&progress, request, http_query_bool(request, "quiet", false));
+	sink = api_progress_sink(&progress);
 	r = image_store_load(daemon->images, fd, &sink, &loaded, err);
 	if (r < 0) {
-		r = progress_fail(&progress, err);
+		r = api_progress_fail(&progress, err);
 	} else {
 		for (size_t i = 0; i < loaded.count; i++)
 			tell_loaded(daemon, &progress, loaded.items[i]);
 		if (loaded.count == 0)
-			progress_stream(&progress, "The archive holds no image\n");
+			api_progress_stream(&progress, "The archive holds no image\n");
 	}
-	progress_done(&progress);
+	api_progress_done(&progress);
 	return r;
 }
 

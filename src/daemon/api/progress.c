@@ -6,7 +6,7 @@
 
 enum { BAR_WIDTH = 50 };
 
-void progress_init(struct progress *progress, struct http_request *request, bool quiet)
+void api_progress_init(struct progress *progress, struct http_request *request, bool quiet)
 {
 	*progress = (struct progress){ .request = request, .quiet = quiet };
 	pthread_mutex_init(&progress->lock, NULL);
@@ -14,7 +14,7 @@ void progress_init(struct progress *progress, struct http_request *request, bool
 	(void)http_request_gone_fd(request);
 }
 
-void progress_done(struct progress *progress)
+void api_progress_done(struct progress *progress)
 {
 	pthread_mutex_destroy(&progress->lock);
 	free(progress->heading);
@@ -82,7 +82,7 @@ static void print_repeated(char c, unsigned int count, struct buf *out)
 		buf_putc(out, c);
 }
 
-void progress_bar(uint64_t current, uint64_t total, struct buf *out)
+void api_progress_bar(uint64_t current, uint64_t total, struct buf *out)
 {
 	_cleanup_buf_ struct buf size = {};
 	unsigned int full;
@@ -119,7 +119,7 @@ static void report(const struct image_progress *now, void *user)
 		if (now->total > 0)
 			json_set_int(detail, "total",
 				     (int64_t)MIN(now->total, (uint64_t)INT64_MAX));
-		progress_bar(now->current, now->total, &bar);
+		api_progress_bar(now->current, now->total, &bar);
 		json_set_string(message, "progress", buf_text(&bar));
 	}
 	json_set(message, "progressDetail", detail);
@@ -135,17 +135,17 @@ static bool cancelled(void *user)
 	return http_request_gone(progress->request);
 }
 
-struct image_progress_sink progress_sink(struct progress *progress)
+struct image_progress_sink api_progress_sink(struct progress *progress)
 {
 	return (struct image_progress_sink){ report, cancelled, progress };
 }
 
-void progress_status(struct progress *progress, const char *id, const char *status)
+void api_progress_status(struct progress *progress, const char *id, const char *status)
 {
 	write_message(progress, status_message(id, status));
 }
 
-void progress_stream(struct progress *progress, const char *text)
+void api_progress_stream(struct progress *progress, const char *text)
 {
 	json_t *message = json_object();
 
@@ -153,7 +153,7 @@ void progress_stream(struct progress *progress, const char *text)
 	write_message(progress, message);
 }
 
-int progress_fail(struct progress *progress, const struct cay_error *error)
+int api_progress_fail(struct progress *progress, const struct cay_error *error)
 {
 	json_t *message, *detail;
 
