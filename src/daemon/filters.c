@@ -147,17 +147,23 @@ static bool is_prefix(const char *wanted, const char *value)
 	return starts_with(value, wanted);
 }
 
-/*
- * Short texts only: the C library's expressions take memory and time that grow with their
- * repetitions, which are nested by text alone.
- */
+/* Counted repetitions, whose nesting multiplies memory, and back references, which take forever. */
+static bool is_costly(const char *expression)
+{
+	if (strlen(expression) > REGEX_TEXT_MAX || strpbrk(expression, "{}"))
+		return true;
+	for (const char *at = expression; (at = strchr(at, '\\')) != NULL; at++)
+		if (at[1] >= '1' && at[1] <= '9')
+			return true;
+	return false;
+}
+
 static bool is_found(const char *wanted, const char *value)
 {
 	regex_t regex;
 	bool found;
 
-	if (strlen(wanted) > REGEX_TEXT_MAX || strpbrk(wanted, "{}") ||
-	    regcomp(&regex, wanted, REG_EXTENDED | REG_NOSUB) != 0)
+	if (is_costly(wanted) || regcomp(&regex, wanted, REG_EXTENDED | REG_NOSUB) != 0)
 		return strstr(value, wanted);
 	found = regexec(&regex, value, 0, NULL, 0) == 0;
 	regfree(&regex);
