@@ -90,13 +90,33 @@ static int enter(struct image_store *store, struct record **record, const char *
 	return store_save(store, err);
 }
 
+/* Whether there is nothing to do: the image is known by these names already. */
+static bool is_known(struct image_store *store, const char *manifest_digest, const char *name,
+		     const char *digest_name, struct image **ret_image)
+{
+	const struct record *record;
+	bool known;
+
+	(void)pthread_mutex_lock(&store->lock);
+	record = catalog_by_manifest(&store->catalog, manifest_digest);
+	known = record && (!name || strv_contains(&record->names, name)) &&
+		(!digest_name || strv_contains(&record->digests, digest_name));
+	if (known && ret_image)
+		*ret_image = store_image(store, record->config_digest);
+	(void)pthread_mutex_unlock(&store->lock);
+	return known;
+}
+
 int store_publish(struct image_store *store, const char *manifest_digest, const char *name,
 		  const char *digest_name, struct image **ret_image, struct cay_error *err)
 {
 	_cleanup_(record_free_p) struct record *record = NULL;
 	char id[DIGEST_SIZE];
-	int r = record_load(&store->content, manifest_digest, &record, err);
+	int r;
 
+	if (is_known(store, manifest_digest, name, digest_name, ret_image))
+		return 0;
+	r = record_load(&store->content, manifest_digest, &record, err);
 	if (r == 0)
 		r = merge(store, record, err);
 	if (r == 0)

@@ -25,7 +25,9 @@ struct image_store {
 	char *worker;
 	struct strv insecure;
 	unsigned int parallel;
-	unsigned int idle_seconds; /* a transfer slower than nothing for this long is given up */
+	unsigned int
+		idle_seconds;  /* a transfer that all but stands still for this long is given up */
+	unsigned int retry_ms; /* the first pause before a retry */
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t changed;

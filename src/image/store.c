@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { PREFIX_MIN = 4, IDLE_SECONDS = 30, PARALLEL_DEFAULT = 3, PARALLEL_MAX = 16 };
+enum { PREFIX_MIN = 4, IDLE_SECONDS = 30, RETRY_MS = 250, PARALLEL_DEFAULT = 3, PARALLEL_MAX = 16 };
 
 int image_store_open(const struct image_store_options *options, struct image_store **ret_store,
 		     struct cay_error *err)
@@ -32,6 +32,7 @@ int image_store_open(const struct image_store_options *options, struct image_sto
 	store->parallel = options->parallel_layers ? options->parallel_layers : PARALLEL_DEFAULT;
 	store->parallel = MIN(store->parallel, PARALLEL_MAX);
 	store->idle_seconds = IDLE_SECONDS;
+	store->retry_ms = RETRY_MS;
 	(void)pthread_mutex_init(&store->lock, NULL); /* these two can't fail on Linux */
 	(void)pthread_cond_init(&store->changed, NULL);
 	store_collect(store);

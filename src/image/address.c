@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which addresses and hosts a registry may send us to. */
+#include "image/address.h"
+
+#include "base/alloc.h"
+#include "base/buf.h"
+
+#include <arpa/inet.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <strings.h>
+
+static bool is_local_v4(uint32_t address)
+{
+	return address >> 24 == 127 || address >> 24 == 0 || address >> 16 == 0xa9fe;
+}
+
+bool address_is_local(const struct sockaddr *address)
+{
+	/* Amazon's metadata service, which is unique-local and not link-local. */
+	static const uint8_t metadata[16] = { 0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
+
+	if (address->sa_family == AF_INET) {
+		const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
+
+		return is_local_v4(ntohl(v4->sin_addr.s_addr));
+	}
+	if (address->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)address;
+		const uint8_t *bytes = v6->sin6_addr.s6_addr;
+		uint32_t inner;
+
+		if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+			memcpy(&inner, bytes + 12, sizeof(inner));
+			return is_local_v4(ntohl(inner));
+		}
+		return IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+			IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr) ||
+			IN6_IS_ADDR_LINKLOCAL(&v6->sin6_addr) ||
+			memcmp(bytes, metadata, sizeof(metadata)) == 0;
+	}
+	return true; /* registries are reached by IP alone */
+}
+
+void url_done(struct url *url)
+{
+	free(url->host);
+	free(url->port);
+	*url = (struct url){ 0 };
+}
+
+static char *url_part(CURLU *handle, CURLUPart part, unsigned int flags)
+{
+	char *text = NULL, *copy;
+
+	if (curl_url_get(handle, part, &text, flags) != CURLUE_OK)
+		return NULL;
+	copy = xstrdup(text);
+	curl_free(text);
+	return copy;
+}
+
+static int read_parts(CURLU *handle, const char *text, struct url *url, struct cay_error *err)
+{
+	_cleanup_free_ char *scheme = NULL, *user = NULL, *password = NULL;
+
+	if (!handle || curl_url_set(handle, CURLUPART_URL, text, 0) != CURLUE_OK)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "it is not a URL");
+	scheme = url_part(handle, CURLUPART_SCHEME, 0);
+	user = url_part(handle, CURLUPART_USER, 0);
+	password = url_part(handle, CURLUPART_PASSWORD, 0);
+	url->host = url_part(handle, CURLUPART_HOST, 0);
+	url->port = url_part(handle, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+	if (!scheme || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
+		return cay_error_set(err, CAY_INVALID, EINVAL, "it is neither http nor https");
+	if (user || password)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "it has a user in it");
+	if (!url->host || !url->port)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "it has no host");
+	url->https = strcmp(scheme, "https") == 0;
+	/* Brackets and a zone ("%eth0") are not part of the address. */
+	if (url->host[0] == '[') {
+		const size_t length = strcspn(url->host + 1, "]%");
+
+		memmove(url->host, url->host + 1, length);
+		url->host[length] = '\0';
+	}
+	return 0;
+}
+
+int url_parse(const char *text, struct url *ret_url, struct cay_error *err)
+{
+	_cleanup_url_ struct url url = { 0 };
+	CURLU *handle = curl_url();
+	int r = read_parts(handle, text, &url, err);
+
+	curl_url_cleanup(handle);
+	if (r < 0)
+		return r;
+	*ret_url = url;
+	url = (struct url){ 0 };
+	return 0;
+}
+
+bool url_is_local(const struct url *url)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+
+	if (strcasecmp(url->host, "localhost") == 0 || ends_with(url->host, ".localhost"))
+		return true;
+	/* inet_aton() knows the forms that resolvers do: "127.1", "2130706433", "0x7f000001". */
+	if (inet_aton(url->host, &v4.sin_addr))
+		return address_is_local((const struct sockaddr *)&v4);
+	if (inet_pton(AF_INET6, url->host, &v6.sin6_addr) == 1)
+		return address_is_local((const struct sockaddr *)&v6);
+	return false;
+}
+
+bool url_same_server(const struct url *a, const struct url *b)
+{
+	return a->https == b->https && strcasecmp(a->host, b->host) == 0 &&
+		strcmp(a->port, b->port) == 0;
+}

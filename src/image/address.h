@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which addresses and hosts a registry may send us to. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+/* Loopback, unspecified and link-local addresses, cloud metadata services among them. */
+bool address_is_local(const struct sockaddr *address);
+
+/* The parts of an http or https URL; the caller frees the strings by url_done(). */
+struct url {
+	bool https;
+	char *host; /* as written, an IPv6 address without its brackets */
+	char *port; /* always given: 80 or 443 by default */
+};
+void url_done(struct url *url);
+#define _cleanup_url_ _cleanup_(url_done)
+
+/* CAY_INVALID for another scheme, for one with a user or password in it, and for what is no URL. */
+int url_parse(const char *text, struct url *ret_url, struct cay_error *err);
+/* Whether the host is spelled as an address that address_is_local(), or as "localhost". */
+bool url_is_local(const struct url *url);
+bool url_same_server(const struct url *a, const struct url *b);

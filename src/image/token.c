@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Answering a registry's challenge: basic credentials, or a token from the realm it names. */
+#include "image/registry-internal.h"
+
+#include "base/alloc.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+
+enum { TOKEN_ANSWER_MAX = 64 * 1024, URL_MAX = 4096 };
+
+static const struct image_credentials no_credentials;
+
+static const struct image_credentials *credentials(const struct registry *registry)
+{
+	return registry->options.credentials ? registry->options.credentials : &no_credentials;
+}
+
+/*
+ * Where tokens come from is the registry's to say, but not freely: a registry elsewhere has no
+ * business with servers on this host or its link, and secrets of an encrypted registry do not
+ * travel in the clear.
+ */
+static int check_realm(const struct registry *registry, const struct url *realm,
+		       struct cay_error *err)
+{
+	if (!registry->local && url_is_local(realm))
+		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
+				     "the registry names a token server on this host or its link, "
+				     "which is refused");
+	if (registry->url.https && !realm->https)
+		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
+				     "the registry names a token server without encryption, which "
+				     "is refused");
+	return 0;
+}
+
+/* Plain HTTP carries credentials only to where the user has said so, or not off this host. */
+static bool may_send_credentials(const struct registry *registry, const struct url *realm)
+{
+	return realm->https || url_same_server(realm, &registry->url) ||
+		registry_is_insecure(registry, realm) || url_is_local(realm);
+}
+
+static void add_query(struct buf *out, const char *name, const char *value)
+{
+	char *escaped = value ? curl_easy_escape(NULL, value, 0) : NULL;
+
+	if (escaped)
+		buf_printf(out, "%s%s=%s", out->length && !ends_with(buf_text(out), "?") ? "&" : "",
+			   name, escaped);
+	curl_free(escaped);
+}
+
+/* The refresh form of OAuth 2, for docker's identity tokens; the result is a secret. */
+static char *refresh_form(const struct challenge *challenge, const char *scope, const char *token)
+{
+	struct buf form = { 0 };
+
+	add_query(&form, "grant_type", "refresh_token");
+	add_query(&form, "service", challenge->service);
+	add_query(&form, "scope", scope);
+	add_query(&form, "client_id", "cay");
+	add_query(&form, "refresh_token", token);
+	return buf_steal(&form);
+}
+
+static char *token_url(const struct challenge *challenge, const char *scope)
+{
+	struct buf url = { 0 };
+
+	buf_printf(&url, "%s%s", challenge->realm, strchr(challenge->realm, '?') ? "" : "?");
+	add_query(&url, "service", challenge->service);
+	add_query(&url, "scope", scope);
+	return buf_steal(&url);
+}
+
+/* Asks the realm. */
+static int fetch_token(struct registry *registry, struct transfer *transfer,
+		       const struct challenge *challenge, char **ret_authorization,
+		       struct cay_error *err)
+{
+	const struct image_credentials *mine = credentials(registry);
+	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
+	_cleanup_free_ char *url = NULL, *basic = NULL, *form = NULL, *own_scope = NULL;
+	_cleanup_url_ struct url realm = { 0 };
+	const char *scope;
+	bool send;
+	int r;
+
+	if (strlen(challenge->realm) > URL_MAX || strchr(challenge->realm, '#'))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "the registry names a malformed token server");
+	r = url_parse(challenge->realm, &realm, err);
+	if (r < 0)
+		return cay_error_prefix(err, "the registry names a malformed token server");
+	r = check_realm(registry, &realm, err);
+	if (r < 0)
+		return r;
+	send = may_send_credentials(registry, &realm);
+	/* What is asked for is our own wish: a registry could otherwise ask for more. */
+	own_scope = xasprintf("repository:%s:pull", registry->options.ref->repository);
+	scope = own_scope;
+	if (send && mine->identity_token)
+		form = refresh_form(challenge, scope, mine->identity_token);
+	else if (send && mine->username && mine->password)
+		basic = auth_basic(mine->username, mine->password);
+	url = form ? xstrdup(challenge->realm) : token_url(challenge, scope);
+	const struct transfer_request request = {
+		.url = url,
+		.authorization = basic,
+		.form = form,
+		.guarded = !registry->local && !registry->proxied,
+		.idle_seconds = registry->options.idle_seconds,
+		.cancel = registry->options.cancel,
+		.limit = TOKEN_ANSWER_MAX,
+	};
+
+	r = transfer_run(transfer, &request, &reply, err);
+	if (r < 0)
+		return cay_error_prefix(err, "asking %s for a token", realm.host);
+	if (reply.status == 401 || reply.status == 403)
+		return cay_error_set(err, CAY_UNAUTHORIZED, EACCES, "%s refuses a token: %s",
+				     realm.host,
+				     send && (basic || form) ? "the credentials are wrong"
+							     : "authentication is required");
+	if (reply.status != 200)
+		return cay_error_set(err, CAY_UNAVAILABLE, EIO,
+				     "asking %s for a token: HTTP status %d", realm.host,
+				     reply.status);
+	return auth_read_token(buf_text(&reply.body), reply.body.length, ret_authorization, err);
+}
+
+/* Locked. */
+static int authorize(struct registry *registry, struct transfer *transfer,
+		     const struct strv *headers, struct cay_error *err)
+{
+	const struct image_credentials *mine = credentials(registry);
+	_cleanup_challenges_ struct challenges challenges = { 0 };
+	const struct challenge *challenge;
+	char *authorization = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < headers->count; i++)
+		r = challenges_parse(headers->items[i], &challenges, err);
+	if (r < 0)
+		return r;
+	challenge = challenges_choose(&challenges);
+	if (challenge && challenge->scheme == AUTH_BEARER)
+		r = fetch_token(registry, transfer, challenge, &authorization, err);
+	else if (challenge && mine->username && mine->password && !registry->authorization)
+		authorization = auth_basic(mine->username, mine->password);
+	else
+		r = cay_error_set(err, CAY_UNAUTHORIZED, EACCES, "%s",
+				  registry->authorization ? "the credentials are wrong"
+					  : challenge     ? "authentication is required"
+							  : "it refuses without saying how to "
+							    "authenticate");
+	if (r < 0)
+		return r;
+	free(registry->authorization);
+	registry->authorization = authorization;
+	registry->generation++;
+	return 0;
+}
+
+int registry_authorize(struct registry *registry, struct transfer *transfer,
+		       const struct strv *headers, unsigned int generation, struct cay_error *err)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&registry->lock);
+	if (registry->generation == generation)
+		r = authorize(registry, transfer, headers, err);
+	(void)pthread_mutex_unlock(&registry->lock);
+	return r;
+}
