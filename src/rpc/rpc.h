@@ -6,8 +6,10 @@
  * of either side and any of the four kinds.
  *
  * Everything here runs on the thread of the connection's loop and never
- * blocks. Callbacks may start, finish and cancel calls and close the
- * connection; memory is released only after the callback has returned.
+ * blocks. Callbacks come from the loop only, never from inside a function of
+ * this header. They may start, finish and cancel calls and close the
+ * connection; memory is released only after the callback has returned. What a
+ * turn of the loop queues leaves together at the turn's end.
  *
  * Source of the wire format: "gRPC over HTTP2" (PROTOCOL-HTTP2.md of the gRPC
  * core repository) and RFC 9113. Message compression is not offered; a
@@ -38,7 +40,8 @@ struct rpc_call;
 struct rpc_call_events {
 	/*
 	 * A whole message of the other side. `message` is unpacked where the method's types are
-	 * known, else NULL; data and size are its bytes always.
+	 * known, else NULL; data and size are its bytes always. A client that has paused the call
+	 * gets what had arrived all the same when the connection breaks, before on_end.
 	 */
 	void (*on_message)(struct rpc_call *call, const ProtobufCMessage *message,
 			   const uint8_t *data, size_t size, void *user);
@@ -50,12 +53,18 @@ struct rpc_call_events {
 	 * The call is over; the last callback, and it comes exactly once. Client: code is CAY_OK or
 	 * the server's status with its message, or the connection's fault. Server: CAY_OK after its
 	 * own rpc_call_finish() was sent, CAY_CANCELLED when the client (or the connection) gave
-	 * up. The call is gone when this returns.
+	 * up, CAY_TIMEOUT when the deadline has passed, or the code with which the client's
+	 * messages were refused. The call is gone when this returns.
 	 */
 	void (*on_end)(struct rpc_call *call, const struct cay_error *status, void *user);
 };
 
 /* ---- connections ---- */
+
+/*
+ * Every status but success crosses with its exact code, in a trailer "cay-code", beside gRPC's own
+ * status and the message, which may be any UTF-8.
+ */
 
 struct rpc_service {
 	const ProtobufCServiceDescriptor *descriptor;
@@ -70,7 +79,7 @@ struct rpc_service {
  * Unary and server-streaming methods: `begin` is called once with the whole request. Methods with a
  * stream of requests: `begin` is called at once with request NULL and messages come through
  * on_message. `begin` sets the call's events where it does not finish the call at once, and answers
- * with rpc_call_send() and rpc_call_finish(), then or later.
+ * with rpc_call_send() and rpc_call_finish(), then or later. The request is valid during `begin`.
  */
 struct rpc_method {
 	const char *name; /* as in the .proto */
@@ -97,8 +106,9 @@ struct rpc_conn_options {
 };
 
 /*
- * Makes a connection over `fd`, which it takes over and sets non-blocking: a socket, or anything
- * that poll() knows (a virtio port). `initial` bytes that were already read from it are fed first.
+ * Makes a connection over `fd`, which it takes over (also where it fails) and sets non-blocking: a
+ * socket, or anything that poll() knows (a virtio port). `initial` bytes that were already read
+ * from it are fed first, from the loop.
  */
 int rpc_conn_new(uv_loop_t *loop, int fd, const struct rpc_conn_options *options,
 		 const void *initial, size_t initial_size, struct rpc_conn **ret_conn,
@@ -106,7 +116,10 @@ int rpc_conn_new(uv_loop_t *loop, int fd, const struct rpc_conn_options *options
 
 /*
  * Ends the connection from our side: sends what is queued if that works without waiting, ends all
- * calls with CAY_CANCELLED, closes the descriptor. on_close follows from the loop.
+ * calls with CAY_CANCELLED, closes the descriptor. on_close follows from the loop, with
+ * CAY_CANCELLED. A connection that ended by itself is CAY_UNAVAILABLE where the other side has
+ * left, CAY_CORRUPT where it broke the protocol or a limit. Calls may be started until on_close;
+ * once the connection is over they end at once.
  */
 void rpc_conn_close(struct rpc_conn *conn);
 
@@ -123,10 +136,11 @@ void rpc_listener_close(struct rpc_listener *listener);
 /* ---- calls ---- */
 
 /*
- * Starts a call of method `name` of `service` on a client connection. `request` is sent and the
- * sending side closed for methods with one request; NULL leaves it open for rpc_call_send().
- * deadline_ms of 0 means none; when it passes, the call ends with CAY_TIMEOUT on both sides.
- * Failure to send shows in on_end, never here.
+ * Starts a call of method `name` of `service`, which must exist, on a client connection. `request`
+ * is sent and the sending side closed for methods with one request; NULL leaves it open for
+ * rpc_call_send(). deadline_ms of 0 or less means none; when it passes, the call ends with
+ * CAY_TIMEOUT on both sides. Failure to send shows in on_end, never here. Calls over the number the
+ * server allows wait for others to end.
  */
 struct rpc_call *rpc_call_new(struct rpc_conn *conn, const ProtobufCServiceDescriptor *service,
 			      const char *name, const ProtobufCMessage *request,
@@ -137,12 +151,13 @@ struct rpc_call *rpc_call_new(struct rpc_conn *conn, const ProtobufCServiceDescr
 struct rpc_call *rpc_call_new_raw(struct rpc_conn *conn, const char *path, int64_t deadline_ms,
 				  const struct rpc_call_events *events, void *user);
 
-/* Server: says who hears of this call from now on. */
+/* Says who hears of this call from now on; events of all NULL let go of it. */
 void rpc_call_set_events(struct rpc_call *call, const struct rpc_call_events *events, void *user);
 
 /*
  * Queues a message (copied). Returns true while the queue is below RPC_QUEUE_HIGH: a well-mannered
- * producer stops at false until on_writable. Messages sent after the end are dropped.
+ * producer stops at false until on_writable. Messages sent after the end are dropped. A message
+ * larger than RPC_MESSAGE_MAX is not sent; the call ends with CAY_TOO_LARGE.
  */
 bool rpc_call_send(struct rpc_call *call, const ProtobufCMessage *message);
 bool rpc_call_send_raw(struct rpc_call *call, const void *data, size_t size);
@@ -151,11 +166,11 @@ size_t rpc_call_queued(const struct rpc_call *call);
 
 /* Client: no more messages will be sent. */
 void rpc_call_half_close(struct rpc_call *call);
-/* Server: ends the call with a status after what is queued; NULL means success. */
+/* Server: ends the call with a status after what is queued; NULL means success. on_end follows. */
 void rpc_call_finish(struct rpc_call *call, const struct cay_error *status);
 /* Server: sends one message and finishes with success; for unary methods. */
 void rpc_call_reply(struct rpc_call *call, const ProtobufCMessage *message);
-/* Client: gives up; on_end follows with CAY_CANCELLED. */
+/* Gives up, on either side; what is queued is dropped. on_end follows with CAY_CANCELLED. */
 void rpc_call_cancel(struct rpc_call *call);
 
 /*
@@ -165,7 +180,7 @@ void rpc_call_cancel(struct rpc_call *call);
 void rpc_call_pause(struct rpc_call *call);
 void rpc_call_resume(struct rpc_call *call);
 
-/* Server: milliseconds left to the client's deadline, or -1 for none. */
+/* Milliseconds left to the deadline, at least 1, or -1 for none. */
 int64_t rpc_call_deadline_ms(const struct rpc_call *call);
 struct rpc_conn *rpc_call_conn(const struct rpc_call *call);
 void *rpc_call_user(const struct rpc_call *call);

@@ -10,8 +10,13 @@
 
 struct rpc_client;
 
-/* Connects to a unix socket. A socket that is not there or refuses is CAY_UNAVAILABLE. */
+/*
+ * Connects to a unix socket. A socket that is not there or refuses, or whose server does not accept
+ * for some seconds, is CAY_UNAVAILABLE. So is any call once the connection is lost: make another
+ * client then.
+ */
 int rpc_client_new(const char *path, struct rpc_client **ret_client, struct cay_error *err);
+/* NULL is allowed. Handles the user has added to the loop must be closed, or closing, by then. */
 void rpc_client_free(struct rpc_client *client);
 DEFINE_CLEANUP(struct rpc_client *, rpc_client_free);
 #define _cleanup_rpc_client_ _cleanup_(rpc_client_free_p)
@@ -28,7 +33,8 @@ int rpc_client_call(struct rpc_client *client, const ProtobufCServiceDescriptor 
  * A call with a stream of responses: `each` gets them in order, on this thread, until the stream
  * ends (0), fails (-errno, err set), or `each` returns false (0; the call is cancelled). With
  * interrupt_fd >= 0 the call is also cancelled, with CAY_CANCELLED, once that descriptor is
- * readable.
+ * readable or its other end has closed; it must be one that poll() knows, is only borrowed, and
+ * keeps its blocking mode.
  */
 int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
 		      const char *method, const ProtobufCMessage *request, int interrupt_fd,

@@ -2,6 +2,9 @@
 /* How connections end, and that users may do anything from any callback. */
 #include "test-rpc.h"
 
+#include <fcntl.h>
+#include <pty.h>
+
 static void reply(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	Cay__Vminitd__V1__VersionResponse response = CAY__VMINITD__V1__VERSION_RESPONSE__INIT;
@@ -132,6 +135,59 @@ static void test_call_on_a_dead_connection(void **state)
 	run_until(&pair, &heard.ended);
 	assert_int_equal(heard.status.code, CAY_CANCELLED);
 	pair_close(&pair);
+}
+
+/* ---- descriptors that are no sockets ---- */
+
+/* A terminal stands for the virtio port: a device that is read and written, and hangs up. */
+static void test_device(void **state)
+{
+	const struct rpc_method methods[] = { { "Version", false, reply } };
+	Cay__Vminitd__V1__VersionRequest request = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
+	struct pair pair = { .service = { VMINITD, methods, ARRAY_SIZE(methods), NULL } };
+	struct rpc_conn_options options = { .on_close = on_pair_close, .user = &pair };
+	struct heard heard = { 0 };
+	struct cay_error err = { 0 };
+	struct termios raw;
+	int host, guest;
+
+	assert_int_equal(openpty(&host, &guest, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(guest, &raw), 0);
+	cfmakeraw(&raw);
+	assert_int_equal(tcsetattr(guest, TCSANOW, &raw), 0);
+	assert_int_equal(uv_loop_init(&pair.loop), 0);
+	assert_ok(rpc_conn_new(&pair.loop, host, &options, NULL, 0, &pair.client, &err));
+	options.server = true;
+	options.services = &pair.service;
+	options.service_count = 1;
+	assert_ok(rpc_conn_new(&pair.loop, guest, &options, NULL, 0, &pair.server, &err));
+	(void)rpc_call_new(pair.client, VMINITD, "Version", &request.base, 0, &heard_events,
+			   &heard);
+	run_until(&pair, &heard.ended);
+	assert_int_equal(heard.status.code, CAY_OK);
+	heard_done(&heard);
+	rpc_conn_close(pair.client);
+	while (pair.server)
+		(void)uv_run(&pair.loop, UV_RUN_ONCE);
+	assert_int_equal(pair.server_why.code, CAY_UNAVAILABLE);
+	pair_close(&pair);
+}
+
+/* What can't be waited for is refused, and closed as promised. */
+static void test_plain_file(void **state)
+{
+	const struct rpc_conn_options options = { .server = true };
+	struct rpc_conn *conn = NULL;
+	struct cay_error err = { 0 };
+	uv_loop_t loop;
+	int fd = memfd_with("file", "x", 1);
+
+	assert_true(fd >= 0);
+	assert_int_equal(uv_loop_init(&loop), 0);
+	assert_true(rpc_conn_new(&loop, fd, &options, NULL, 0, &conn, &err) < 0);
+	assert_null(conn);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(uv_loop_close(&loop), 0);
 }
 
 /* ---- callbacks that do the worst ---- */
@@ -413,6 +469,8 @@ int main(void)
 		cmocka_unit_test(test_answer_then_close),
 		cmocka_unit_test(test_paused_when_it_breaks),
 		cmocka_unit_test(test_call_on_a_dead_connection),
+		cmocka_unit_test(test_device),
+		cmocka_unit_test(test_plain_file),
 		cmocka_unit_test(test_deeds),
 		cmocka_unit_test(test_trying_again_at_once),
 		cmocka_unit_test(test_proxy),
