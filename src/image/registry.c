@@ -14,8 +14,9 @@
 
 enum {
 	REDIRECTS_MAX = 10,
-	TRIES_MAX = 6,      /* in a row without a byte of progress */
-	TRIES_IN_ALL = 100, /* of one blob */
+	TRIES_MAX = 6,       /* in a row without a byte of progress */
+	FIRST_TRIES_MAX = 3, /* to reach a registry at all: a typing error is told soon */
+	TRIES_IN_ALL = 100,  /* of one blob */
 	PAUSE_MAX_MS = 8000,
 	SLICE_MS = 50, /* how often a pause asks whether it is cancelled */
 	SHOWN_MAX = 200,
