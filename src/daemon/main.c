@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	log_init("cayd", level);
 	/* A thread a connection would else get an arena each, which keeps what it once had. */
 	(void)mallopt(M_ARENA_MAX, 2);
-	(void)umask(077);
+	(void)umask(022);
 	block_signals(&ends);
 	raise_descriptor_limit();
 	if (daemon_open(&options, &daemon, &err) < 0)

@@ -142,6 +142,18 @@ static void word_start_error(struct cay_error *err)
 	(void)cay_error_prefix(err, "failed to create task for container");
 }
 
+/* A shim that ended instead of answering has left the reason in its state file. */
+static void explain_lost_shim(struct container *container, struct cay_error *err)
+{
+	_cleanup_free_ char *path = container_path(container, "state.json");
+	struct sandbox_state state = { 0 };
+	struct cay_error ignored;
+
+	if (err->code == CAY_UNAVAILABLE && sandbox_state_load(path, &state, &ignored) == 0 &&
+	    state.error[0] != '\0')
+		(void)cay_error_set(err, CAY_UNAVAILABLE, err->err, "%s", state.error);
+}
+
 /* Leaves the container as it was before, with the error in its state. */
 static void record_failed_start(struct container *container, const struct cay_error *err)
 {
@@ -292,10 +304,11 @@ static void supervise(struct supervisor *supervisor)
 		if (bring_up(supervisor, &err) < 0) {
 			struct cay_error ignored;
 
-			word_start_error(&err);
 			if (supervisor->client)
 				(void)shim_shutdown(container, &ignored); /* else it is killed */
 			clear_away(supervisor);
+			explain_lost_shim(container, &err);
+			word_start_error(&err);
 			record_failed_start(container, &err);
 			finish(supervisor);
 			return;
