@@ -28,6 +28,17 @@ enum { WORKER_UID = 2147480001 };
 #endif
 #endif
 
+static int drop_root(void)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(0, NULL) < 0 || setresgid(WORKER_UID, WORKER_UID, WORKER_UID) < 0 ||
+	    setresuid(WORKER_UID, WORKER_UID, WORKER_UID) < 0)
+		return -errno;
+	return 0;
+}
+
+#ifndef SANITIZED
 /* Kept up with what the code behind sandbox_enter() calls; sysinfo is qsort()'s, the rest malloc's.
  */
 static const int allowed_calls[] = {
@@ -40,17 +51,6 @@ static const int allowed_calls[] = {
 	SCMP_SYS(sysinfo),
 };
 
-static int drop_root(void)
-{
-	if (geteuid() != 0)
-		return 0;
-	if (setgroups(0, NULL) < 0 || setresgid(WORKER_UID, WORKER_UID, WORKER_UID) < 0 ||
-	    setresuid(WORKER_UID, WORKER_UID, WORKER_UID) < 0)
-		return -errno;
-	return 0;
-}
-
-#ifndef SANITIZED
 static int set_limit(__rlimit_resource_t resource, rlim_t value)
 {
 	struct rlimit limit;

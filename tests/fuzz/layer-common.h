@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the fuzzers of layers and archives share: input from memory, and headers made right. */
+#pragma once
+
+#include "base/alloc.h"
+#include "image/worker/erofs.h"
+#include "image/worker/layer.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+/* Enough for every path through the code, and soon done. */
+enum { FUZZ_STREAM_MAX = 8 << 20 };
+
+struct memory_source {
+	const uint8_t *data;
+	size_t left;
+};
+
+static inline ssize_t read_memory(void *user, void *data, size_t size)
+{
+	struct memory_source *source = user;
+	/* Odd pieces, so that what is cut by the end of a read is seen too. */
+	const size_t n = MIN(MIN(size, source->left), (size_t)4093);
+
+	memcpy(data, source->data, n);
+	source->data += n;
+	source->left -= n;
+	return (ssize_t)n;
+}
+
+/* Gives every block that looks like a tar header its checksum, which no mutation would hit. */
+static inline void fix_checksums(uint8_t *data, size_t size)
+{
+	for (size_t at = 0; at + 512 <= size; at += 512) {
+		unsigned int sum = 8 * ' ';
+		char text[8];
+
+		if (memcmp(data + at + 257, "ustar", 5) != 0)
+			continue;
+		for (size_t i = 0; i < 512; i++)
+			sum += i >= 148 && i < 156 ? 0 : data[at + i];
+		(void)snprintf(text, sizeof(text), "%06o", sum & 0777777);
+		memcpy(data + at + 148, text, sizeof(text));
+	}
+}
+
+/* An empty file in memory, the same one each time. */
+static inline int scratch_file(int *fd)
+{
+	if (*fd < 0)
+		*fd = memfd_create("fuzz", MFD_CLOEXEC);
+	if (*fd < 0 || ftruncate(*fd, 0) < 0 || lseek(*fd, 0, SEEK_SET) < 0)
+		abort();
+	return *fd;
+}
+
+/* Merges the index twice, as if it were two layers, and writes the image. */
+static inline int merge_and_write(int index_fd)
+{
+	static int image_fd = -1;
+	struct index_map map = { 0 };
+	struct merge_tree tree;
+	struct cay_error err = { 0 };
+	int r = index_map_open(index_fd, &map, &err);
+
+	if (r < 0)
+		return r;
+	const struct index_map maps[] = { map, map };
+
+	merge_init(&tree);
+	r = merge_apply(&tree, &map, 0, &err);
+	if (r == 0)
+		r = merge_apply(&tree, &map, 1, &err);
+	merge_sort(&tree);
+	if (r == 0)
+		r = erofs_write(&tree, maps, ARRAY_SIZE(maps), scratch_file(&image_fd), &err);
+	merge_done(&tree);
+	index_map_close(&map);
+	return r;
+}
