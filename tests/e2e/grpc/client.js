@@ -44,8 +44,12 @@ function trailersOf(status) {
 }
 
 function dataSize(message) {
-  return Object.values(message).reduce(
-    (sum, value) => sum + (typeof value === "string" ? Buffer.from(value, "base64").length : 0), 0);
+  return Object.values(message).reduce((sum, value) => sum + (Buffer.isBuffer(value) ? value.length : 0), 0);
+}
+
+// JSON.stringify() with bytes as base64; it hands over what their toJSON() has made of them.
+function printable(key, value) {
+  return value && value.type === "Buffer" ? Buffer.from(value.data).toString("base64") : value;
 }
 
 function makeCall(client, call) {
@@ -135,7 +139,7 @@ async function main() {
   const [socket, proto] = process.argv.slice(2);
   const calls = JSON.parse(fs.readFileSync(0, "utf8"));
   const root = grpc.loadPackageDefinition(loader.loadSync(proto, {
-    keepCase: true, longs: String, enums: String, bytes: String, defaults: true, oneofs: true,
+    keepCase: true, longs: String, enums: String, bytes: Buffer, defaults: true, oneofs: true,
   }));
   const clients = new Map();
   const results = [];
@@ -152,7 +156,7 @@ async function main() {
     }
   }
   clients.forEach((client) => client.close());
-  process.stdout.write(JSON.stringify(results));
+  process.stdout.write(JSON.stringify(results, printable));
 }
 
 main().catch((error) => {
