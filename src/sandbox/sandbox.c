@@ -9,6 +9,7 @@
 #include "rpc/session.h"
 #include "sandbox/boot-log.h"
 #include "sandbox/call.h"
+#include "vmm/qmp.h"
 #include "vmm/vm.h"
 
 #include "base/alloc.h"
@@ -41,6 +42,7 @@ struct sandbox {
 	struct vm vm;
 	struct boot_log boot_log;
 	struct rpc_conn *conn;
+	struct qmp *qmp; /* from READY on */
 	char session_line[SESSION_LINE_LENGTH];
 	struct buf opening;     /* what came before the session's line */
 	unsigned int greetings; /* calls of the greeting not yet answered */
@@ -99,15 +101,19 @@ void sandbox_fail(struct sandbox *sandbox, const struct cay_error *why)
 		  LAST_WORDS_MS); /* a QEMU that died tells itself why, and it knows best */
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+/* The last of them to close tells that the sandbox is gone. */
+static void release_handle(struct sandbox *sandbox)
 {
-	struct sandbox *sandbox = handle->data;
-
 	if (--sandbox->open_handles > 0)
 		return;
 	vm_done(&sandbox->vm);
 	set_state(sandbox, GONE);
 	sandbox->events.on_gone(sandbox, &sandbox->why, sandbox->user);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+	release_handle(handle->data);
 }
 
 static void close_handle(void *handle)
@@ -124,27 +130,27 @@ static void close_handles(struct sandbox *sandbox)
 	close_handle(&sandbox->output);
 	close_handle(&sandbox->timer);
 	close_handle(&sandbox->log_timer);
+	if (sandbox->qmp)
+		qmp_close(sandbox->qmp);
 }
 
 /* Says how QEMU ended where that was not our doing. */
 static void tell_exit(struct sandbox *sandbox, int status)
 {
 	_cleanup_free_ char *lines = boot_log_last_lines(&sandbox->boot_log);
-	struct cay_error why = { 0 };
-	const char *after = *lines ? ": " : "";
+	_cleanup_free_ char *how = NULL;
+	/* A running guest's last lines say nothing about who has killed its QEMU. */
+	const bool tell_lines = *lines && !(WIFSIGNALED(status) && sandbox->kernel[0]);
 
 	if (WIFSIGNALED(status))
-		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
-				    "the VM ended: QEMU was killed by signal %d%s%s",
-				    WTERMSIG(status), after, lines);
+		how = xasprintf("QEMU was killed by signal %d", WTERMSIG(status));
 	else if (WEXITSTATUS(status) != 0)
-		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
-				    "the VM ended: QEMU failed with status %d%s%s",
-				    WEXITSTATUS(status), after, lines);
+		how = xasprintf("QEMU failed with status %d", WEXITSTATUS(status));
 	else
-		(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO,
-				    "the VM ended: the guest's kernel stopped%s%s", after, lines);
-	sandbox->why = why;
+		how = xstrdup("the guest's kernel stopped");
+	cay_error_clear(&sandbox->why);
+	(void)cay_error_set(&sandbox->why, CAY_UNAVAILABLE, EIO, "the VM ended: %s%s%s", how,
+			    tell_lines ? ": " : "", tell_lines ? lines : "");
 }
 
 /* Reads what is left without waiting. */
@@ -235,6 +241,47 @@ static void on_event(struct rpc_call *call, const ProtobufCMessage *message, con
 				       event->oom->kills, sandbox->user);
 }
 
+/* ---- what QEMU says of the machine ---- */
+
+static void on_qmp_status(json_t *result, const struct cay_error *err, void *user)
+{
+	const char *status = json_string_value(json_object_get(result, "status"));
+	struct sandbox *sandbox = user;
+	struct cay_error why = { 0 };
+
+	if (err || !status || strcmp(status, "running") == 0)
+		return;
+	(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO, "the VM ended: QEMU stopped it (%.64s)",
+			    status);
+	sandbox_fail(sandbox, &why);
+}
+
+/* Nobody here stops a VM: QEMU does so where it can't go on, and would wait for ever. */
+static void on_qmp_event(struct qmp *qmp, const char *name, json_t *data, void *user)
+{
+	if (strcmp(name, "STOP") == 0)
+		qmp_command(qmp, "query-status", NULL, on_qmp_status, user);
+	else
+		log_debug("QEMU: %.64s", name);
+}
+
+static void on_qmp_close(struct qmp *qmp, const struct cay_error *why, void *user)
+{
+	struct sandbox *sandbox = user;
+
+	sandbox->qmp = NULL;
+	release_handle(sandbox);
+}
+
+static void open_qmp(struct sandbox *sandbox)
+{
+	static const struct qmp_events events = { .on_event = on_qmp_event,
+						  .on_close = on_qmp_close };
+
+	sandbox->open_handles++;
+	sandbox->qmp = qmp_new(sandbox->loop, TAKE_FD(sandbox->vm.qmp_fd), &events, sandbox);
+}
+
 static void greeting_done(struct sandbox *sandbox)
 {
 	static const struct rpc_call_events events = { .on_message = on_event };
@@ -245,6 +292,7 @@ static void greeting_done(struct sandbox *sandbox)
 	(void)rpc_call_new(sandbox->conn, &cay__vminitd__v1__vminitd__descriptor, "Events",
 			   &request.base, 0, &events, sandbox);
 	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+	open_qmp(sandbox);
 	sandbox->events.on_ready(sandbox, sandbox->user);
 }
 

@@ -103,12 +103,13 @@ static void start_begin(struct rpc_call *call, const ProtobufCMessage *message, 
 	struct cay_error err = { 0 };
 	struct shim_process *process = process_find(shim, request->container_id, NULL, &err);
 
+	shim->start_asked = true;
 	if (!process) {
 		rpc_call_finish(call, &err);
 		return;
 	}
 	if (shim->gone && process->started_ns == 0) {
-		rpc_call_finish(call, &shim->lost);
+		reply_fail(reply_new(call, &shim->open_calls), &shim->lost);
 		return;
 	}
 	if (process->status != PROCESS_NEW || process->pending) {

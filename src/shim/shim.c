@@ -69,8 +69,20 @@ static void on_check(uv_check_t *check)
 {
 	struct shim *shim = check->data;
 
-	if (shim->gone && shim->open_calls == 0)
+	/* A VM that failed at once is waited out, for the daemon to ask and hear of it. */
+	if (shim->gone && shim->open_calls == 0 && shim->start_asked)
 		close_for_good(shim);
+}
+
+static void log_times(const struct shim *shim)
+{
+	const struct shim_times *times = &shim->times;
+
+	log_debug("times in us: ready %lld, VM spawned %lld, guest ready %lld, created %lld,"
+		  " started %lld, exited %lld, VM gone %lld",
+		  (long long)times->shim_ready, (long long)times->vm_spawned,
+		  (long long)times->guest_ready, (long long)times->created,
+		  (long long)times->started, (long long)times->exited, (long long)times->vm_gone);
 }
 
 static void set_gone(struct shim *shim, const struct cay_error *why)
@@ -107,6 +119,7 @@ static void on_gone(struct sandbox *sandbox, const struct cay_error *why, void *
 	struct shim *shim = user;
 
 	shim_mark(shim, &shim->times.vm_gone);
+	log_times(shim);
 	if (why->code != CAY_OK)
 		log_error("%s", why->message);
 	set_gone(shim, why);

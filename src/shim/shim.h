@@ -79,6 +79,7 @@ struct shim {
 	unsigned int open_calls; /* clients still to get their answer or last bytes */
 	struct cay_error lost;   /* why there is no VM, once there is none */
 	bool gone;
+	bool start_asked; /* some client has called Start */
 	int64_t begun_ns; /* by the wall clock; nothing in the guest happened before */
 	int64_t begun_us;
 	struct shim_times times;

@@ -111,8 +111,11 @@ static void add_drives(const struct cmdline *cmdline, struct strv *argv)
 			  drive->set, drive->io_uring && !drive->vmdk ? "io_uring" : "threads",
 			  drive->read_only ? "" : ",discard=unmap,detect-zeroes=unmap");
 		strv_add(argv, "-device");
-		strv_addf(argv, "virtio-blk-device,drive=disk%zu,bus=virtio-mmio-bus.%d", i,
-			  SLOT_FIRST_DISK - (int)i);
+		/* A full disk is the guest's error to see; QEMU would else stop the VM. */
+		strv_addf(argv,
+			  "virtio-blk-device,drive=disk%zu,bus=virtio-mmio-bus.%d,"
+			  "werror=report,rerror=report",
+			  i, SLOT_FIRST_DISK - (int)i);
 	}
 }
 
