@@ -2,8 +2,6 @@
 /* Control groups, version 2: making, changing, reading and removing a container's. */
 #include "guest/cgroup.h"
 
-#include "guest/device-filter.h"
-
 #include "base/alloc.h"
 #include "base/file.h"
 
@@ -155,18 +153,13 @@ static void apply_one(const char *file, const char *value, bool optional, void *
 			"setting %s to \"%.100s\": %s", file, value, errno_text(r));
 }
 
-int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources,
+int cgroup_apply(const struct cgroup *cgroup, const struct oci_resources *resources,
 		 struct cay_error *err)
 {
 	struct apply apply = { .fd = cgroup->fd, .err = err };
 
 	cgroup_settings(resources, apply_one, &apply);
-	if (apply.result < 0)
-		return apply.result;
-	if (resources->device_rule_count == 0)
-		return 0;
-	return device_filter_attach(cgroup->fd, resources->device_rules,
-				    resources->device_rule_count, &cgroup->filter_fd, err);
+	return apply.result;
 }
 
 /*

@@ -24,8 +24,11 @@ struct cgroup {
  * is there already is an error: it is another container's.
  */
 int cgroup_create(const char *path, struct cgroup *ret_cgroup, struct cay_error *err);
-/* Writes what the resources give. May block while the kernel reclaims memory. */
-int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources,
+/*
+ * Writes what the resources give, but for the rules about devices. May block while the kernel
+ * reclaims memory.
+ */
+int cgroup_apply(const struct cgroup *cgroup, const struct oci_resources *resources,
 		 struct cay_error *err);
 /* Removes the group, with groups its processes made in it: 0, -EBUSY while processes live, -errno.
  */

@@ -58,6 +58,7 @@ static void forget(struct container *container, const struct cay_error *err)
 	container_unwatch(container);
 	cgroup_done(&container->cgroup);
 	oci_seccomp_free(container->seccomp);
+	free(container->device_rules);
 	strv_done(&container->mounts);
 	free(container->failure);
 	free(container->id);

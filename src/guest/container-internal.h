@@ -18,7 +18,9 @@ struct container {
 	struct cgroup cgroup;
 	int namespaces;              /* CLONE_NEW… of those that are not the guest's */
 	struct oci_seccomp *seccomp; /* for its later processes too; or NULL */
-	struct strv mounts;          /* targets in the guest, in the order they were mounted */
+	struct oci_device_rule *device_rules;
+	size_t device_rule_count;
+	struct strv mounts; /* targets in the guest, in the order they were mounted */
 	struct proc_list processes;
 	size_t process_count;
 	struct proc *init; /* one of them; NULL when it could not be forked */

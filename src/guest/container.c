@@ -2,6 +2,7 @@
 /* The containers of the guest: creating them and their processes, finding them, their ends. */
 #include "guest/container-internal.h"
 
+#include "guest/device-filter.h"
 #include "guest/guest.h"
 #include "guest/launch.h"
 
@@ -123,6 +124,7 @@ static void on_init_prepared(struct proc *process, const struct cay_error *err, 
 	struct container *container = user;
 	Cay__Vminitd__V1__CreateContainerResponse response =
 		CAY__VMINITD__V1__CREATE_CONTAINER_RESPONSE__INIT;
+	struct cay_error filter_err = { 0 };
 
 	if (err) {
 		fail_creation(container, err);
@@ -130,6 +132,13 @@ static void on_init_prepared(struct proc *process, const struct cay_error *err, 
 	}
 	if (container->state != CONTAINER_CREATING)
 		return; /* it is being deleted */
+	/* Not before: the preparation opens the disks, which the rules may forbid. */
+	if (device_filter_attach(container->cgroup.fd, container->device_rules,
+				 container->device_rule_count, &container->cgroup.filter_fd,
+				 &filter_err) < 0) {
+		fail_creation(container, &filter_err);
+		return;
+	}
 	container_set_state(container, CONTAINER_CREATED);
 	container_watch(container);
 	response.pid = proc_pid(process);
@@ -211,6 +220,8 @@ static int begin_creation(struct container *container, struct oci_config *config
 	if (r < 0)
 		return r;
 	container->seccomp = TAKE_PTR(config->seccomp);
+	container->device_rules = TAKE_PTR(config->resources.device_rules);
+	container->device_rule_count = config->resources.device_rule_count;
 	add_process(container, container->init);
 	return 0;
 }

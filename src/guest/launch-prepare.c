@@ -136,42 +136,53 @@ static int join_container(const struct launch *launch, struct cay_error *err)
 	return 0;
 }
 
-/* Child: who to be, by the container's own files. */
-static int resolve_user(struct child *child, struct cay_error *err)
-{
-	const struct launch *launch = child->launch;
-	const struct oci_process *process = launch->process;
-	bool by_name = launch->user && launch->user[0];
-	_cleanup_buf_ struct buf passwd = { 0 }, group = { 0 };
-	int r;
-
-	if ((r = user_read_file("/etc/passwd", &passwd, err)) < 0)
-		return r;
-	if ((by_name || launch->additional_groups->count > 0) &&
-	    (r = user_read_file("/etc/group", &group, err)) < 0)
-		return r;
-	if (by_name)
-		return user_resolve(launch->user, launch->additional_groups,
-				    (struct str){ buf_text(&passwd), passwd.length },
-				    (struct str){ buf_text(&group), group.length }, &child->user,
-				    err);
-	child->user.uid = process->uid;
-	child->user.gid = process->gid;
-	child->user.home =
-		user_home(process->uid, (struct str){ buf_text(&passwd), passwd.length });
-	for (size_t i = 0; i < process->group_count; i++)
-		if (user_add_group(&child->user, process->groups[i]) < 0)
-			return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "too many groups");
-	return user_add_groups(&child->user, launch->additional_groups,
-			       (struct str){ buf_text(&group), group.length }, err);
-}
-
 static bool has_variable(const struct strv *env, const char *prefix)
 {
 	for (size_t i = 0; i < env->count; i++)
 		if (starts_with(env->items[i], prefix))
 			return true;
 	return false;
+}
+
+/* Child: who to be when the configuration names users and groups by number. */
+static int take_numbers(struct child *child, struct cay_error *err)
+{
+	const struct oci_process *process = child->launch->process;
+
+	child->user.uid = process->uid;
+	child->user.gid = process->gid;
+	for (size_t i = 0; i < process->group_count; i++)
+		if (user_add_group(&child->user, process->groups[i]) < 0)
+			return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "too many groups");
+	return 0;
+}
+
+/* Child: who to be, by the container's own files. */
+static int resolve_user(struct child *child, struct cay_error *err)
+{
+	const struct launch *launch = child->launch;
+	bool by_name = launch->user && launch->user[0];
+	_cleanup_buf_ struct buf passwd = { 0 }, group = { 0 };
+	struct str passwd_text, group_text;
+	int r = 0;
+
+	if (by_name || !has_variable(&launch->process->env, "HOME="))
+		r = user_read_file("/etc/passwd", &passwd, err);
+	/* Where it is only about a home directory, a broken file is as good as none. */
+	if (r < 0 && by_name)
+		return r;
+	if ((by_name || launch->additional_groups->count > 0) &&
+	    (r = user_read_file("/etc/group", &group, err)) < 0)
+		return r;
+	passwd_text = (struct str){ buf_text(&passwd), passwd.length };
+	group_text = (struct str){ buf_text(&group), group.length };
+	if (by_name)
+		return user_resolve(launch->user, launch->additional_groups, passwd_text,
+				    group_text, &child->user, err);
+	if ((r = take_numbers(child, err)) < 0)
+		return r;
+	child->user.home = user_home(child->user.uid, passwd_text);
+	return user_add_groups(&child->user, launch->additional_groups, group_text, err);
 }
 
 static int open_slave(struct child *child, int master, struct cay_error *err)

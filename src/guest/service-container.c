@@ -71,7 +71,7 @@ void service_resume_container(struct rpc_call *call, const ProtobufCMessage *req
 /* ---- update ---- */
 
 struct update {
-	struct cgroup *cgroup;
+	const struct cgroup *cgroup;
 	const struct oci_resources *resources;
 };
 
@@ -111,7 +111,6 @@ void service_update_container(struct rpc_call *call, const ProtobufCMessage *req
 	if (oci_resources_parse(update_request->oci_resources.data,
 				update_request->oci_resources.len, &resources, &err) >= 0 &&
 	    resources.device_rule_count > 0)
-		/* The program's descriptor would be the task's. */
 		(void)cay_error_set(&err, CAY_UNSUPPORTED, ENOTSUP,
 				    "rules about devices can't be changed");
 	if (err.code != CAY_OK) {

@@ -97,24 +97,39 @@ static void write_pending(struct streams *streams)
 		close_input(streams);
 }
 
-/* Reads once and sends; true while the stream goes on. */
+/*
+ * Reads what there is, up to `size` bytes. A terminal gives a page at most at a time, of which as
+ * many are taken as fit. *ret_ended tells that nothing more will come.
+ */
+static size_t read_chunk(int fd, bool terminal, uint8_t *data, size_t size, bool *ret_ended)
+{
+	size_t length = 0;
+	ssize_t n;
+
+	do {
+		n = read(fd, data + length, size - length);
+		if (n > 0)
+			length += (size_t)n;
+	} while (terminal && n > 0 && length < size);
+	*ret_ended = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+	return length;
+}
+
+/* Reads and sends; true while the stream goes on. */
 static bool read_output(struct streams *streams, struct watch *watch,
 			Cay__Vminitd__V1__OutputStream stream)
 {
 	Cay__Vminitd__V1__StdioOutput output = CAY__VMINITD__V1__STDIO_OUTPUT__INIT;
 	uint8_t data[CHUNK];
-	ssize_t n = read(watch_fd(watch), data, sizeof(data));
+	bool ended = false;
 
-	if (n < 0)
-		return errno == EAGAIN || errno == EINTR;
-	if (n == 0)
-		return false;
 	output.stream = stream;
 	output.data.data = data;
-	output.data.len = (size_t)n;
-	if (!rpc_call_send(streams->call, &output.base))
+	output.data.len =
+		read_chunk(watch_fd(watch), streams->terminal, data, sizeof(data), &ended);
+	if (output.data.len > 0 && !rpc_call_send(streams->call, &output.base))
 		streams->held_up = true;
-	return true;
+	return !ended;
 }
 
 static void on_output(struct watch *watch, int events, void *user)

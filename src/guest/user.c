@@ -224,7 +224,13 @@ static int resolve(struct str name, struct str group_name, const struct strv *ad
 			gid = number;
 		}
 		user->gid = gid;
-	} else if (found) {
+	}
+	/*
+	 * The group itself is one of the further ones: else a program that changes its group would
+	 * no longer be denied what that group is denied.
+	 */
+	(void)user_add_group(user, user->gid); /* there is room for the first */
+	if (group_name.length == 0 && found) {
 		r = add_memberships(line.name, group, user, err);
 		if (r < 0)
 			return r;

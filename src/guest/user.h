@@ -26,8 +26,9 @@ void user_done(struct user *user);
 /*
  * Resolves docker's form, name|uid[:group|gid] ("" is root's), with the contents of the two files.
  * Without a group in it, the group is that of the user's line (0 where there is none) and the
- * further groups those that list the user; with one, that group alone. `additional` (names or
- * numbers) are added. What can't be found is CAY_INVALID with docker's words.
+ * further groups those that list the user; with one, that group alone. The group is among the
+ * further groups, and `additional` (names or numbers) are added. What can't be found is CAY_INVALID
+ * with docker's words.
  */
 int user_resolve(const char *spec, const struct strv *additional, struct str passwd,
 		 struct str group, struct user *ret_user, struct cay_error *err);
