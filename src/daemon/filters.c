@@ -147,14 +147,22 @@ static bool is_prefix(const char *wanted, const char *value)
 	return starts_with(value, wanted);
 }
 
-/* Counted repetitions, whose nesting multiplies memory, and back references, which take forever. */
+/*
+ * What the C library's expressions need memory or time without bounds for: counted repetitions and
+ * repetitions of repetitions, which it copies out, and back references. "a+b*(c|d)?" is none.
+ */
 static bool is_costly(const char *expression)
 {
 	if (strlen(expression) > REGEX_TEXT_MAX || strpbrk(expression, "{}"))
 		return true;
-	for (const char *at = expression; (at = strchr(at, '\\')) != NULL; at++)
-		if (at[1] >= '1' && at[1] <= '9')
+	for (const char *at = expression; *at; at++) {
+		if (*at == '\\' && at[1] >= '1' && at[1] <= '9')
 			return true;
+		if (strchr("*+?", *at) && strchr("*+?", at[1]) && at[1])
+			return true;
+		if (*at == ')' && at[1] == '+')
+			return true;
+	}
 	return false;
 }
 

@@ -50,8 +50,8 @@ bool filters_match(const struct filters *filters, const char *key, const char *v
 bool filters_match_prefix(const struct filters *filters, const char *key, const char *value);
 /*
  * One of the values, an extended regular expression, is found in `value`: container names. One that
- * is no such expression, is longer than 256 bytes, or has counted repetitions or back references is
- * looked for as plain text.
+ * is no such expression, is longer than 256 bytes, or has counted repetitions, repetitions of
+ * repetitions or back references is looked for as plain text.
  */
 bool filters_match_regex(const struct filters *filters, const char *key, const char *value);
 /* Every value, "key" or "key=value", holds for `labels`, an object of strings (NULL: none). */

@@ -106,7 +106,10 @@ static void test_prefix_and_regex(void **state)
 	assert_false(filters_match_regex(&filters, "name", "web12"));
 
 	/* What is no expression, or a dangerous one, is plain text. */
-	parse("{\"name\":[\"(\",\"a{1,200}{1,200}{1,200}\"]}", &odd);
+	parse("{\"name\":[\"(\",\"a{1,200}{1,200}{1,200}\",\"a++++++++++++++++++++++++++++++++b\","
+	      "\"((((((((((((((((((((a)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+b\","
+	      "\"(a*)(a*)(a*)(a*)(a*)(a*)\\\\1\\\\2\\\\3\\\\4\\\\5b\"]}",
+	      &odd);
 	assert_true(filters_match_regex(&odd, "name", "x(y"));
 	assert_false(filters_match_regex(&odd, "name", "aaa"));
 	for (int i = 0; i < 200; i++)

@@ -7,8 +7,6 @@
 #include "base/process.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
 
@@ -16,6 +14,7 @@ enum {
 	OS_RELEASE_MAX = 64 * 1024,
 	QEMU_OUTPUT_MAX = 4096,
 	KERNEL_MAX = 256 * 1024 * 1024, /* bytes of a kernel's image that are searched */
+	PIECE = 256 * 1024,
 	WORD_MAX = 128,
 };
 
@@ -86,24 +85,32 @@ char *host_info_qemu(const char *program)
 	return word_after(buf_text(&output), output.length, "version ");
 }
 
-/* A compressed kernel has its version elsewhere and is not what cay boots. */
+/*
+ * A compressed kernel has its version elsewhere and is not what cay boots. The file is read in
+ * pieces, each after the end of the one before, and not mapped: its pages would count as ours.
+ */
 char *host_info_guest_kernel(const char *path)
 {
+	static const char prefix[] = "Linux version ";
+	enum { OVERLAP = sizeof(prefix) + WORD_MAX };
+	_cleanup_free_ char *piece = xmalloc(OVERLAP + PIECE);
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat status;
-	size_t size;
-	char *word;
-	void *image;
+	size_t kept = 0;
 
-	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || status.st_size <= 0)
-		return xstrdup("");
-	size = (size_t)MIN(status.st_size, (off_t)KERNEL_MAX);
-	image = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (image == MAP_FAILED)
-		return xstrdup("");
-	word = word_after(image, size, "Linux version ");
-	munmap(image, size);
-	return word;
+	for (size_t done = 0; fd >= 0 && done < KERNEL_MAX; done += PIECE) {
+		ssize_t n = read_full(fd, piece + kept, PIECE);
+		size_t size = kept + (size_t)MAX(n, 0);
+		const char *at = memmem(piece, size, prefix, strlen(prefix));
+
+		if (n <= 0)
+			break;
+		/* One that the piece's end may have cut off is found again in the next. */
+		if (at && (n < PIECE || piece + size - at >= OVERLAP))
+			return word_after(at, (size_t)(piece + size - at), prefix);
+		kept = MIN(size, (size_t)OVERLAP);
+		memmove(piece, piece + size - kept, kept);
+	}
+	return xstrdup("");
 }
 
 const char *host_info_architecture(void)

@@ -113,7 +113,9 @@ json_t *image_to_details(const struct image *image, unsigned int version)
 	const json_t *history = history_of(image);
 	const json_t *last = json_array_get(history, json_array_size(history) - 1);
 	json_t *object = json_object();
+	const char *own = json_string_value(json_object_get(image->config, "created"));
 	char created[CLOCK_TEXT_MAX];
+	int64_t own_ns;
 
 	clock_format_utc(image->created_ns, created);
 	json_set_string(object, "Id", image->id);
@@ -121,7 +123,8 @@ json_t *image_to_details(const struct image *image, unsigned int version)
 	json_set(object, "RepoDigests", familiar_names(&image->digests));
 	json_set_string(object, "Parent", "");
 	copy_string(object, "Comment", last, "comment");
-	json_set_string(object, "Created", created);
+	/* Word for word where it can be read. */
+	json_set_string(object, "Created", own && clock_parse(own, &own_ns) == 0 ? own : created);
 	if (version < VERSION_NO_CONTAINER)
 		json_set_string(object, "Container", "");
 	copy_string(object, "DockerVersion", image->config, "docker_version");

@@ -6,60 +6,37 @@
 
 enum { BAR_WIDTH = 50 };
 
-void api_progress_init(struct progress *progress, struct http_request *request, bool quiet)
+void api_progress_init(struct api_progress *progress, struct http_request *request, bool quiet)
 {
-	*progress = (struct progress){ .request = request, .quiet = quiet };
+	*progress = (struct api_progress){ .request = request, .quiet = quiet };
 	pthread_mutex_init(&progress->lock, NULL);
 	/* Makes what the sink's threads ask with, which only the handler may do. */
 	(void)http_request_gone_fd(request);
 }
 
-void api_progress_done(struct progress *progress)
+/* A client that is gone shows by http_request_gone(). */
+static void write_held(struct api_progress *progress)
 {
-	pthread_mutex_destroy(&progress->lock);
-	free(progress->heading);
-	free(progress->heading_id);
-}
-
-static json_t *status_message(const char *id, const char *status)
-{
-	json_t *message = json_object();
-
-	json_set_string(message, "status", status);
-	if (id)
-		json_set_string(message, "id", id);
-	return message;
-}
-
-static void print_line(json_t *message, struct buf *out)
-{
-	json_print_to(message, out);
-	buf_puts(out, "\r\n");
-}
-
-static void begin(struct progress *progress, struct buf *out)
-{
-	_cleanup_json_ json_t *heading = NULL;
-
-	(void)http_stream_begin(progress->request, 200, "application/json");
+	if (!progress->begun)
+		(void)http_stream_begin(progress->request, 200, "application/json");
 	progress->begun = true;
-	if (!progress->heading)
-		return;
-	heading = status_message(progress->heading_id, progress->heading);
-	print_line(heading, out);
+	(void)http_stream_write(progress->request, buf_text(&progress->held),
+				progress->held.length);
+	buf_clear(&progress->held);
 }
 
-/* Takes `message` over. A client that is gone shows by http_request_gone(). */
-static void write_message(struct progress *progress, json_t *message)
+/* Takes `message` over. */
+static void write_message(struct api_progress *progress, json_t *message)
 {
 	_cleanup_json_ json_t *owned = message;
-	_cleanup_buf_ struct buf line = {};
+	bool is_first;
 
 	pthread_mutex_lock(&progress->lock);
-	if (!progress->begun)
-		begin(progress, &line);
-	print_line(owned, &line);
-	(void)http_stream_write(progress->request, line.data, line.length);
+	is_first = !progress->begun && progress->held.length == 0;
+	json_print_to(owned, &progress->held);
+	buf_puts(&progress->held, "\r\n");
+	if (!is_first)
+		write_held(progress);
 	pthread_mutex_unlock(&progress->lock);
 }
 
@@ -104,7 +81,7 @@ void api_progress_bar(uint64_t current, uint64_t total, struct buf *out)
 
 static void report(const struct image_progress *now, void *user)
 {
-	struct progress *progress = user;
+	struct api_progress *progress = user;
 	json_t *message, *detail;
 
 	if (progress->quiet)
@@ -130,22 +107,17 @@ static void report(const struct image_progress *now, void *user)
 
 static bool cancelled(void *user)
 {
-	struct progress *progress = user;
+	struct api_progress *progress = user;
 
 	return http_request_gone(progress->request);
 }
 
-struct image_progress_sink api_progress_sink(struct progress *progress)
+struct image_progress_sink api_progress_sink(struct api_progress *progress)
 {
 	return (struct image_progress_sink){ report, cancelled, progress };
 }
 
-void api_progress_status(struct progress *progress, const char *id, const char *status)
-{
-	write_message(progress, status_message(id, status));
-}
-
-void api_progress_stream(struct progress *progress, const char *text)
+void api_progress_stream(struct api_progress *progress, const char *text)
 {
 	json_t *message = json_object();
 
@@ -153,17 +125,25 @@ void api_progress_stream(struct progress *progress, const char *text)
 	write_message(progress, message);
 }
 
-int api_progress_fail(struct progress *progress, const struct cay_error *error)
+static void write_error(struct api_progress *progress, const struct cay_error *error)
 {
-	json_t *message, *detail;
+	json_t *message = json_object(), *detail = json_object();
 
-	if (!progress->begun)
-		return -error->err;
-	message = json_object();
-	detail = json_object();
 	json_set_string(detail, "message", error->message);
 	json_set(message, "errorDetail", detail);
 	json_set_string(message, "error", error->message);
 	write_message(progress, message);
-	return 0;
+}
+
+int api_progress_end(struct api_progress *progress, int r, const struct cay_error *error)
+{
+	if (r < 0 && progress->begun) {
+		write_error(progress, error);
+		r = 0;
+	}
+	if (r == 0)
+		write_held(progress);
+	buf_done(&progress->held);
+	pthread_mutex_destroy(&progress->lock);
+	return r;
 }

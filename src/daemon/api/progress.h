@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Docker's progress messages: a stream of JSON lines about a pull or a load,
- * which clients draw as bars. The stream begins with the first message, so that
- * a failure before it can still be told by the reply's status.
+ * which clients draw as bars. The stream begins with the second message, or at
+ * the end: a failure before it, such as an image that does not exist, can still
+ * be told by the reply's status.
  */
 #pragma once
 
@@ -12,29 +13,26 @@
 
 #include <pthread.h>
 
-struct progress {
+struct api_progress {
 	struct http_request *request;
 	pthread_mutex_t lock;
-	bool quiet; /* no bars, only what api_progress_status() and api_progress_stream() say */
+	bool quiet; /* no bars, only what api_progress_stream() says */
 	bool begun;
-	char *heading, *heading_id; /* a status before the first message, or NULL; owned */
+	struct buf held; /* the first message, until the second */
 };
 
-void api_progress_init(struct progress *progress, struct http_request *request, bool quiet);
-void api_progress_done(struct progress *progress);
+void api_progress_init(struct api_progress *progress, struct http_request *request, bool quiet);
 
 /* For image_store_pull() and image_store_load(): bars, and an end when the client goes. */
-struct image_progress_sink api_progress_sink(struct progress *progress);
+struct image_progress_sink api_progress_sink(struct api_progress *progress);
 
-/* {"status": …}, with "id" unless it is NULL. */
-void api_progress_status(struct progress *progress, const char *id, const char *status);
 /* {"stream": …}: text for people. */
-void api_progress_stream(struct progress *progress, const char *text);
+void api_progress_stream(struct api_progress *progress, const char *text);
 /*
- * What the handler returns for a failure: where the stream has begun, {"errorDetail": …} goes into
- * it and the result is 0.
+ * Ends it, with r as the work's result, and returns what the handler returns: a failure goes into
+ * the stream as {"errorDetail": …} once that has begun, and the result is 0 then.
  */
-int api_progress_fail(struct progress *progress, const struct cay_error *error);
+int api_progress_end(struct api_progress *progress, int r, const struct cay_error *error);
 
 /* "[==>    ]  1.2MB/3.4MB", as docker writes it for clients that draw nothing themselves. */
 void api_progress_bar(uint64_t current, uint64_t total, struct buf *out);

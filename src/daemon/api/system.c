@@ -182,9 +182,11 @@ static void add_host(struct daemon *daemon, json_t *object)
 /* What a container's VM has, not what the host has: all of it is the guest kernel's. */
 static void add_abilities(json_t *object)
 {
-	static const char *const present[] = { "MemoryLimit", "SwapLimit",     "CpuCfsPeriod",
-					       "CpuCfsQuota", "CPUShares",     "CPUSet",
-					       "PidsLimit",   "IPv4Forwarding" };
+	static const char *const present[] = { "MemoryLimit",      "SwapLimit",
+					       "CpuCfsPeriod",     "CpuCfsQuota",
+					       "CPUShares",        "CPUSet",
+					       "PidsLimit",        "IPv4Forwarding",
+					       "BridgeNfIptables", "BridgeNfIp6tables" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(present); i++)
 		json_set_bool(object, present[i], true);
@@ -337,9 +339,7 @@ static int get_disk_usage(struct daemon *daemon, struct http_request *request,
 	for (size_t i = 0; i < containers.count; i++)
 		json_array_append_new(rows, container_usage(containers.items[i]));
 	object = json_object();
-	json_set_int(object, "LayersSize",
-		     (int64_t)(disk_usage(daemon->options.root, "layers") +
-			       disk_usage(daemon->options.root, "images")));
+	json_set_int(object, "LayersSize", (int64_t)disk_usage(daemon->options.root, "layers"));
 	json_set(object, "Images", images);
 	json_set(object, "Containers", rows);
 	json_set(object, "Volumes", json_array());
