@@ -290,9 +290,10 @@ int call_read(struct call *call, struct buf *ret_data, struct cay_error *err)
 
 int call_json(struct call *call, json_t **ret_value, struct cay_error *err)
 {
-	while (!call->ended) {
-		int r = call_pump(call, err);
+	int r;
 
+	while (!call->ended) {
+		r = call_pump(call, err);
 		if (r < 0)
 			return r;
 		if (call->body.length > CLIENT_JSON_MAX)
@@ -304,8 +305,10 @@ int call_json(struct call *call, json_t **ret_value, struct cay_error *err)
 		*ret_value = NULL;
 		return 0;
 	}
-	return json_parse(call->body.data, call->body.length, "the daemon's answer", ret_value,
-			  err);
+	r = json_parse(call->body.data, call->body.length, "the daemon's answer", ret_value, err);
+	if (r < 0 && err) /* not what the user gave, which CAY_INVALID would say */
+		err->code = CAY_CORRUPT;
+	return r;
 }
 
 int client_ping(struct client *client, int timeout_ms, struct cay_error *err)

@@ -90,10 +90,11 @@ static int check_operands(const struct invocation *invocation, struct cay_error 
 
 	if (count > command->max_operands)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "%s: unexpected \"%s\"",
-				     invocation->path, invocation->operands[command->max_operands]);
+				     invocation->path + strlen("cay "),
+				     invocation->operands[command->max_operands]);
 	if (count < command->min_operands)
-		return cay_error_set(err, CAY_INVALID, EINVAL, "%s needs %s", invocation->path,
-				     command->operands);
+		return cay_error_set(err, CAY_INVALID, EINVAL, "%s needs %s",
+				     invocation->path + strlen("cay "), command->operands);
 	return 0;
 }
 
@@ -108,7 +109,7 @@ static int call_command(const struct invocation *invocation)
 	if (invocation->debug)
 		text_complain("%s, error %d (%s)", cay_code_name(err.code), err.err,
 			      errno_text(err.err));
-	if (err.code == CAY_INVALID && err.err == EINVAL) /* ours: a daemon's is EREMOTEIO */
+	if (err.code == CAY_INVALID && err.err != EREMOTEIO) /* not the daemon's */
 		return EXIT_USAGE;
 	return invocation->command->flags & COMMAND_RUNS_PROCESS ? cay_code_exit_status(err.code)
 								 : EXIT_FAILED;

@@ -145,27 +145,50 @@ static void append_man_option(const struct option *option, struct buf *out)
 	buf_puts(out, ".\n");
 }
 
+/* The command at the top that does the same: "cay run" for "cay container run". */
+static const struct command *find_twin(const struct command *command)
+{
+	for (const struct command *row = cay_command.children; row->name; row++)
+		if (row != command && row->run == command->run && row->run &&
+		    row->options == command->options)
+			return row;
+	return NULL;
+}
+
+static void append_man_usage(const struct command *command, const char *path, struct buf *out)
+{
+	buf_puts(out, ".SS ");
+	append_roff(out, path);
+	buf_puts(out, "\n.B ");
+	append_roff(out, path);
+	buf_puts(out, command->options ? "\n.RI [ options ]\n" : "\n");
+	if (command->operands) {
+		buf_puts(out, ".I ");
+		append_roff(out, command->operands);
+		buf_putc(out, '\n');
+	}
+	buf_puts(out, ".PP\n");
+	append_roff(out, command->summary);
+	buf_puts(out, ".\n");
+	if (command->aliases) {
+		buf_puts(out, "Other names: ");
+		append_roff(out, command->aliases);
+		buf_puts(out, ".\n");
+	}
+}
+
 static void append_man_command(const struct command *command, const char *path, struct buf *out)
 {
-	if (command->run) {
-		buf_puts(out, ".SS ");
-		append_roff(out, path);
-		buf_puts(out, "\n.B ");
-		append_roff(out, path);
-		buf_puts(out, command->options ? "\n.RI [ options ]\n" : "\n");
-		if (command->operands) {
-			buf_puts(out, ".I ");
-			append_roff(out, command->operands);
-			buf_putc(out, '\n');
-		}
-		buf_puts(out, ".PP\n");
-		append_roff(out, command->summary);
-		buf_puts(out, ".\n");
-		if (command->aliases) {
-			buf_puts(out, "Other names: ");
-			append_roff(out, command->aliases);
-			buf_puts(out, ".\n");
-		}
+	const struct command *twin = find_twin(command);
+	bool at_top = twin && strchr(path, ' ') == strrchr(path, ' ');
+
+	if (command->run)
+		append_man_usage(command, path, out);
+	if (twin && !at_top) {
+		buf_puts(out, "The same as\n.BR \"cay ");
+		append_roff(out, twin->name);
+		buf_puts(out, "\" .\n");
+		return;
 	}
 	if (command->options && command->run)
 		for (const struct option *option = command->options; option->name; option++)

@@ -13,21 +13,17 @@
 static void scaled(double value, double base, const char *const *units, size_t unit_count,
 		   int digits, char ret_text[HUMAN_MAX])
 {
-	size_t unit = 0;
-	int decimals;
-
 	/* What would be rounded up to the base is the next unit's 1. */
-	while (value >= base - 0.5 && unit + 1 < unit_count) {
+	double limit = base - (digits == 3 ? 0.5 : 0.05);
+	size_t unit = 0, length;
+
+	while (value >= limit && unit + 1 < unit_count) {
 		value /= base;
 		unit++;
 	}
 	(void)snprintf(ret_text, HUMAN_MAX, "%.*g", digits, value);
-	if (strchr(ret_text, 'e')) {
-		decimals = value >= 100 ? 0 : digits;
-		(void)snprintf(ret_text, HUMAN_MAX, "%.*f", decimals, value);
-	}
-	(void)snprintf(ret_text + strlen(ret_text), HUMAN_MAX - strlen(ret_text), "%s",
-		       units[unit]);
+	length = strlen(ret_text);
+	(void)snprintf(ret_text + length, HUMAN_MAX - length, "%s", units[unit]);
 }
 
 void human_size(double bytes, bool precise, char ret_text[HUMAN_MAX])
