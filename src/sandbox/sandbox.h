@@ -51,9 +51,9 @@ pid_t sandbox_vm_pid(const struct sandbox *sandbox);
 const char *sandbox_kernel(const struct sandbox *sandbox);
 
 /*
- * Ends the VM. With sync, the containers are deleted in the guest and its disks written first,
- * within SANDBOX_SYNC_TIMEOUT_MS; without, it is killed at once, which a call with sync does not
- * undo. on_gone follows, with CAY_OK.
+ * Ends the VM. With sync, for when nothing runs in it any more, the guest's disks are written
+ * first, within SANDBOX_SYNC_TIMEOUT_MS; without, it is killed at once, which a call with sync does
+ * not undo. on_gone follows, with CAY_OK.
  */
 void sandbox_end(struct sandbox *sandbox, bool sync);
 

@@ -14,8 +14,8 @@
 #include <time.h>
 
 static const char unified[] = "/sys/fs/cgroup";
-static const char *const v1_hierarchies[] = { "/sys/fs/cgroup/memory", "/sys/fs/cgroup/cpu",
-					      "/sys/fs/cgroup/pids" };
+/* Not cpu: nothing is limited there, and a group weighs no more than one process beside it. */
+static const char *const v1_hierarchies[] = { "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids" };
 
 enum { CONTROLLERS_MAX = 4096, REMOVE_TRIES = 20, REMOVE_PAUSE_NS = 5 * 1000 * 1000 };
 
@@ -84,8 +84,8 @@ static int create_in(const char *hierarchy, bool v2, const char *id,
 		return r;
 	if (v2) {
 		/* Already on in most hosts; where this is refused, setting a limit will tell. */
-		(void)write_file(hierarchy, "cgroup.subtree_control", "+memory +pids +cpu");
-		(void)write_file(parent, "cgroup.subtree_control", "+memory +pids +cpu");
+		(void)write_file(hierarchy, "cgroup.subtree_control", "+memory +pids");
+		(void)write_file(parent, "cgroup.subtree_control", "+memory +pids");
 	}
 	r = make_directory(path, err);
 	if (r == 0)
