@@ -254,15 +254,12 @@ static bool settle_ended(struct rpc_call *call)
 	return true;
 }
 
-/*
- * Tells what there is to tell. Calls that a callback starts come after `last` and wait for the next
- * turn, so that a user who tries again at once on a broken connection does not hold up the loop.
- */
-static void settle(struct rpc_conn *conn, uint64_t last)
+/* Tells what there is to tell. */
+static void settle(struct rpc_conn *conn)
 {
 	struct rpc_call *next;
 
-	for (struct rpc_call *call = conn->first; call && call->serial <= last; call = next) {
+	for (struct rpc_call *call = conn->first; call; call = next) {
 		next = call->next;
 		if (call->ended) {
 			(void)settle_ended(call);
@@ -281,21 +278,19 @@ static void say_goodbye(struct rpc_conn *conn)
 	if (conn->said_goodbye)
 		return;
 	conn->said_goodbye = true;
-	conn_flush(conn); /* what was queued before comes first */
 	http2_goaway(conn);
 	conn_flush(conn);
 }
 
 static void end_calls(struct rpc_conn *conn)
 {
-	uint64_t last = conn->serial;
 	struct rpc_call *next;
 
-	for (struct rpc_call *call = conn->first; call && call->serial <= last; call = next) {
+	for (struct rpc_call *call = conn->first; call; call = next) {
 		next = call->next;
 		call_abandon(call, &conn->why);
 	}
-	settle(conn, last);
+	settle(conn);
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -340,8 +335,6 @@ static void work_when_over(struct rpc_conn *conn)
 
 static void conn_work(struct rpc_conn *conn)
 {
-	uint64_t last = conn->serial;
-
 	conn_unschedule(conn);
 	feed_initial(conn);
 	for (struct rpc_call *call = conn->first; call; call = call->next)
@@ -360,7 +353,7 @@ static void conn_work(struct rpc_conn *conn)
 		work_when_over(conn);
 		return;
 	}
-	settle(conn, last);
+	settle(conn);
 	conn_arm_timer(conn);
 	conn_watch(conn);
 }

@@ -3,8 +3,9 @@
  * What the files of this folder share: a connection and a call laid open.
  *
  * conn.c owns the descriptor, the loop's handles and the order of work;
- * http2.c is everything that nghttp2 calls or is called for; call.c is a call's
- * life and its two queues; server.c finds the method for a request.
+ * http2.c is what is submitted to nghttp2 and http2-input.c what nghttp2 makes
+ * of the peer's bytes; call.c is a call's life and what it sends, receive.c what
+ * it is sent; server.c finds the method for a request.
  *
  * The rule on which all of it rests: users are called back only from conn.c's
  * read handler (a message, a request) and from conn_work() (all else), never
@@ -45,7 +46,6 @@ struct rpc_head {
 struct rpc_call {
 	struct rpc_conn *conn;
 	struct rpc_call *next, *prev;
-	uint64_t serial;
 	int32_t stream_id; /* 0 once HTTP/2 has forgotten it */
 	struct rpc_call_events events;
 	void *user;
@@ -107,7 +107,6 @@ struct rpc_conn {
 	uint64_t written; /* bytes ever written from it */
 
 	struct rpc_call *first, *last;
-	uint64_t serial;
 	size_t large;     /* bytes promised to messages larger than half a window */
 	int64_t deadline; /* the timer's, monotonic ms, 0: not running */
 
@@ -152,28 +151,40 @@ void http2_consume(struct rpc_call *call, size_t size);
 /* Resets the stream and forgets the call. */
 void http2_reset(struct rpc_call *call, uint32_t error_code);
 
+/* ---- http2-input.c ---- */
+
+void http2_set_input_callbacks(nghttp2_session_callbacks *callbacks);
+/* The call of a stream, NULL where it is forgotten. */
+struct rpc_call *http2_call(nghttp2_session *session, int32_t stream_id);
+
 /* ---- call.c ---- */
 
 struct rpc_call *call_new(struct rpc_conn *conn);
 void call_free(struct rpc_call *call);
 void call_free_head(struct rpc_call *call);
-/* Bytes of the other side's messages; takes all of them, into `held` if need be. */
-void call_receive(struct rpc_call *call, const uint8_t *data, size_t size);
-/* The other side has sent its last byte; for a client `status` is how the call has ended. */
-void call_remote_done(struct rpc_call *call, const struct cay_error *status);
 /* The outcome is known; what is queued either way is dropped. Only the first counts. */
 void call_end(struct rpc_call *call, const struct cay_error *status);
 /* Server: the request is at fault: finishes the call with that status and tells the user. */
 void call_fault(struct rpc_call *call, enum cay_code code, const char *text);
 /* Server: the request is not gRPC's: answers with an HTTP status alone. */
 void call_refuse(struct rpc_call *call, const char *http_status);
-/* Delivers what was held while paused, if it no longer is. */
-void call_deliver_held(struct rpc_call *call);
-/* The same whatever the user wants, and then the end: the connection is gone. */
+/* The connection is gone: a client's user gets what has arrived, and then comes the end. */
 void call_abandon(struct rpc_call *call, const struct cay_error *why);
 void call_drop_packets(struct rpc_call *call);
 /* The deadline has passed. */
 void call_expire(struct rpc_call *call);
+
+/* ---- receive.c ---- */
+
+/* Bytes of the other side's messages; takes all of them, into `held` if need be. */
+void call_receive(struct rpc_call *call, const uint8_t *data, size_t size);
+/* The other side has sent its last byte; for a client `status` is how the call has ended. */
+void call_remote_done(struct rpc_call *call, const struct cay_error *status);
+/* Delivers what was held while paused, if it no longer is, or whatever the user wants. */
+void call_deliver_held(struct rpc_call *call);
+void call_deliver_all(struct rpc_call *call);
+/* A large message is whole or dropped; others may have waited for its room. */
+void call_release_large(struct rpc_call *call);
 
 /* ---- server.c ---- */
 

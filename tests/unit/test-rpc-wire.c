@@ -83,10 +83,10 @@ static void put_request(struct buf *out, uint32_t stream)
 
 struct wire {
 	struct pair pair; /* only one of its two connections is used */
-	int fd;
-	struct buf out; /* to be sent */
-	struct buf in;  /* what has arrived */
-	size_t at;      /* how much of it was looked at */
+	int fd, conn_fd;  /* ours, and the connection's */
+	struct buf out;   /* to be sent */
+	struct buf in;    /* what has arrived */
+	size_t at;        /* how much of it was looked at */
 	nghttp2_hd_inflater *inflater;
 	/* What the last look() has found. */
 	char fields[4096]; /* "name: value\n" of all header blocks */
@@ -115,6 +115,7 @@ static void wire_open(struct wire *wire, const struct rpc_method *methods, size_
 	options.service_count = 1;
 	assert_ok(rpc_conn_new(&wire->pair.loop, fds[0], &options, NULL, 0, conn, &err));
 	wire->fd = fds[1];
+	wire->conn_fd = fds[0];
 	assert_int_equal(fcntl(wire->fd, F_SETFL, O_NONBLOCK), 0);
 	if (server)
 		buf_puts(&wire->out, preface);
@@ -452,6 +453,72 @@ static void test_too_many_streams(void **state)
 	wire_close(&wire);
 }
 
+/* ---- peers that do not read ---- */
+
+static void large_reply(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	static const uint8_t data[60000];
+
+	rpc_call_set_events(call, &heard_events, user);
+	(void)rpc_call_send_raw(call, data, sizeof(data));
+	rpc_call_finish(call, NULL);
+}
+
+/* A finished call is over when its last byte has left, and not well if that never happens. */
+static void test_slow_reader(void **state)
+{
+	const struct rpc_method methods[] = { { "Version", false, large_reply } };
+	bool never_set = false;
+
+	for (unsigned int reads = 0; reads < 2; reads++) {
+		struct heard heard = { 0 };
+		struct wire wire;
+
+		wire_open(&wire, methods, 1, true, &heard);
+		assert_int_equal(setsockopt(wire.conn_fd, SOL_SOCKET, SO_SNDBUF, &(int){ 4096 },
+					    sizeof(int)),
+				 0);
+		put_request(&wire.out, 1);
+		shout(&wire, NULL, 0);
+		for (unsigned int i = 0; i < 100; i++)
+			(void)uv_run(&wire.pair.loop, UV_RUN_NOWAIT);
+		assert_false(heard.ended);
+		if (reads) {
+			exchange(&wire, &heard.ended);
+			assert_int_equal(heard.status.code, CAY_OK);
+		} else {
+			rpc_conn_close(wire.pair.server);
+			while (wire.pair.server)
+				(void)uv_run(&wire.pair.loop, UV_RUN_ONCE);
+			exchange(&wire, &never_set);
+			assert_int_equal(heard.status.code, CAY_CANCELLED);
+		}
+		wire_close(&wire);
+	}
+}
+
+/* A peer that will not read, but stays, gets no answer: it is not waited for. */
+static void test_deaf_peer(void **state)
+{
+	struct wire wire;
+	unsigned int begun = 0;
+	int64_t end = clock_monotonic_ms() + PATIENCE_MS;
+
+	wire_open(&wire, version_method, 1, true, &begun);
+	put_request(&wire.out, 1);
+	shout(&wire, NULL, 0);
+	assert_int_equal(shutdown(wire.fd, SHUT_RD), 0);
+	put_request(&wire.out, 3);
+	shout(&wire, NULL, 0);
+	while (wire.pair.server) {
+		assert_true(clock_monotonic_ms() < end);
+		(void)uv_run(&wire.pair.loop, UV_RUN_NOWAIT);
+	}
+	assert_int_equal(wire.pair.server_why.code, CAY_UNAVAILABLE);
+	assert_int_equal(begun, 2);
+	wire_close(&wire);
+}
+
 /* ---- floods ---- */
 
 /* The connection ends with ENHANCE_YOUR_CALM, and memory stays what it was. */
@@ -618,6 +685,29 @@ static void test_message_then_reset(void **state)
 	}
 }
 
+/* A server that ends a call says no more about it; that we would go on sending must be told it. */
+static void test_open_end(void **state)
+{
+	_cleanup_buf_ struct buf block = { 0 };
+	struct heard heard = { 0 };
+	struct wire wire;
+	struct rpc_call *call;
+
+	wire_open(&wire, NULL, 0, false, NULL);
+	call = call_stdio(&wire.pair, 0, &heard);
+	send_text(call, "hello");
+	put_field(&block, ":status", "200");
+	put_field(&block, "content-type", "application/grpc");
+	put_field(&block, "grpc-status", "0");
+	(void)uv_run(&wire.pair.loop, UV_RUN_NOWAIT);
+	put_headers(&wire.out, 1, &block, NGHTTP2_FLAG_END_STREAM);
+	exchange(&wire, &heard.ended);
+	assert_int_equal(heard.status.code, CAY_OK);
+	exchange(&wire, &wire.reset);
+	assert_int_equal(wire.error_code, NGHTTP2_NO_ERROR);
+	wire_close(&wire);
+}
+
 static void test_goaway(void **state)
 {
 	Cay__Vminitd__V1__VersionRequest request = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
@@ -650,6 +740,8 @@ int main(void)
 		cmocka_unit_test(test_data_after_the_end),
 		cmocka_unit_test(test_no_preface),
 		cmocka_unit_test(test_too_many_streams),
+		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_deaf_peer),
 		cmocka_unit_test(test_ping_flood),
 		cmocka_unit_test(test_settings_flood),
 		cmocka_unit_test(test_rapid_reset),
@@ -657,6 +749,7 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_headers_of_a_request),
 		cmocka_unit_test(test_message_then_reset),
+		cmocka_unit_test(test_open_end),
 		cmocka_unit_test(test_goaway),
 	};
 
