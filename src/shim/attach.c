@@ -186,7 +186,7 @@ bool attach_check_stalls(struct shim_process *process)
 			attachment->full_since_ms = 0;
 			rpc_call_cancel(attachment->call);
 		}
-	process_update_flow(process);
+	shim_process_update_flow(process);
 	return attach_any_full(process);
 }
 
@@ -201,7 +201,7 @@ static void on_writable(struct rpc_call *call, void *user)
 	attachment->slow_ms += clock_monotonic_ms() - attachment->full_since_ms;
 	attachment->full_since_ms = 0;
 	if (attachment->process)
-		process_update_flow(attachment->process);
+		shim_process_update_flow(attachment->process);
 }
 
 static void bind_process(struct attachment *attachment, const Cay__Shim__V1__AttachInput *input)
@@ -209,7 +209,7 @@ static void bind_process(struct attachment *attachment, const Cay__Shim__V1__Att
 	Cay__Shim__V1__AttachOutput ready = CAY__SHIM__V1__ATTACH_OUTPUT__INIT;
 	struct cay_error err = { 0 };
 	struct shim_process *process =
-		process_find(attachment->shim, input->container_id, input->exec_id, &err);
+		shim_process_find(attachment->shim, input->container_id, input->exec_id, &err);
 
 	if (process && process->status == PROCESS_EXITED) {
 		(void)cay_error_set(&err, CAY_CONFLICT, ESRCH, "%s is not running",
@@ -271,7 +271,7 @@ static void unlink_attachment(struct attachment *attachment)
 	if (process->status != PROCESS_EXITED && attachment->wants_stdin)
 		close_stdin(attachment);
 	attachment->process = NULL;
-	process_update_flow(process);
+	shim_process_update_flow(process);
 }
 
 static void on_end(struct rpc_call *call, const struct cay_error *status, void *user)

@@ -68,9 +68,9 @@ static void state_begin(struct rpc_call *call, const ProtobufCMessage *request, 
 		struct cay_error err;
 
 		list[i] = &states[i];
-		describe_container(shim,
-				   process_find(shim, shim->config->containers[i].id, NULL, &err),
-				   &states[i]);
+		describe_container(
+			shim, shim_process_find(shim, shim->config->containers[i].id, NULL, &err),
+			&states[i]);
 	}
 	response.sandbox_id = shim->config->id;
 	response.shim_pid = getpid();
@@ -101,7 +101,7 @@ static void start_begin(struct rpc_call *call, const ProtobufCMessage *message, 
 	const Cay__Shim__V1__StartRequest *request = (const void *)message;
 	struct shim *shim = user;
 	struct cay_error err = { 0 };
-	struct shim_process *process = process_find(shim, request->container_id, NULL, &err);
+	struct shim_process *process = shim_process_find(shim, request->container_id, NULL, &err);
 
 	shim->start_asked = true;
 	if (!process) {
@@ -119,7 +119,7 @@ static void start_begin(struct rpc_call *call, const ProtobufCMessage *message, 
 	}
 	process->pending = reply_new(call, &shim->open_calls);
 	if (sandbox_conn(shim->sandbox))
-		process_run(process); /* else once the guest is ready, or gone */
+		shim_process_run(process); /* else once the guest is ready, or gone */
 }
 
 /* ---- execs ---- */
@@ -144,7 +144,7 @@ static int check_exec(struct shim *shim, const Cay__Shim__V1__CreateExecRequest 
 				     request->container_id);
 	if (*request->exec_id == '\0' || strlen(request->exec_id) > EXEC_ID_MAX)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "the exec's id is empty or long");
-	if (process_find(shim, request->container_id, request->exec_id, &absent))
+	if (shim_process_find(shim, request->container_id, request->exec_id, &absent))
 		return cay_error_set(err, CAY_EXISTS, EEXIST, "exec %s exists", request->exec_id);
 	if (count_execs(shim) >= SHIM_EXECS_MAX)
 		return cay_error_set(err, CAY_NO_SPACE, EAGAIN, "more than %d execs at once",
@@ -158,16 +158,16 @@ static void create_exec_begin(struct rpc_call *call, const ProtobufCMessage *mes
 	const Cay__Shim__V1__CreateExecRequest *request = (const void *)message;
 	struct shim *shim = user;
 	struct cay_error err = { 0 };
-	struct shim_process *container = process_find(shim, request->container_id, NULL, &err);
+	struct shim_process *container = shim_process_find(shim, request->container_id, NULL, &err);
 	struct shim_process *exec;
 
 	if (!container || check_exec(shim, request, container, &err) < 0) {
 		rpc_call_finish(call, &err);
 		return;
 	}
-	exec = process_new(shim, container->container, request->exec_id);
+	exec = shim_process_new(shim, container->container, request->exec_id);
 	exec->pending = reply_new(call, &shim->open_calls);
-	process_create_exec(exec, request);
+	shim_process_create_exec(exec, request);
 }
 
 static void start_exec_begin(struct rpc_call *call, const ProtobufCMessage *message, void *user)
@@ -181,7 +181,7 @@ static void start_exec_begin(struct rpc_call *call, const ProtobufCMessage *mess
 		fail(call, CAY_INVALID, EINVAL, "exec", "has no id");
 		return;
 	}
-	exec = process_find(shim, request->container_id, request->exec_id, &err);
+	exec = shim_process_find(shim, request->container_id, request->exec_id, &err);
 	if (!exec) {
 		rpc_call_finish(call, &err);
 		return;
@@ -198,7 +198,7 @@ static void start_exec_begin(struct rpc_call *call, const ProtobufCMessage *mess
 		return;
 	}
 	exec->pending = reply_new(call, &shim->open_calls);
-	process_start_exec(exec);
+	shim_process_start_exec(exec);
 }
 
 /* ---- Wait ---- */
@@ -210,7 +210,7 @@ static void wait_begin(struct rpc_call *call, const ProtobufCMessage *message, v
 	struct shim *shim = user;
 	struct cay_error err = { 0 };
 	struct shim_process *process =
-		process_find(shim, request->container_id, request->exec_id, &err);
+		shim_process_find(shim, request->container_id, request->exec_id, &err);
 	struct reply *reply;
 
 	if (!process) {
@@ -235,7 +235,7 @@ static struct shim_process *find_running(struct shim *shim, struct rpc_call *cal
 					 const char *container_id, const char *exec_id)
 {
 	struct cay_error err = { 0 };
-	struct shim_process *process = process_find(shim, container_id, exec_id, &err);
+	struct shim_process *process = shim_process_find(shim, container_id, exec_id, &err);
 
 	if (!process)
 		rpc_call_finish(call, &err);
@@ -297,7 +297,7 @@ static void resize_begin(struct rpc_call *call, const ProtobufCMessage *message,
 	struct shim *shim = user;
 	struct cay_error err = { 0 };
 	struct shim_process *process =
-		process_find(shim, request->container_id, request->exec_id, &err);
+		shim_process_find(shim, request->container_id, request->exec_id, &err);
 
 	if (!process) {
 		rpc_call_finish(call, &err);

@@ -93,7 +93,7 @@ static void set_gone(struct shim *shim, const struct cay_error *why)
 	if (why->code == CAY_OK)
 		(void)cay_error_set(&shim->lost, CAY_UNAVAILABLE, ENOTCONN, "the VM has ended");
 	for (struct shim_process *process = shim->processes; process; process = process->next)
-		process_lost(process, &shim->lost);
+		shim_process_lost(process, &shim->lost);
 	watch_end(shim);
 	reply_list_send(&shim->shutdowns, &response.base);
 	shim->gone = true;
@@ -111,7 +111,7 @@ static void on_ready(struct sandbox *sandbox, void *user)
 	(void)snprintf(shim->kernel, sizeof(shim->kernel), "%s", sandbox_kernel(sandbox));
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->pending)
-			process_run(process);
+			shim_process_run(process);
 }
 
 static void on_gone(struct sandbox *sandbox, const struct cay_error *why, void *user)
@@ -130,7 +130,7 @@ static void on_oom(struct sandbox *sandbox, const char *container_id, int64_t ti
 {
 	struct shim *shim = user;
 	struct cay_error err;
-	struct shim_process *process = process_find(shim, container_id, NULL, &err);
+	struct shim_process *process = shim_process_find(shim, container_id, NULL, &err);
 
 	if (!process)
 		return; /* the guest names a container that was never given to it */
@@ -162,7 +162,7 @@ static void boot(struct shim *shim)
 	}
 	shim_mark(shim, &shim->times.vm_spawned);
 	for (struct shim_process *process = shim->processes; process; process = process->next)
-		process_save_state(process);
+		shim_process_save_state(process);
 }
 
 /* ---- the process ---- */
@@ -190,16 +190,15 @@ static void watch_signals(struct shim *shim)
 static int listen_on_socket(struct shim *shim, struct cay_error *err)
 {
 	_cleanup_free_ char *path = xasprintf("%s/shim.sock", shim->config->run_directory);
-	struct rpc_service *service = xcalloc(1, sizeof(*service)); /* lives as long as we do */
 	const struct rpc_conn_options options = {
 		.server = true,
-		.services = service,
+		.services = &shim->service,
 		.service_count = 1,
 		.fallback = forward_begin,
 		.user = shim,
 	};
 
-	*service = (struct rpc_service){
+	shim->service = (struct rpc_service){
 		.descriptor = &cay__shim__v1__shim__descriptor,
 		.methods = service_methods,
 		.method_count = service_method_count,
@@ -219,7 +218,7 @@ int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *
 	shim->begun_us = begun_us;
 	shim->begun_ns = clock_now_ns();
 	for (size_t i = 0; i < config->container_count; i++)
-		(void)process_new(shim, &config->containers[i], NULL);
+		(void)shim_process_new(shim, &config->containers[i], NULL);
 	(void)uv_timer_init(shim->loop, &shim->stall);
 	(void)uv_timer_init(shim->loop, &shim->linger);
 	(void)uv_check_init(shim->loop, &check);

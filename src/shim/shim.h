@@ -3,14 +3,14 @@
  * cay-shim: what its files share. One process owns one sandbox, on one thread
  * and one loop:
  *
- *   shim.c     the sandbox's life: boot, the end, when to leave
- *   process.c  a container's first process or an exec: states, output, exit
- *   attach.c   clients at a process's standard streams
- *   watch.c    clients that follow what happens (Events)
- *   service.c  the methods of proto/shim.proto
- *   forward.c  calls for the guest's own service, passed on
- *   logs.c     the json-file log
- *   reply.c    calls that are answered later
+ *   shim.c          the sandbox's life: boot, the end, when to leave
+ *   shim-process.c  a container's first process or an exec: states, output, exit
+ *   attach.c        clients at a process's standard streams
+ *   watch.c         clients that follow what happens (Events)
+ *   service.c       the methods of proto/shim.proto
+ *   forward.c       calls for the guest's own service, passed on
+ *   logs.c          the json-file log
+ *   reply.c         calls that are answered later
  */
 #pragma once
 
@@ -73,6 +73,7 @@ struct shim {
 	struct sandbox_config *config;
 	struct sandbox *sandbox; /* NULL when it is gone, or never was */
 	struct rpc_listener *listener;
+	struct rpc_service service;
 	struct shim_process *processes;
 	struct watcher *watchers;
 	struct reply_list shutdowns;
@@ -102,25 +103,25 @@ void shim_container_ended(struct shim *shim);
 /* CAY_UNAVAILABLE and why, for a call that needs the guest. */
 void shim_no_guest(const struct shim *shim, struct cay_error *err);
 
-/* ---- process.c ---- */
+/* ---- shim-process.c ---- */
 
-struct shim_process *process_new(struct shim *shim, const struct sandbox_container *container,
-				 const char *exec_id);
+struct shim_process *shim_process_new(struct shim *shim, const struct sandbox_container *container,
+				      const char *exec_id);
 /* exec_id "" or NULL means the first process; NULL with err set where there is none. */
-struct shim_process *process_find(struct shim *shim, const char *container_id, const char *exec_id,
-				  struct cay_error *err);
+struct shim_process *shim_process_find(struct shim *shim, const char *container_id,
+				       const char *exec_id, struct cay_error *err);
 /* Creates and starts a first process; its pending reply is answered. */
-void process_run(struct shim_process *process);
+void shim_process_run(struct shim_process *process);
 /* Creates an exec, of which request has the rest. */
-void process_create_exec(struct shim_process *process,
-			 const Cay__Shim__V1__CreateExecRequest *request);
-void process_start_exec(struct shim_process *process);
+void shim_process_create_exec(struct shim_process *process,
+			      const Cay__Shim__V1__CreateExecRequest *request);
+void shim_process_start_exec(struct shim_process *process);
 /* The VM is gone with the process in it, or before it was started. */
-void process_lost(struct shim_process *process, const struct cay_error *why);
+void shim_process_lost(struct shim_process *process, const struct cay_error *why);
 /* Stops the process's output while an attached client is full, and lets it go on. */
-void process_update_flow(struct shim_process *process);
-void process_save_state(const struct shim_process *process);
-void process_free(struct shim_process *process);
+void shim_process_update_flow(struct shim_process *process);
+void shim_process_save_state(const struct shim_process *process);
+void shim_process_free(struct shim_process *process);
 
 /* ---- attach.c ---- */
 

@@ -33,7 +33,7 @@ static void answer_failure(struct shim_process *process, const struct cay_error 
 
 /* ---- state ---- */
 
-void process_save_state(const struct shim_process *process)
+void shim_process_save_state(const struct shim_process *process)
 {
 	static const enum sandbox_status statuses[] = {
 		[PROCESS_NEW] = SANDBOX_CREATED,     [PROCESS_CREATING] = SANDBOX_CREATED,
@@ -77,7 +77,7 @@ static void forget_old_execs(struct shim *shim)
 		if (process->exec_id && process->status == PROCESS_EXITED &&
 		    !process->attachments && ++ended > SHIM_ENDED_EXECS_KEPT) {
 			*link = process->next;
-			process_free(process);
+			shim_process_free(process);
 		} else {
 			link = &process->next;
 		}
@@ -97,7 +97,7 @@ static void finish(struct shim_process *process, int code, int64_t time_ns, cons
 	if (!process->exec_id)
 		shim_mark(process->shim, &process->shim->times.exited);
 	logs_close(TAKE_PTR(process->logs));
-	process_save_state(process);
+	shim_process_save_state(process);
 	response.exit_code = (uint32_t)code;
 	response.exited_ns = time_ns;
 	response.oom_killed = process->oom_killed;
@@ -120,7 +120,7 @@ static void finish_and_go_on(struct shim_process *process, int code, int64_t tim
 		shim_container_ended(shim);
 }
 
-void process_lost(struct shim_process *process, const struct cay_error *why)
+void shim_process_lost(struct shim_process *process, const struct cay_error *why)
 {
 	const bool started = process->status >= PROCESS_RUNNING;
 
@@ -142,7 +142,7 @@ static void on_output(struct sandbox_process *guest, enum sandbox_stream stream,
 		logs_append(process->logs, stream == SANDBOX_STDERR ? LOG_STDERR : LOG_STDOUT, data,
 			    size);
 	attach_output(process, stream, data, size);
-	process_update_flow(process);
+	shim_process_update_flow(process);
 }
 
 static void on_writable(struct sandbox_process *guest, void *user)
@@ -165,7 +165,7 @@ static const struct sandbox_process_events guest_events = {
 	.on_exit = on_exit_known,
 };
 
-void process_update_flow(struct shim_process *process)
+void shim_process_update_flow(struct shim_process *process)
 {
 	if (!process->guest)
 		return;
@@ -212,7 +212,7 @@ static void on_started(struct sandbox_process *guest, const struct cay_error *er
 	process->started_ns = shim_sane_time(process->shim, started_ns);
 	if (!process->exec_id)
 		shim_mark(process->shim, &process->shim->times.started);
-	process_save_state(process);
+	shim_process_save_state(process);
 	answer_start(process);
 	watch_started(process);
 }
@@ -251,7 +251,7 @@ static void create(struct shim_process *process, const struct sandbox_process_sp
 	sandbox_process_create(process->guest, on_created);
 }
 
-void process_run(struct shim_process *process)
+void shim_process_run(struct shim_process *process)
 {
 	const struct sandbox_process_spec spec = { .container = process->container };
 	struct cay_error err = { 0 };
@@ -265,8 +265,8 @@ void process_run(struct shim_process *process)
 	create(process, &spec);
 }
 
-void process_create_exec(struct shim_process *process,
-			 const Cay__Shim__V1__CreateExecRequest *request)
+void shim_process_create_exec(struct shim_process *process,
+			      const Cay__Shim__V1__CreateExecRequest *request)
 {
 	const struct sandbox_process_spec spec = {
 		.container = process->container,
@@ -281,15 +281,15 @@ void process_create_exec(struct shim_process *process,
 	create(process, &spec);
 }
 
-void process_start_exec(struct shim_process *process)
+void shim_process_start_exec(struct shim_process *process)
 {
 	start(process);
 }
 
 /* ---- new, find, free ---- */
 
-struct shim_process *process_new(struct shim *shim, const struct sandbox_container *container,
-				 const char *exec_id)
+struct shim_process *shim_process_new(struct shim *shim, const struct sandbox_container *container,
+				      const char *exec_id)
 {
 	struct shim_process *process = xcalloc(1, sizeof(*process));
 
@@ -302,8 +302,8 @@ struct shim_process *process_new(struct shim *shim, const struct sandbox_contain
 	return process;
 }
 
-struct shim_process *process_find(struct shim *shim, const char *container_id, const char *exec_id,
-				  struct cay_error *err)
+struct shim_process *shim_process_find(struct shim *shim, const char *container_id,
+				       const char *exec_id, struct cay_error *err)
 {
 	const char *wanted = exec_id ? exec_id : "";
 
@@ -316,7 +316,7 @@ struct shim_process *process_find(struct shim *shim, const char *container_id, c
 	return NULL;
 }
 
-void process_free(struct shim_process *process)
+void shim_process_free(struct shim_process *process)
 {
 	log_debug("forgetting %s", process_name(process));
 	sandbox_process_free(process->guest);
