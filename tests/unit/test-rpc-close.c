@@ -137,6 +137,46 @@ static void test_call_on_a_dead_connection(void **state)
 	pair_close(&pair);
 }
 
+/* Between the end of a connection and the word about it a call may still be started. */
+struct latecomer {
+	struct pair *pair;
+	struct heard heard;
+	bool started;
+};
+
+static void start_late(uv_check_t *check)
+{
+	struct latecomer *late = check->data;
+
+	if (!late->pair->client)
+		return;
+	late->started = true;
+	late->heard.ended = false;
+	(void)call_stdio(late->pair, 0, &late->heard);
+}
+
+static void test_call_at_the_last_moment(void **state)
+{
+	struct pair pair;
+	struct latecomer late = { .pair = &pair };
+	uv_check_t check;
+
+	pair_open(&pair, NULL, 0, NULL);
+	run_for(&pair, 5);
+	rpc_conn_close(pair.client);
+	/* Runs after the connection's own, in the turn in which that closes its handles. */
+	assert_int_equal(uv_check_init(&pair.loop, &check), 0);
+	check.data = &late;
+	assert_int_equal(uv_check_start(&check, start_late), 0);
+	(void)uv_run(&pair.loop, UV_RUN_NOWAIT);
+	assert_true(late.started);
+	assert_null(pair.client);
+	assert_true(late.heard.ended);
+	assert_int_equal(late.heard.status.code, CAY_CANCELLED);
+	uv_close((uv_handle_t *)&check, NULL);
+	pair_close(&pair);
+}
+
 /* ---- descriptors that are no sockets ---- */
 
 /* A terminal stands for the virtio port: a device that is read and written, and hangs up. */
@@ -469,6 +509,7 @@ int main(void)
 		cmocka_unit_test(test_answer_then_close),
 		cmocka_unit_test(test_paused_when_it_breaks),
 		cmocka_unit_test(test_call_on_a_dead_connection),
+		cmocka_unit_test(test_call_at_the_last_moment),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_plain_file),
 		cmocka_unit_test(test_deeds),
