@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store: archives in, names, removal and what it gives back, holds, repair, scratch disks. */
+#include "image-fixture.h"
+
+#include "image/scratch.h"
+
+struct fixture {
+	char directory[64];
+	char *root;
+	struct image_store *store;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
+
+	make_test_directory(fixture->directory);
+	fixture->root = path_join(fixture->directory, "root");
+	fixture->store = open_test_store(fixture->root);
+	*state = fixture;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	image_store_close(fixture->store);
+	assert_ok(remove_tree(fixture->directory, &err));
+	free(fixture->root);
+	free(fixture);
+	return 0;
+}
+
+static void reopen(struct fixture *fixture)
+{
+	image_store_close(fixture->store);
+	fixture->store = open_test_store(fixture->root);
+}
+
+static void add_file(struct buf *tar, const char *name, const struct buf *contents)
+{
+	const struct tar_item item = { 0 };
+
+	tar_header(tar, '0', name, NULL, &item, contents->length);
+	buf_append(tar, contents->data, contents->length);
+	tar_pad(tar);
+}
+
+/* A Docker archive of one image whose layers are scripts. `wrong` spoils the last diff id. */
+static void make_archive(struct buf *archive, const char *tags, const char *const *layers,
+			 bool wrong)
+{
+	_cleanup_buf_ struct buf manifest = { 0 }, config = { 0 };
+
+	buf_puts(&config,
+		 "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"type\":"
+		 "\"layers\",\"diff_ids\":[");
+	buf_printf(&manifest, "[{\"Config\":\"config.json\",\"RepoTags\":[%s],\"Layers\":[", tags);
+	for (size_t i = 0; layers[i]; i++) {
+		_cleanup_free_ char *name = xasprintf("%zu/layer.tar", i);
+		_cleanup_buf_ struct buf layer = { 0 };
+		char digest[DIGEST_SIZE];
+
+		tar_script(&layer, layers[i]);
+		digest_of(layer.data, layer.length, digest);
+		if (wrong && !layers[i + 1])
+			digest[10] = digest[10] == '0' ? '1' : '0';
+		buf_printf(&config, "%s\"%s\"", i ? "," : "", digest);
+		buf_printf(&manifest, "%s\"%s\"", i ? "," : "", name);
+		add_file(archive, name, &layer);
+	}
+	buf_puts(&config, "]}}");
+	buf_puts(&manifest, "]}]");
+	add_file(archive, "config.json", &config);
+	add_file(archive, "manifest.json", &manifest);
+	tar_end(archive);
+}
+
+static int load(struct fixture *fixture, const struct buf *archive, struct strv *loaded,
+		struct cay_error *err)
+{
+	_cleanup_close_ int fd = memfd_with("archive", archive->data, archive->length);
+
+	assert_true(fd >= 0);
+	return image_store_load(fixture->store, fd, NULL, loaded, err);
+}
+
+static void load_image(struct fixture *fixture, const char *tags, const char *layer)
+{
+	const char *const layers[] = { "f:base=1", layer, NULL };
+	_cleanup_buf_ struct buf archive = { 0 };
+	_cleanup_strv_ struct strv loaded = { 0 };
+	struct cay_error err = { 0 };
+
+	make_archive(&archive, tags, layers, false);
+	assert_ok(load(fixture, &archive, &loaded, &err));
+	assert_int_equal(loaded.count, 1);
+}
+
+static char *files_of(struct fixture *fixture)
+{
+	struct buf out = { 0 };
+	static const char *const folders[] = { "content/blobs/sha256", "layers", "images" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(folders); i++) {
+		_cleanup_free_ char *path = path_join(fixture->root, folders[i]);
+		DIR *directory = opendir(path);
+		unsigned int count = 0;
+
+		assert_non_null(directory);
+		while (readdir(directory))
+			count++;
+		(void)closedir(directory);
+		buf_printf(&out, "%u ", count - 2);
+	}
+	return buf_steal(&out);
+}
+
+static void assert_files(struct fixture *fixture, const char *counts)
+{
+	_cleanup_free_ char *actual = files_of(fixture);
+
+	assert_string_equal(actual, counts);
+}
+
+static void test_load_and_find(void **state)
+{
+	struct fixture *fixture = *state;
+	struct image *image = NULL, *same = NULL;
+	struct image_disk disk = { 0 };
+	_cleanup_free_ char *tree = path_join(fixture->directory, "tree");
+	_cleanup_buf_ struct buf described = { 0 };
+	struct cay_error err = { 0 };
+	char prefix[6];
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	for (unsigned int round = 0; round < 2; round++) {
+		assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+		assert_int_equal(image->names.count, 1);
+		assert_string_equal(image->names.items[0], "docker.io/library/app:1");
+		assert_int_equal(image->layer_count, 2);
+		(void)snprintf(prefix, sizeof(prefix), "%s", image->id + 7);
+		assert_ok(image_store_find(fixture->store, prefix, &same, &err));
+		assert_string_equal(same->id, image->id);
+		image_free(same);
+		assert_ok(image_store_find(fixture->store, image->id, &same, &err));
+		image_free(same);
+		assert_ok(image_store_disk(fixture->store, image->id, &disk, &err));
+		assert_int_equal(disk.count, 3);
+		image_disk_done(&disk);
+		image_free(image);
+		reopen(fixture); /* and all of it again, from what is on disk */
+	}
+	assert_true(image_store_find(fixture->store, "app:2", &image, &err) < 0);
+	assert_int_equal(err.code, CAY_NOT_FOUND);
+	assert_string_equal(err.message, "No such image: app:2");
+	assert_true(image_store_find(fixture->store, "../../x", &image, &err) < 0);
+	if (!have_judge())
+		return;
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	assert_ok(image_store_disk(fixture->store, image->id, &disk, &err));
+	judge_disk(fixture->directory, &disk, tree);
+	describe_tree(tree, "", &described);
+	assert_string_equal(buf_text(&described), "base=1 top=2");
+	image_disk_done(&disk);
+	image_free(image);
+}
+
+static void remove_name(struct fixture *fixture, const char *name, bool force, const char *expected)
+{
+	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	struct cay_error err = { 0 };
+	int r = image_store_remove(fixture->store, name, force, &untagged, &deleted, &err);
+
+	if (r < 0) {
+		buf_puts(&text, cay_code_name(err.code));
+	} else {
+		for (size_t i = 0; i < untagged.count; i++)
+			buf_printf(&text, "%s ", untagged.items[i]);
+		buf_printf(&text, "%zu", deleted.count);
+	}
+	assert_string_equal(buf_text(&text), expected);
+}
+
+static void test_names_and_removal(void **state)
+{
+	struct fixture *fixture = *state;
+	struct image *image = NULL;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	load_image(fixture, "\"other:1\"", "f:top=3");
+	assert_files(fixture, "7 6 3 "); /* the base layer is there once; tmp counts */
+	assert_ok(image_store_tag(fixture->store, "app:1", "host:5000/x/y:z", &err));
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	remove_name(fixture, image->id, false, "conflict");
+	remove_name(fixture, "app:1", false, "app:1 0");
+	remove_name(fixture, "app:1", false, "not found");
+	image_store_hold(fixture->store, image->id, "c1");
+	image_store_hold(fixture->store, image->id, "c2");
+	remove_name(fixture, "host:5000/x/y:z", false, "conflict");
+	remove_name(fixture, image->id, false, "conflict");
+	remove_name(fixture, "host:5000/x/y:z", true, "host:5000/x/y:z 0");
+	image_store_release(fixture->store, image->id, "c1");
+	remove_name(fixture, image->id, false, "conflict");
+	image_store_release(fixture->store, image->id, "c2");
+	assert_files(fixture, "7 6 3 ");
+	remove_name(fixture, image->id, false, "2"); /* the image and its own layer */
+	assert_files(fixture, "4 4 2 ");
+	/* A tag that moves leaves the image it had without a name, but there. */
+	load_image(fixture, "\"other:1\"", "f:top=4");
+	assert_files(fixture, "7 6 3 ");
+	remove_name(fixture, "other:1", false, "other:1 2");
+	image_free(image);
+	reopen(fixture);
+	assert_files(fixture, "4 4 2 ");
+}
+
+static void test_bad_archives(void **state)
+{
+	static const char *const layers[] = { "f:a=1", "f:b=2", NULL };
+	static const char *const hostile[] = { "f:../a=1", NULL };
+	struct fixture *fixture = *state;
+	_cleanup_strv_ struct strv loaded = { 0 };
+	_cleanup_buf_ struct buf archive = { 0 }, empty = { 0 };
+	struct cay_error err = { 0 };
+
+	make_archive(&archive, "\"a:1\"", layers, true);
+	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	assert_non_null(strstr(err.message, "decompressed it is"));
+	buf_clear(&archive);
+	make_archive(&archive, "\"a:1\"", hostile, false);
+	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	assert_non_null(strstr(err.message, "\"..\""));
+	buf_clear(&archive);
+	make_archive(&archive, "\"A:1\"", layers, false);
+	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	buf_clear(&archive);
+	make_archive(&archive, "\"a:1\"", layers, false);
+	archive.length -= 3000;
+	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	assert_true(load(fixture, &empty, &loaded, &err) < 0);
+	assert_non_null(strstr(err.message, "neither"));
+	assert_int_equal(loaded.count, 0);
+	assert_files(fixture, "0 0 1 ");
+}
+
+static void test_repair(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *temporary = path_join(fixture->root, "images/tmp/half");
+	_cleanup_free_ char *layer = xasprintf("%s/layers/%064d.data", fixture->root, 7);
+	_cleanup_free_ char *blob = xasprintf("%s/content/blobs/sha256/%064d", fixture->root, 7);
+	struct image *image = NULL;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	assert_ok(file_write_volatile(temporary, "x", 1, 0600, &err));
+	assert_ok(file_write_volatile(layer, "x", 1, 0600, &err));
+	assert_ok(file_write_volatile(blob, "x", 1, 0600, &err));
+	reopen(fixture);
+	assert_false(file_exists(temporary) || file_exists(layer) || file_exists(blob));
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	/* A damaged configuration takes its image with it, and no other. */
+	load_image(fixture, "\"other:1\"", "f:top=3");
+	_cleanup_free_ char *config = content_blob_path(&fixture->store->content, image->id);
+
+	image_free(image);
+	assert_int_equal(unlink(config), 0);
+	assert_ok(file_write_volatile(config, "{}", 2, 0600, &err));
+	reopen(fixture);
+	assert_true(image_store_find(fixture->store, "app:1", &image, &err) < 0);
+	assert_ok(image_store_find(fixture->store, "other:1", &image, &err));
+	image_free(image);
+}
+
+static bool yes(void *user)
+{
+	return true;
+}
+
+static void test_cancel(void **state)
+{
+	static const char *const layers[] = { "f:a=1", NULL };
+	const struct image_progress_sink sink = { .cancelled = yes };
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf archive = { 0 };
+	_cleanup_strv_ struct strv loaded = { 0 };
+	struct cay_error err = { 0 };
+	int pipe_fds[2];
+
+	make_archive(&archive, "\"a:1\"", layers, false);
+	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0); /* from which nothing ever comes */
+	assert_true(image_store_load(fixture->store, pipe_fds[0], &sink, &loaded, &err) < 0);
+	assert_int_equal(err.code, CAY_CANCELLED);
+	(void)close(pipe_fds[0]);
+	(void)close(pipe_fds[1]);
+	assert_files(fixture, "0 0 1 ");
+}
+
+static void test_scratch(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *path = path_join(fixture->directory, "scratch.ext4");
+	_cleanup_strv_ struct strv argv = { 0 };
+	_cleanup_buf_ struct buf output = { 0 };
+	struct cay_error err = { 0 };
+	struct stat st;
+
+	assert_ok(scratch_prepare(fixture->root, &err));
+	assert_ok(scratch_create(fixture->root, path, geteuid() == 0 ? 4711 : geteuid(), &err));
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, SCRATCH_SIZE);
+	assert_true(st.st_blocks * 512 < (off_t)MIB);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	if (geteuid() == 0)
+		assert_int_equal(st.st_uid, 4711);
+	assert_true(scratch_create(fixture->root, path, 0, &err) < 0);
+	assert_int_equal(err.code, CAY_EXISTS);
+	strv_add(&argv, "e2fsck");
+	strv_add(&argv, "-fn");
+	strv_add(&argv, path);
+	assert_int_equal(process_run(&argv, 4096, &output, &err), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_load_and_find, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_scratch, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
