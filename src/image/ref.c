@@ -269,12 +269,19 @@ int image_reference_normalize(const char *reference, char **ret_full, struct cay
 
 char *image_reference_familiar(const char *full)
 {
-	const char *name = full;
+	struct str name = str_from(full), first, rest;
 
-	if (starts_with(name, DEFAULT_REGISTRY "/")) {
-		name += strlen(DEFAULT_REGISTRY "/");
-		if (starts_with(name, LIBRARY) && !strchr(name + strlen(LIBRARY), '/'))
-			name += strlen(LIBRARY);
+	if (!str_starts(name, DEFAULT_REGISTRY "/"))
+		return xstrdup(full);
+	(void)str_split(name, '/', &name);
+	if (str_starts(name, LIBRARY)) {
+		(void)str_split(name, '/', &rest);
+		if (!memchr(rest.data, '/', rest.length))
+			return str_dup(rest);
 	}
-	return xstrdup(name);
+	/* Without its host the first part of such a name would be taken for one. */
+	first = str_split(name, '/', &rest);
+	if (first.length < name.length && looks_like_registry(first))
+		return xstrdup(full);
+	return str_dup(name);
 }

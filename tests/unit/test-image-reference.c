@@ -27,6 +27,8 @@ static const struct {
 	{ "x:t@sha256:" HEX, "docker.io/library/x:t@sha256:" HEX, "x:t@sha256:" HEX },
 	{ "a__b/c---d.e_f", "docker.io/a__b/c---d.e_f:latest", "a__b/c---d.e_f:latest" },
 	{ "Host/x", "Host/x:latest", "Host/x:latest" },
+	{ "docker.io/a.b/x", "docker.io/a.b/x:latest", "docker.io/a.b/x:latest" },
+	{ "docker.io/localhost/x", "docker.io/localhost/x:latest", "docker.io/localhost/x:latest" },
 	{ "", NULL, NULL },
 	{ "Debian", NULL, NULL },
 	{ "a/B", NULL, NULL },
