@@ -15,8 +15,6 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-enum { BODY_MS = 60 * 1000 }; /* from one piece of a body to the next */
-
 /* ---- requests ---- */
 
 static enum MHD_Result add_header(void *user, enum MHD_ValueKind kind, const char *name,
@@ -98,7 +96,8 @@ static enum MHD_Result queue_reply(struct http_request *request)
 	http_reply_headers(request, set_mhd_header, response);
 	if (upgrade)
 		MHD_add_response_header(response, "Upgrade", "tcp");
-	http_set_deadline(request->server, http_connection_of(request->mhd), HTTP_SLOW_MS);
+	http_set_deadline(request->server, http_connection_of(request->mhd),
+			  request->server->limits.slow_ms);
 	result = MHD_queue_response(request->mhd, request->status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -267,7 +266,7 @@ enum MHD_Result http_access(void *user, struct MHD_Connection *mhd, const char *
 		if (request->answer != HTTP_ANSWER_NONE)
 			return result;
 	}
-	http_set_deadline(server, connection, BODY_MS);
+	http_set_deadline(server, connection, server->limits.body_ms);
 	return result;
 }
 
@@ -278,7 +277,7 @@ void http_completed(void *user, struct MHD_Connection *mhd, void **context,
 	struct http_server *server = user;
 	struct http_request *request = *context;
 
-	http_set_deadline(server, http_connection_of(mhd), HTTP_HEAD_MS);
+	http_set_deadline(server, http_connection_of(mhd), server->limits.head_ms);
 	if (!request)
 		return;
 	if (request->threaded) {

@@ -55,6 +55,7 @@ int http_router_find(const struct http_router *router, const char *method,
 struct http_server {
 	struct daemon *daemon;
 	struct http_router router;
+	struct http_limits limits;
 	struct MHD_Daemon *mhd;
 	int stop_fd; /* an eventfd, readable once the server stops */
 	pthread_t watchdog;
@@ -124,11 +125,8 @@ struct http_connection {
 	struct http_connection *previous, *next;
 };
 
-enum {
-	HTTP_HEAD_MS = 5 * 60 * 1000, /* from the connection or the last reply to a whole head */
-	/* Handlers keep large things on the heap; untouched pages of a stack cost nothing. */
-	HTTP_STACK_SIZE = 512 * 1024,
-};
+/* Handlers keep large things on the heap; untouched pages of a stack cost nothing. */
+enum { HTTP_STACK_SIZE = 512 * 1024 };
 
 struct http_connection *http_connection_of(struct MHD_Connection *mhd);
 /* Milliseconds from now; 0: no deadline. */

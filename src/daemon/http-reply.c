@@ -111,7 +111,7 @@ static int wait_writable(struct http_request *request, int64_t deadline)
 static int send_all(struct http_request *request, struct iovec *parts, size_t count)
 {
 	struct msghdr message = { .msg_iov = parts, .msg_iovlen = count };
-	int64_t deadline = clock_monotonic_ms() + HTTP_SLOW_MS;
+	int64_t deadline = clock_monotonic_ms() + request->server->limits.slow_ms;
 	int r = __atomic_load_n(&request->broken, __ATOMIC_RELAXED) ? -EPIPE : 0;
 
 	while (r == 0 && message.msg_iovlen > 0) {

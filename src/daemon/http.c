@@ -19,7 +19,7 @@
 #include <sys/socket.h>
 
 enum {
-	WATCHDOG_MS = 5000,
+	WATCHDOG_MS = 5000,   /* at most between two looks */
 	HEAD_MAX = 64 * 1024, /* bytes of a request's head, and of libmicrohttpd's buffers */
 };
 
@@ -59,7 +59,7 @@ static void connection_changed(void *user, struct MHD_Connection *mhd, void **co
 		connection = *context = xcalloc(1, sizeof(*connection));
 		connection->socket =
 			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		connection->deadline = clock_monotonic_ms() + HTTP_HEAD_MS;
+		connection->deadline = clock_monotonic_ms() + server->limits.head_ms;
 		pthread_mutex_lock(&server->lock);
 		connection->next = server->connections;
 		if (connection->next)
@@ -93,26 +93,37 @@ static size_t leave_escapes(void *user, struct MHD_Connection *mhd, char *text)
 	return strlen(text);
 }
 
+/* Shuts the sockets of the late, and says when to look again. */
+static int64_t check_deadlines(struct http_server *server)
+{
+	int64_t now = clock_monotonic_ms(), next = now + WATCHDOG_MS;
+
+	for (struct http_connection *c = server->connections; c; c = c->next) {
+		if (c->deadline == 0)
+			continue;
+		if (c->deadline > now) {
+			next = MIN(next, c->deadline);
+			continue;
+		}
+		shutdown(c->socket, SHUT_RDWR);
+		c->deadline = 0;
+	}
+	return next;
+}
+
 static void *watchdog_thread(void *user)
 {
 	struct http_server *server = user;
 
 	pthread_mutex_lock(&server->lock);
 	while (!server->stopping) {
-		struct timespec until;
+		int64_t next = check_deadlines(server);
+		struct timespec until = { .tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000 };
 
-		if (!server->connections) {
+		if (server->connections)
+			pthread_cond_timedwait(&server->changed, &server->lock, &until);
+		else
 			pthread_cond_wait(&server->changed, &server->lock);
-			continue;
-		}
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_sec += WATCHDOG_MS / 1000;
-		while (!server->stopping &&
-		       pthread_cond_timedwait(&server->changed, &server->lock, &until) == 0)
-			;
-		for (struct http_connection *c = server->connections; c; c = c->next)
-			if (c->deadline > 0 && clock_monotonic_ms() > c->deadline)
-				shutdown(c->socket, SHUT_RDWR);
 	}
 	pthread_mutex_unlock(&server->lock);
 	return NULL;
@@ -131,12 +142,19 @@ static void log_mhd(void *user, const char *format, va_list args)
 	log_debug("http: %s", text);
 }
 
+static const struct http_limits usual_limits = {
+	.head_ms = 5 * 60 * 1000, /* docker's clients keep idle connections for some minutes */
+	.body_ms = 60 * 1000,
+	.slow_ms = 30 * 1000,
+};
+
 static struct http_server *server_new(struct daemon *daemon)
 {
 	struct http_server *server = xcalloc(1, sizeof(*server));
 	pthread_condattr_t attributes;
 
 	server->daemon = daemon;
+	server->limits = usual_limits;
 	pthread_mutex_init(&server->lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -191,6 +209,11 @@ int http_server_start(struct daemon *daemon, int listen_fd, const struct http_ro
 	}
 	*ret_server = TAKE_PTR(server);
 	return 0;
+}
+
+void http_server_set_limits(struct http_server *server, const struct http_limits *limits)
+{
+	server->limits = *limits;
 }
 
 void http_server_stop(struct http_server *server)

@@ -24,6 +24,13 @@ enum {
 	HTTP_CONNECTIONS_MAX = 2048,
 };
 
+/* How long a client may keep the server waiting, in milliseconds. */
+struct http_limits {
+	int64_t head_ms; /* from the connection, or the last reply, to a whole head */
+	int64_t body_ms; /* from one piece of a body to the next */
+	int64_t slow_ms; /* for taking what it is sent */
+};
+
 /* One row of a route table; a table ends with a row whose method is NULL. */
 struct http_route {
 	const char *method; /* a GET row also answers HEAD where there is no HEAD row */
@@ -48,6 +55,8 @@ struct http_route {
  */
 int http_server_start(struct daemon *daemon, int listen_fd, const struct http_route *const *tables,
 		      size_t table_count, struct http_server **ret_server, struct cay_error *err);
+/* Other limits than the usual ones: call before the first client connects. */
+void http_server_set_limits(struct http_server *server, const struct http_limits *limits);
 /*
  * Stops listening, makes http_request_gone() true for all, and waits until every handler has ended.
  * Accepts NULL.
@@ -96,11 +105,10 @@ void http_set_header(struct http_request *request, const char *name, const char 
 
 /*
  * A stream: the headers go out now, what http_stream_write() gets goes out at once as a chunk, and
- * the end of the handler ends it. http_stream_write() blocks while the client is slow, at most
- * HTTP_SLOW_MS, then fails, as it does when the client is gone: the handler should return. It may
+ * the end of the handler ends it. http_stream_write() blocks while the client is slow, at
+ * most slow_ms, then fails, as it does when the client is gone: the handler should return. It may
  * be called from other threads than the handler's, one at a time, while the handler waits for them.
  */
-enum { HTTP_SLOW_MS = 30000 };
 int http_stream_begin(struct http_request *request, unsigned int status, const char *type);
 int http_stream_write(struct http_request *request, const void *data, size_t size);
 /*

@@ -22,6 +22,9 @@
 
 enum { CLIENT_MS = 20000 };
 
+/* Long enough for a loaded machine, short enough to wait for. */
+static const struct http_limits limits = { .head_ms = 1500, .body_ms = 1500, .slow_ms = 1500 };
+
 struct fixture {
 	char directory[64];
 	struct sockaddr_un address;
@@ -639,7 +642,7 @@ static void await_stream_end(int expected)
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += CLIENT_MS / 1000 + HTTP_SLOW_MS / 1000;
+	until.tv_sec += CLIENT_MS / 1000;
 	pthread_mutex_lock(&seen.lock);
 	while (!seen.stream_ended && pthread_cond_timedwait(&seen.changed, &seen.lock, &until) == 0)
 		;
@@ -661,7 +664,7 @@ static void test_vanishing_reader(void **state)
 	await_stream_end(-EPIPE);
 }
 
-/* Takes HTTP_SLOW_MS: the reader keeps its connection and reads nothing. */
+/* The reader keeps its connection and reads nothing. */
 static void test_slow_reader(void **state)
 {
 	const struct fixture *f = *state;
@@ -671,8 +674,45 @@ static void test_slow_reader(void **state)
 	client_puts(fd, "GET /endless HTTP/1.1\r\nHost: d\r\n\r\n");
 	assert_reply(f, "GET /_ping" CLOSE, "200", NULL);
 	await_stream_end(-ETIMEDOUT);
-	assert_true(clock_monotonic_ms() - begun >= HTTP_SLOW_MS);
+	assert_true(clock_monotonic_ms() - begun >= limits.slow_ms);
 	assert_true(seen.stream_bytes < 4 * MIB);
+}
+
+/* Reads until the server hangs up, which it must do in about the given time. */
+static void assert_hung_up(int fd, int64_t begun, int64_t after_ms)
+{
+	_cleanup_buf_ struct buf out = {};
+
+	client_read(fd, NULL, &out);
+	assert_int_equal(out.length, 0);
+	assert_true(clock_monotonic_ms() - begun >= after_ms);
+	assert_true(clock_monotonic_ms() - begun < after_ms + CLIENT_MS / 2);
+}
+
+static void test_deadlines(void **state)
+{
+	const struct fixture *f = *state;
+	_cleanup_close_ int idle = client_open(f), drip = client_open(f), body = client_open(f);
+	_cleanup_close_ int wait = client_open(f);
+	_cleanup_buf_ struct buf out = {};
+	int64_t begun = clock_monotonic_ms();
+
+	forget_seen();
+	client_puts(body, POST_BODY "Content-Length: 10\r\n\r\n{");
+	client_puts(wait, "GET /wait HTTP/1.1\r\nHost: d\r\n\r\n");
+	wait_for(&seen.waiting, 1);
+	/* A byte now and then does not renew it. */
+	client_puts(drip, "GET /_ping HTTP/1.1\r\n");
+	while (clock_monotonic_ms() - begun < limits.head_ms + 200) {
+		client_puts(drip, "X");
+		usleep(50000);
+	}
+	assert_hung_up(drip, begun, limits.head_ms);
+	assert_hung_up(idle, begun, limits.head_ms);
+	assert_hung_up(body, begun, limits.body_ms);
+	/* A handler that waits is no one's fault. */
+	wait_for(&seen.gone, 0);
+	assert_reply(f, "GET /_ping" CLOSE, "200", NULL);
 }
 
 static void test_gone(void **state)
@@ -870,6 +910,7 @@ static int start_server(struct fixture *f)
 	assert_int_equal(bind(fd, (struct sockaddr *)&f->address, sizeof(f->address)), 0);
 	assert_int_equal(listen(fd, 128), 0);
 	assert_ok(http_server_start(NULL, fd, tables, 1, &f->server, &err));
+	http_server_set_limits(f->server, &limits);
 	return 0;
 }
 
@@ -938,6 +979,7 @@ int main(void)
 		cmocka_unit_test(test_gone),
 		cmocka_unit_test(test_vanishing_reader),
 		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_upgrade),
 		cmocka_unit_test(test_upgrade_with_body),
 		cmocka_unit_test(test_upgrade_refused),
