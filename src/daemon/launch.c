@@ -140,7 +140,8 @@ static void fill_container(const struct container *container, struct sandbox_con
 	add_file(target, container->id, "resolv.conf", make_resolv_conf(request));
 	target->terminal = request->tty;
 	target->open_stdin = request->open_stdin;
-	target->stdin_once = request->stdin_once;
+	/* A terminal outlives its client, as docker has it. */
+	target->stdin_once = request->stdin_once && !request->tty;
 	target->use_init = request->init;
 	if (request->log_kept)
 		target->log_path = container_log_path(container);

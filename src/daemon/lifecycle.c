@@ -210,24 +210,6 @@ static int send_signal(struct container *container, int signal, struct cay_error
 	return 0;
 }
 
-int container_kill(struct container *container, int signal, struct cay_error *err)
-{
-	bool paused;
-	int r;
-
-	(void)pthread_mutex_lock(&container->lock);
-	(void)wait_started(container);
-	paused = container->status == CONTAINER_PAUSED;
-	(void)pthread_mutex_unlock(&container->lock);
-	r = container_require_up(container, err);
-	if (r < 0)
-		return cay_error_prefix(err, "cannot kill container: %.12s", container->id);
-	r = send_signal(container, signal, err);
-	if (r == 0 && paused && signal == SIGKILL)
-		r = container_resume(container, err);
-	return r;
-}
-
 /* From SIGKILL by way of the VM's to the shim's own death; true once it has ended. */
 static bool force_end(struct container *container, unsigned int exits)
 {
@@ -255,6 +237,27 @@ static bool force_end(struct container *container, unsigned int exits)
 	ended = wait_end(container, exits, SHUTDOWN_WAIT_MS);
 	(void)pthread_mutex_unlock(&container->lock);
 	return ended;
+}
+
+int container_kill(struct container *container, int signal, struct cay_error *err)
+{
+	unsigned int exits;
+	int r;
+
+	(void)pthread_mutex_lock(&container->lock);
+	(void)wait_started(container);
+	exits = container->exits;
+	(void)pthread_mutex_unlock(&container->lock);
+	r = container_require_up(container, err);
+	if (r < 0)
+		return cay_error_prefix(err, "cannot kill container: %.12s", container->id);
+	if (signal != SIGKILL)
+		return send_signal(container, signal, err);
+	/* As docker, with this signal it is over when the call returns. */
+	if (!force_end(container, exits))
+		return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT, "container %.12s does not end",
+				     container->id);
+	return 0;
 }
 
 int container_stop(struct container *container, int signal, int64_t timeout, struct cay_error *err)

@@ -133,7 +133,8 @@ static void end_input(struct stream *stream)
 	stream->input_open = false;
 	if (stream->held.length > 0)
 		send_input(stream, stream->held.data, stream->held.length);
-	if (stream->call)
+	/* A terminal's input has no end: its next client goes on. */
+	if (stream->call && !stream->options->raw)
 		rpc_call_half_close(stream->call);
 }
 
