@@ -163,11 +163,11 @@ static void test_call_at_the_last_moment(void **state)
 
 	pair_open(&pair, NULL, 0, NULL);
 	run_for(&pair, 5);
-	rpc_conn_close(pair.client);
-	/* Runs after the connection's own, in the turn in which that closes its handles. */
+	/* Handles that were started first run last: after the connection has begun to go. */
 	assert_int_equal(uv_check_init(&pair.loop, &check), 0);
 	check.data = &late;
 	assert_int_equal(uv_check_start(&check, start_late), 0);
+	rpc_conn_close(pair.client);
 	(void)uv_run(&pair.loop, UV_RUN_NOWAIT);
 	assert_true(late.started);
 	assert_null(pair.client);

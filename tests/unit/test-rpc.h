@@ -156,6 +156,7 @@ static inline cay_unused void heard_end(struct rpc_call *call, const struct cay_
 	struct heard *heard = user;
 
 	assert_false(heard->ended);
+	assert_int_equal(status->code == CAY_OK, status->message[0] == '\0');
 	heard->ends++;
 	heard->ended = true;
 	heard->status = *status;
