@@ -75,7 +75,7 @@ struct kept {
 static void keep(struct kept *kept, const char *digest)
 {
 	if (kept->count == kept->room) {
-		kept->room = kept->room ? kept->room * 2 : 256;
+		kept->room *= 2;
 		kept->digests = xreallocarray(kept->digests, kept->room, sizeof(char *));
 	}
 	kept->digests[kept->count++] = digest;
@@ -98,7 +98,8 @@ static void drop_unless_kept(const char *digest, const char *path, void *user)
 
 void store_collect(struct image_store *store)
 {
-	struct kept kept = { 0 };
+	/* Never without memory: sorting and searching nothing still want a pointer. */
+	struct kept kept = { .digests = xcalloc(256, sizeof(char *)), .room = 256 };
 	struct cay_error err = { 0 };
 
 	for (size_t i = 0; i < store->catalog.count; i++) {
