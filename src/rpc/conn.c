@@ -119,10 +119,21 @@ static ssize_t read_some(struct rpc_conn *conn)
 	return n < 0 ? -errno : n;
 }
 
+/* What was read before us comes before all that is read by us. */
+static void feed_initial(struct rpc_conn *conn)
+{
+	_cleanup_buf_ struct buf initial = conn->initial;
+
+	conn->initial = (struct buf){ 0 };
+	if (initial.length && !conn->over)
+		http2_receive(conn, (const uint8_t *)initial.data, initial.length);
+}
+
 static void conn_read(struct rpc_conn *conn)
 {
 	size_t total = 0;
 
+	feed_initial(conn);
 	while (!conn->over && total < TURN_MAX) {
 		ssize_t n = read_some(conn);
 
@@ -218,15 +229,6 @@ static void conn_flush(struct rpc_conn *conn)
 }
 
 /* ---- the order of work ---- */
-
-static void feed_initial(struct rpc_conn *conn)
-{
-	_cleanup_buf_ struct buf initial = conn->initial;
-
-	conn->initial = (struct buf){ 0 };
-	if (initial.length && !conn->over)
-		http2_receive(conn, (const uint8_t *)initial.data, initial.length);
-}
 
 /* Calls the user of a call that has ended; true when the call was freed. */
 static bool settle_ended(struct rpc_call *call)

@@ -50,6 +50,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 	for (unsigned int i = 0; i < ACCEPTS_A_TURN; i++) {
 		struct cay_error err = { 0 };
 		struct rpc_conn *conn;
+		/* cppcheck-suppress nullPointer; whose end it is does not matter */
 		int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))

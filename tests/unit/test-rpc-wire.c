@@ -18,6 +18,36 @@ static void test_good_request(void **state)
 	wire_close(&wire);
 }
 
+/* Bytes read before the connection was made come first, whatever waits in the socket by then. */
+static void test_initial_bytes(void **state)
+{
+	struct rpc_conn_options options = { .server = true, .on_close = on_pair_close };
+	struct cay_error err = { 0 };
+	struct wire wire;
+	int fds[2];
+
+	wire_open(&wire, version_method, 1, true, NULL);
+	put_request(&wire.out, 1);
+	/* The connection that wire_open() made gives way to one that has had half of the bytes. */
+	rpc_conn_close(wire.pair.server);
+	(void)uv_run(&wire.pair.loop, UV_RUN_DEFAULT);
+	(void)close(wire.fd);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	wire.fd = fds[1];
+	assert_int_equal(fcntl(wire.fd, F_SETFL, O_NONBLOCK), 0);
+	options.user = &wire.pair;
+	options.services = &wire.pair.service;
+	options.service_count = 1;
+	assert_int_equal(send(wire.fd, wire.out.data + 30, wire.out.length - 30, 0),
+			 wire.out.length - 30);
+	assert_ok(rpc_conn_new(&wire.pair.loop, fds[0], &options, wire.out.data, 30,
+			       &wire.pair.server, &err));
+	buf_clear(&wire.out);
+	exchange(&wire, &wire.end_stream);
+	assert_non_null(strstr(wire.fields, "grpc-status: 0\n"));
+	wire_close(&wire);
+}
+
 struct refusal {
 	const char *method, *type, *field, *value; /* a further field */
 	const char *expected;                      /* stands in the answer */
@@ -328,6 +358,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_good_request),
+		cmocka_unit_test(test_initial_bytes),
 		cmocka_unit_test(test_refused_requests),
 		cmocka_unit_test(test_compressed_message),
 		cmocka_unit_test(test_deadline),
