@@ -230,7 +230,7 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 		  struct request **ret_request, struct strv *warnings, struct cay_error *err)
 {
 	_cleanup_request_ struct request *request = NULL;
-	_cleanup_json_ json_t *config = NULL, *host_config = NULL;
+	_cleanup_json_ json_t *config = NULL, *ordered = NULL, *host_config = NULL;
 	_cleanup_free_ char *text = NULL;
 	json_t *host = NULL, *networking = NULL;
 	int r;
@@ -251,7 +251,11 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 	if (r < 0)
 		return r;
 	reset_entrypoint(config);
-	r = request_read(TAKE_PTR(config), TAKE_PTR(host_config), &request, err);
+	/* Once more, so that what the image added stands where docker has it. */
+	r = request_shape_config(config, &ordered, err);
+	if (r < 0)
+		return r;
+	r = request_read(TAKE_PTR(ordered), TAKE_PTR(host_config), &request, err);
 	if (r < 0)
 		return r;
 	if (request->nano_cpus > (int64_t)host_cpus * 1000000000)
