@@ -22,8 +22,9 @@ enum {
 	PIDS_MAX = 32768,
 };
 
-/* Those a container's settings and counters are about. */
-static const char *const controllers[] = { "cpu", "cpuset", "io", "memory", "pids", "hugetlb" };
+/* Those that every container has; each of the others costs time and comes with its first setting.
+ */
+static const char *const controllers[] = { "memory", "pids" };
 
 static int write_at(int fd, const char *file, const char *value)
 {
@@ -67,60 +68,70 @@ static int mount_tree(struct cay_error *err)
 	return 0;
 }
 
-/* Hands the group's controllers down to the groups in it. */
-static int enable_controllers(int fd, struct cay_error *err)
+/* One controller for the groups in this one. It may be so already; a kernel may not have it. */
+static int enable_at(int fd, const char *controller)
 {
-	_cleanup_buf_ struct buf have = { 0 }, enabled = { 0 }, want = { 0 };
+	char text[32];
 	int r;
 
-	if ((r = read_at(fd, "cgroup.controllers", &have)) < 0 ||
-	    (r = read_at(fd, "cgroup.subtree_control", &enabled)) < 0)
-		return cay_error_errno(err, r, "reading the cgroup controllers");
-	for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
-		bool available = false, done = false;
-		struct str rest = str_from(buf_text(&have)), word;
-
-		while (rest.length > 0 && rest.data[rest.length - 1] == '\n')
-			rest.length--;
-		while (rest.length > 0) {
-			word = str_split(rest, ' ', &rest);
-			available |= str_equals(word, controllers[i]);
-		}
-		rest = str_from(buf_text(&enabled));
-		while (rest.length > 0 && rest.data[rest.length - 1] == '\n')
-			rest.length--;
-		while (rest.length > 0) {
-			word = str_split(rest, ' ', &rest);
-			done |= str_equals(word, controllers[i]);
-		}
-		if (available && !done)
-			buf_printf(&want, "+%s ", controllers[i]);
-	}
-	if (want.length == 0)
-		return 0;
-	r = write_at(fd, "cgroup.subtree_control", buf_text(&want));
-	return r < 0 ? cay_error_errno(err, r, "enabling the cgroup controllers") : 0;
+	(void)snprintf(text, sizeof(text), "+%s", controller);
+	r = write_at(fd, "cgroup.subtree_control", text);
+	return r == -EINVAL ? -ENOENT : r; /* as if its files were missing, which they are */
 }
 
-int cgroup_create(const char *path, struct cgroup *ret_cgroup, struct cay_error *err)
+/* Opens the top of the tree, which is mounted when it is not yet. */
+static int open_top(struct cay_error *err)
 {
-	_cleanup_close_ int fd = -1;
-	struct str rest = str_from(path);
-	int r = mount_tree(err);
+	int fd, r = mount_tree(err);
 
 	if (r < 0)
 		return r;
 	fd = open(CGROUP_MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? cay_error_errno(err, errno, "opening " CGROUP_MOUNT) : fd;
+}
+
+int cgroup_enable(const struct cgroup *cgroup, const char *controller)
+{
+	_cleanup_close_ int fd = open(CGROUP_MOUNT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct str rest = str_from(cgroup->path);
+	int r = 0;
+
 	if (fd < 0)
-		return cay_error_errno(err, errno, "opening " CGROUP_MOUNT);
+		return -errno;
+	(void)str_split(rest, '/', &rest); /* nothing stands before the first '/' */
+	while (r >= 0 && rest.length > 0) {
+		_cleanup_free_ char *name = str_dup(str_split(rest, '/', &rest));
+		int next;
+
+		r = enable_at(fd, controller);
+		next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (next < 0)
+			return -errno;
+		(void)close(fd);
+		fd = next;
+	}
+	return r;
+}
+
+int cgroup_create(const char *path, struct cgroup *ret_cgroup, struct cay_error *err)
+{
+	_cleanup_close_ int fd = open_top(err);
+	struct str rest = str_from(path);
+	int r;
+
+	if (fd < 0)
+		return fd;
 	(void)str_split(rest, '/', &rest); /* nothing stands before the first '/' */
 	while (rest.length > 0) {
 		_cleanup_free_ char *name = str_dup(str_split(rest, '/', &rest));
 		int next;
 
-		r = enable_controllers(fd, err);
-		if (r < 0)
-			return cay_error_prefix(err, "cgroup %s", path);
+		for (size_t i = 0; i < ARRAY_SIZE(controllers); i++) {
+			r = enable_at(fd, controllers[i]);
+			if (r < 0 && r != -ENOENT)
+				return cay_error_errno(err, r, "enabling the cgroup controller %s",
+						       controllers[i]);
+		}
 		if (mkdirat(fd, name, 0755) < 0 && (errno != EEXIST || rest.length == 0))
 			return cay_error_errno(err, errno, "making the cgroup %s", path);
 		next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
@@ -134,7 +145,7 @@ int cgroup_create(const char *path, struct cgroup *ret_cgroup, struct cay_error 
 }
 
 struct apply {
-	int fd;
+	const struct cgroup *cgroup;
 	int result;
 	struct cay_error *err;
 };
@@ -146,7 +157,15 @@ static void apply_one(const char *file, const char *value, bool optional, void *
 
 	if (apply->result < 0)
 		return;
-	r = write_at(apply->fd, file, value);
+	r = write_at(apply->cgroup->fd, file, value);
+	if (r == -ENOENT) {
+		char *controller = xstrndup(file, strcspn(file, "."));
+
+		r = cgroup_enable(apply->cgroup, controller);
+		free(controller);
+		if (r >= 0)
+			r = write_at(apply->cgroup->fd, file, value);
+	}
 	if (r < 0 && !(optional && r == -ENOENT))
 		apply->result = cay_error_set(
 			apply->err, r == -EINVAL || r == -ERANGE ? CAY_INVALID : CAY_INTERNAL, -r,
@@ -156,7 +175,7 @@ static void apply_one(const char *file, const char *value, bool optional, void *
 int cgroup_apply(const struct cgroup *cgroup, const struct oci_resources *resources,
 		 struct cay_error *err)
 {
-	struct apply apply = { .fd = cgroup->fd, .err = err };
+	struct apply apply = { .cgroup = cgroup, .err = err };
 
 	cgroup_settings(resources, apply_one, &apply);
 	return apply.result;
@@ -213,6 +232,30 @@ int cgroup_remove(const struct cgroup *cgroup)
 	if (r < 0)
 		return r;
 	return rmdir(path) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+int cgroup_open_of(const struct cgroup *cgroup, int proc_fd, pid_t pid)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_free_ char *path = NULL;
+	size_t length = strlen(cgroup->path);
+	struct str line, rest;
+	char file[32];
+	int fd, r;
+
+	(void)snprintf(file, sizeof(file), "%d/cgroup", pid);
+	r = read_at(proc_fd, file, &text);
+	if (r < 0)
+		return r;
+	/* "0::/path", and nothing else, as there is no version 1. */
+	rest = str_from(buf_text(&text));
+	line = str_split(rest, '\n', &rest);
+	if (!str_starts(line, "0::") || line.length < 3 + length ||
+	    memcmp(line.data + 3, cgroup->path, length) != 0)
+		return -ENOENT;
+	path = xasprintf(CGROUP_MOUNT "%.*s", (int)(line.length - 3), line.data + 3);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
 }
 
 void cgroup_done(struct cgroup *cgroup)

@@ -20,10 +20,15 @@ struct cgroup {
 };
 
 /*
- * Makes the group and what is missing above it, with the controllers the kernel has. A group that
- * is there already is an error: it is another container's.
+ * Makes the group and what is missing above it, with the controllers "memory" and "pids". A group
+ * that is there already is an error: it is another container's.
  */
 int cgroup_create(const char *path, struct cgroup *ret_cgroup, struct cay_error *err);
+/*
+ * Gives the group another controller ("cpu", "io"…) if it has it not yet. -ENOENT when the kernel
+ * has no such controller.
+ */
+int cgroup_enable(const struct cgroup *cgroup, const char *controller);
 /*
  * Writes what the resources give, but for the rules about devices. May block while the kernel
  * reclaims memory.
@@ -33,6 +38,8 @@ int cgroup_apply(const struct cgroup *cgroup, const struct oci_resources *resour
 /* Removes the group, with groups its processes made in it: 0, -EBUSY while processes live, -errno.
  */
 int cgroup_remove(const struct cgroup *cgroup);
+/* Opens the group, this one or one below it, that the process is in: a descriptor or -errno. */
+int cgroup_open_of(const struct cgroup *cgroup, int proc_fd, pid_t pid);
 /* Frees the memory and closes the descriptors; the group itself stays. */
 void cgroup_done(struct cgroup *cgroup);
 

@@ -333,6 +333,17 @@ static int begin_process(struct container *container, struct creation *creation,
 	launch.pidfd = proc_pidfd(container->init);
 	r = proc_new(container, request->process_id, &launch, on_exec_prepared, creation,
 		     &creation->process, err);
+	if (r == -EBUSY) {
+		/* A container that nests groups of its own has moved its processes out of the top.
+		 */
+		_cleanup_close_ int below = cgroup_open_of(
+			&container->cgroup, container->guest->proc_fd, proc_pid(container->init));
+
+		launch.cgroup_fd = below;
+		if (below >= 0)
+			r = proc_new(container, request->process_id, &launch, on_exec_prepared,
+				     creation, &creation->process, err);
+	}
 	if (r < 0)
 		return r;
 	add_process(container, creation->process);

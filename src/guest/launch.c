@@ -99,13 +99,12 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	return r;
 }
 
-/* Child: the handlers are vminitd's, and would write to its loop. */
+/* Child: CLONE_CLEAR_SIGHAND has taken vminitd's handlers, but leaves alone what is ignored. */
 static void reset_signals(void)
 {
 	sigset_t none;
 
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
+	(void)signal(SIGPIPE, SIG_DFL);
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -206,7 +205,7 @@ static _Noreturn void run_child(struct child *child, const struct pipes *pipes)
 static pid_t clone_child(const struct launch *launch, int *ret_pidfd)
 {
 	struct clone_args args = {
-		.flags = CLONE_PIDFD,
+		.flags = CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
 		.pidfd = (uintptr_t)ret_pidfd,
 		.exit_signal = SIGCHLD,
 	};

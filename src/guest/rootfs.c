@@ -130,8 +130,9 @@ static int make_device(const struct oci_device *device, int root_fd, struct cay_
 		    mknodat(parent, name, device->mode, makedev(device->major, device->minor)) < 0)
 			return cay_error_errno(err, errno, "replacing the device %s", device->path);
 	}
-	if (fchownat(parent, name, device->uid, device->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    fchmodat(parent, name, device->mode & 07777, 0) < 0)
+	/* The mode is as asked: vminitd and its children have an empty umask. */
+	if ((device->uid != 0 || device->gid != 0) &&
+	    fchownat(parent, name, device->uid, device->gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return cay_error_errno(err, errno, "giving away the device %s", device->path);
 	return 0;
 }

@@ -83,7 +83,9 @@ static void read_io(const struct cgroup *cgroup, Cay__Vminitd__V1__ContainerStat
 {
 	_cleanup_buf_ struct buf text = { 0 };
 
-	if (cgroup_read(cgroup, "io.stat", &text) < 0)
+	/* The controller counts from the first time that someone wants to know. */
+	if (cgroup_read(cgroup, "io.stat", &text) < 0 &&
+	    (cgroup_enable(cgroup, "io") < 0 || cgroup_read(cgroup, "io.stat", &text) < 0))
 		return;
 	stats->io_read_bytes = cgroup_io_sum(buf_text(&text), "rbytes");
 	stats->io_write_bytes = cgroup_io_sum(buf_text(&text), "wbytes");
