@@ -4,13 +4,9 @@
  * GREETING while its version is asked and its clock and random numbers are
  * set, READY, then ENDING until QEMU is reaped and every handle closed.
  */
-#include "sandbox/sandbox.h"
+#include "sandbox/sandbox-internal.h"
 
-#include "rpc/session.h"
-#include "sandbox/boot-log.h"
 #include "sandbox/call.h"
-#include "vmm/qmp.h"
-#include "vmm/vm.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -23,37 +19,10 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 
-enum state { BOOTING, GREETING, READY, ENDING, GONE };
-
 enum {
 	ENTROPY_BYTES = 64,
-	KERNEL_NAME_MAX = 128,
 	/* How long QEMU's own end may come after that of its channel. */
 	LAST_WORDS_MS = 200,
-	KERNEL_LOG_DELAY_MS = 200,
-};
-
-struct sandbox {
-	uv_loop_t *loop;
-	const struct sandbox_config *config;
-	struct sandbox_events events;
-	void *user;
-	enum state state;
-	struct vm vm;
-	struct boot_log boot_log;
-	struct rpc_conn *conn;
-	struct qmp *qmp; /* from READY on */
-	char session_line[SESSION_LINE_LENGTH];
-	struct buf opening;     /* what came before the session's line */
-	unsigned int greetings; /* calls of the greeting not yet answered */
-	char kernel[KERNEL_NAME_MAX];
-	struct cay_error why;
-	bool killed; /* by us */
-
-	uv_poll_t channel, exit, console, output;
-	uv_timer_t timer;     /* of the state: boot, last words, sync */
-	uv_timer_t log_timer; /* until the kernel's log is asked for */
-	unsigned int open_handles;
 };
 
 static void set_state(struct sandbox *sandbox, enum state state)
@@ -70,7 +39,7 @@ static void set_why(struct sandbox *sandbox, const struct cay_error *why)
 
 /* ---- the end ---- */
 
-static void kill_vm(struct sandbox *sandbox)
+void sandbox_kill_vm(struct sandbox *sandbox)
 {
 	sandbox->killed = true;
 	vm_kill(&sandbox->vm); /* on_exit() follows */
@@ -78,7 +47,7 @@ static void kill_vm(struct sandbox *sandbox)
 
 static void on_kill_timer(uv_timer_t *timer)
 {
-	kill_vm(timer->data);
+	sandbox_kill_vm(timer->data);
 }
 
 static void begin_end(struct sandbox *sandbox, uint64_t kill_after_ms)
@@ -86,7 +55,7 @@ static void begin_end(struct sandbox *sandbox, uint64_t kill_after_ms)
 	if (sandbox->state < ENDING)
 		set_state(sandbox, ENDING);
 	if (kill_after_ms == 0)
-		kill_vm(sandbox);
+		sandbox_kill_vm(sandbox);
 	else
 		(void)uv_timer_start(&sandbox->timer, on_kill_timer, kill_after_ms, 0);
 }
@@ -100,8 +69,7 @@ void sandbox_fail(struct sandbox *sandbox, const struct cay_error *why)
 		  LAST_WORDS_MS); /* a QEMU that died tells itself why, and it knows best */
 }
 
-/* The last of them to close tells that the sandbox is gone. */
-static void release_handle(struct sandbox *sandbox)
+void sandbox_release_handle(struct sandbox *sandbox)
 {
 	if (--sandbox->open_handles > 0)
 		return;
@@ -112,7 +80,7 @@ static void release_handle(struct sandbox *sandbox)
 
 static void on_handle_closed(uv_handle_t *handle)
 {
-	release_handle(handle->data);
+	sandbox_release_handle(handle->data);
 }
 
 static void close_handle(void *handle)
@@ -152,20 +120,6 @@ static void tell_exit(struct sandbox *sandbox, int status)
 			    tell_lines ? ": " : "", tell_lines ? lines : "");
 }
 
-/* Reads what is left without waiting. */
-static void drain(struct sandbox *sandbox, int fd)
-{
-	char chunk[4096];
-
-	for (unsigned int i = 0; i < BOOT_LOG_MAX / sizeof(chunk); i++) {
-		ssize_t n = read(fd, chunk, sizeof(chunk));
-
-		if (n <= 0)
-			return;
-		boot_log_append(&sandbox->boot_log, chunk, (size_t)n);
-	}
-}
-
 static void on_exit_readable(uv_poll_t *poll, int status, int events)
 {
 	struct sandbox *sandbox = poll->data;
@@ -175,8 +129,7 @@ static void on_exit_readable(uv_poll_t *poll, int status, int events)
 		return;
 	sandbox->vm.pid = 0;
 	(void)uv_poll_stop(&sandbox->exit);
-	drain(sandbox, sandbox->vm.console_fd);
-	drain(sandbox, sandbox->vm.output_fd);
+	sandbox_drain_text(sandbox);
 	if (!sandbox->killed)
 		tell_exit(sandbox, wait_status);
 	if (sandbox->state < ENDING)
@@ -185,45 +138,6 @@ static void on_exit_readable(uv_poll_t *poll, int status, int events)
 		rpc_conn_close(sandbox->conn); /* close_handles() follows in on_conn_closed() */
 	else
 		close_handles(sandbox);
-}
-
-/* ---- console and QEMU's own messages ---- */
-
-static void on_text(uv_poll_t *poll, int status, int events)
-{
-	struct sandbox *sandbox = poll->data;
-	char chunk[16 * 1024];
-	int fd = poll == &sandbox->console ? sandbox->vm.console_fd : sandbox->vm.output_fd;
-	ssize_t n = read(fd, chunk, sizeof(chunk));
-
-	if (n > 0)
-		boot_log_append(&sandbox->boot_log, chunk, (size_t)n);
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
-		(void)uv_poll_stop(poll);
-}
-
-static void on_kernel_log(struct rpc_call *call, const ProtobufCMessage *message,
-			  const uint8_t *data, size_t size, void *user)
-{
-	const Cay__Vminitd__V1__KernelLogResponse *response = (const void *)message;
-	struct sandbox *sandbox = user;
-
-	if (response && response->text.len > 0)
-		boot_log_append(&sandbox->boot_log, response->text.data, response->text.len);
-}
-
-/* The kernel's messages would slow a start down, so they are asked for when it is over. */
-static void on_log_timer(uv_timer_t *timer)
-{
-	static const struct rpc_call_events events = { .on_message = on_kernel_log };
-	Cay__Vminitd__V1__KernelLogRequest request = CAY__VMINITD__V1__KERNEL_LOG_REQUEST__INIT;
-	struct sandbox *sandbox = timer->data;
-
-	if (sandbox->state != READY)
-		return;
-	request.follow = true;
-	(void)rpc_call_new(sandbox->conn, &cay__vminitd__v1__vminitd__descriptor, "KernelLog",
-			   &request.base, 0, &events, sandbox);
 }
 
 /* ---- the greeting ---- */
@@ -240,47 +154,6 @@ static void on_event(struct rpc_call *call, const ProtobufCMessage *message, con
 				       event->oom->kills, sandbox->user);
 }
 
-/* ---- what QEMU says of the machine ---- */
-
-static void on_qmp_status(json_t *result, const struct cay_error *err, void *user)
-{
-	const char *status = json_string_value(json_object_get(result, "status"));
-	struct sandbox *sandbox = user;
-	struct cay_error why = { 0 };
-
-	if (err || !status || strcmp(status, "running") == 0)
-		return;
-	(void)cay_error_set(&why, CAY_UNAVAILABLE, EIO, "the VM ended: QEMU stopped it (%.64s)",
-			    status);
-	sandbox_fail(sandbox, &why);
-}
-
-/* Nobody here stops a VM: QEMU does so where it can't go on, and would wait for ever. */
-static void on_qmp_event(struct qmp *qmp, const char *name, json_t *data, void *user)
-{
-	if (strcmp(name, "STOP") == 0)
-		qmp_command(qmp, "query-status", NULL, on_qmp_status, user);
-	else
-		log_debug("QEMU: %.64s", name);
-}
-
-static void on_qmp_close(struct qmp *qmp, const struct cay_error *why, void *user)
-{
-	struct sandbox *sandbox = user;
-
-	sandbox->qmp = NULL;
-	release_handle(sandbox);
-}
-
-static void open_qmp(struct sandbox *sandbox)
-{
-	static const struct qmp_events events = { .on_event = on_qmp_event,
-						  .on_close = on_qmp_close };
-
-	sandbox->open_handles++;
-	sandbox->qmp = qmp_new(sandbox->loop, TAKE_FD(sandbox->vm.qmp_fd), &events, sandbox);
-}
-
 static void greeting_done(struct sandbox *sandbox)
 {
 	static const struct rpc_call_events events = { .on_message = on_event };
@@ -290,8 +163,7 @@ static void greeting_done(struct sandbox *sandbox)
 	(void)uv_timer_stop(&sandbox->timer);
 	(void)rpc_call_new(sandbox->conn, &cay__vminitd__v1__vminitd__descriptor, "Events",
 			   &request.base, 0, &events, sandbox);
-	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
-	open_qmp(sandbox);
+	sandbox_listen(sandbox);
 	sandbox->events.on_ready(sandbox, sandbox->user);
 }
 
@@ -495,8 +367,8 @@ int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 	boot_log_init(&sandbox->boot_log, config->boot_log_path);
 	watch(sandbox, &sandbox->channel, vm.channel_fd, on_channel);
 	watch(sandbox, &sandbox->exit, vm.pidfd, on_exit_readable);
-	watch(sandbox, &sandbox->console, vm.console_fd, on_text);
-	watch(sandbox, &sandbox->output, vm.output_fd, on_text);
+	watch(sandbox, &sandbox->console, vm.console_fd, sandbox_on_text);
+	watch(sandbox, &sandbox->output, vm.output_fd, sandbox_on_text);
 	add_timer(sandbox, &sandbox->timer);
 	add_timer(sandbox, &sandbox->log_timer);
 	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, SANDBOX_BOOT_TIMEOUT_MS, 0);
@@ -532,13 +404,19 @@ const char *sandbox_kernel(const struct sandbox *sandbox)
 
 /* ---- the orderly end ---- */
 
+void sandbox_farewell_done(struct sandbox *sandbox)
+{
+	if (--sandbox->farewells == 0)
+		sandbox_kill_vm(sandbox);
+}
+
 static void on_synced(const ProtobufCMessage *response, const struct cay_error *err, void *user)
 {
 	struct sandbox *sandbox = user;
 
 	if (err && err->code != CAY_CANCELLED && sandbox->conn)
 		log_warning("writing the guest's disks: %s", err->message);
-	kill_vm(sandbox);
+	sandbox_farewell_done(sandbox);
 }
 
 void sandbox_end(struct sandbox *sandbox, bool sync)
@@ -547,7 +425,7 @@ void sandbox_end(struct sandbox *sandbox, bool sync)
 
 	if (sandbox->state >= ENDING) {
 		if (!sync && sandbox->state == ENDING)
-			kill_vm(sandbox);
+			sandbox_kill_vm(sandbox);
 		return;
 	}
 	if (!sync || sandbox->state != READY) {
@@ -559,6 +437,8 @@ void sandbox_end(struct sandbox *sandbox, bool sync)
 	 * would spare the next start the journal's replay, but costs several times as long as that.
 	 */
 	begin_end(sandbox, SANDBOX_SYNC_TIMEOUT_MS);
+	sandbox_fetch_kernel_log(sandbox);
+	sandbox->farewells++;
 	sandbox_call(sandbox->conn, "Sync", &request.base, SANDBOX_SYNC_TIMEOUT_MS, on_synced,
 		     sandbox);
 }

@@ -11,8 +11,14 @@
 #include "vminitd.pb-c.h"
 
 #include <errno.h>
+#include <signal.h>
 
-enum { SIGNAL_MAX = 64, EXEC_ID_MAX = 128, GUEST_CALL_TIMEOUT_MS = 30 * 1000 };
+enum {
+	SIGNAL_MAX = 64,
+	EXEC_ID_MAX = 128,
+	GUEST_CALL_TIMEOUT_MS = 30 * 1000,
+	SIGKILL_TIMEOUT_MS = 10 * 1000
+};
 
 /* ---- State ---- */
 
@@ -247,14 +253,30 @@ static struct shim_process *find_running(struct shim *shim, struct rpc_call *cal
 	return NULL;
 }
 
+/* A Kill under way in the guest. */
+struct kill_call {
+	struct shim *shim;
+	struct reply *reply;
+	bool sigkill;
+};
+
 static void on_killed(const ProtobufCMessage *response, const struct cay_error *err, void *user)
 {
 	const Cay__Shim__V1__KillResponse answer = CAY__SHIM__V1__KILL_RESPONSE__INIT;
+	_cleanup_free_ struct kill_call *kill = user;
+	struct cay_error why = { 0 };
 
-	if (err)
-		reply_fail(user, err);
-	else
-		reply_send(user, &answer.base);
+	if (!err) {
+		reply_send(kill->reply, &answer.base);
+	} else if (kill->sigkill && err->code == CAY_TIMEOUT) {
+		/* Who asks for that gets it, even from a guest that has stopped to answer. */
+		(void)cay_error_set(&why, CAY_UNAVAILABLE, ETIMEDOUT,
+				    "the VM ended: the guest does not answer");
+		sandbox_fail(kill->shim->sandbox, &why);
+		reply_send(kill->reply, &answer.base);
+	} else {
+		reply_fail(kill->reply, err);
+	}
 }
 
 static void kill_begin(struct rpc_call *call, const ProtobufCMessage *message, void *user)
@@ -262,6 +284,7 @@ static void kill_begin(struct rpc_call *call, const ProtobufCMessage *message, v
 	const Cay__Shim__V1__KillRequest *request = (const void *)message;
 	Cay__Vminitd__V1__SignalProcessRequest signal =
 		CAY__VMINITD__V1__SIGNAL_PROCESS_REQUEST__INIT;
+	struct kill_call *kill;
 	struct shim *shim = user;
 
 	if (request->signal == 0 || request->signal > SIGNAL_MAX) {
@@ -274,8 +297,11 @@ static void kill_begin(struct rpc_call *call, const ProtobufCMessage *message, v
 	signal.process_id = *request->exec_id ? request->exec_id : (char *)"init";
 	signal.signal = request->signal;
 	signal.all = request->all;
+	kill = xmalloc(sizeof(*kill));
+	*kill = (struct kill_call){ shim, reply_new(call, &shim->open_calls),
+				    request->signal == SIGKILL };
 	sandbox_call(sandbox_conn(shim->sandbox), "SignalProcess", &signal.base,
-		     GUEST_CALL_TIMEOUT_MS, on_killed, reply_new(call, &shim->open_calls));
+		     kill->sigkill ? SIGKILL_TIMEOUT_MS : GUEST_CALL_TIMEOUT_MS, on_killed, kill);
 }
 
 static void on_resized(const ProtobufCMessage *response, const struct cay_error *err, void *user)

@@ -184,6 +184,8 @@ static void signal_begin(struct rpc_call *call, const ProtobufCMessage *message,
 	Cay__Vminitd__V1__SignalProcessResponse response =
 		CAY__VMINITD__V1__SIGNAL_PROCESS_RESPONSE__INIT;
 
+	if (is(user, "deaf"))
+		return;
 	rpc_call_reply(call, &response.base);
 	end_process(user, 128 + request->signal);
 }
@@ -573,6 +575,23 @@ static void test_liar(void **state)
 	tear_down(&fixture);
 }
 
+/* A guest that no longer answers is ended by SIGKILL, as a process would be. */
+static void test_deaf(void **state)
+{
+	Cay__Shim__V1__KillRequest kill = CAY__SHIM__V1__KILL_REQUEST__INIT;
+	struct cay_error err = { 0 };
+	struct fixture fixture;
+
+	set_up(&fixture, "deaf", false);
+	assert_ok(start(&fixture, &err));
+	kill.container_id = (char *)"c";
+	kill.signal = SIGKILL;
+	assert_ok(call(&fixture, "Kill", &kill, NULL, &err));
+	assert_int_equal(wait_for_exit(&fixture), 137);
+	assert_non_null(strstr(final_state(&fixture).error, "the guest does not answer"));
+	tear_down(&fixture);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -580,6 +599,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_leaving_client), cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_no_command),     cmocka_unit_test(test_quitter),
 		cmocka_unit_test(test_garbage),        cmocka_unit_test(test_liar),
+		cmocka_unit_test(test_deaf),
 	};
 
 	if (argc > 2 && strcmp(argv[1], "-name") == 0)

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two files of a sandbox share: sandbox.c has its life, listen.c hears
+ * what the machine says beside the channel's calls: console, kernel log, QMP.
+ */
+#pragma once
+
+#include "sandbox/boot-log.h"
+#include "sandbox/sandbox.h"
+#include "vmm/qmp.h"
+#include "vmm/vm.h"
+
+#include "rpc/session.h"
+
+enum state { BOOTING, GREETING, READY, ENDING, GONE };
+
+enum { KERNEL_NAME_MAX = 128 };
+
+struct sandbox {
+	uv_loop_t *loop;
+	const struct sandbox_config *config;
+	struct sandbox_events events;
+	void *user;
+	enum state state;
+	struct vm vm;
+	struct boot_log boot_log;
+	struct rpc_conn *conn;
+	struct qmp *qmp; /* from READY on */
+	char session_line[SESSION_LINE_LENGTH];
+	struct buf opening;     /* what came before the session's line */
+	unsigned int greetings; /* calls of the greeting not yet answered */
+	unsigned int farewells; /* those before the orderly end */
+	bool kernel_log_asked, kernel_log_awaited;
+	char kernel[KERNEL_NAME_MAX];
+	struct cay_error why;
+	bool killed; /* by us */
+
+	uv_poll_t channel, exit, console, output;
+	uv_timer_t timer;     /* of the state: boot, last words, sync */
+	uv_timer_t log_timer; /* until the kernel's log is asked for */
+	unsigned int open_handles;
+};
+
+/* ---- sandbox.c ---- */
+
+/* Kills QEMU; its end is heard of by the pidfd. */
+void sandbox_kill_vm(struct sandbox *sandbox);
+/* One of open_handles has closed; the last one to do so tells that the sandbox is gone. */
+void sandbox_release_handle(struct sandbox *sandbox);
+/* One of farewells was answered, or won't be; after the last one the VM is killed. */
+void sandbox_farewell_done(struct sandbox *sandbox);
+
+/* ---- listen.c ---- */
+
+/* The callback of both descriptors that carry text, and what reads their rest at the end. */
+void sandbox_on_text(uv_poll_t *poll, int status, int events);
+void sandbox_drain_text(struct sandbox *sandbox);
+/* From READY on: the kernel's log in a while, QMP at once. */
+void sandbox_listen(struct sandbox *sandbox);
+/* At the end: adds the kernel's log, if nobody has asked for it yet, to the farewells. */
+void sandbox_fetch_kernel_log(struct sandbox *sandbox);
