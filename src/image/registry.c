@@ -67,6 +67,7 @@ static bool speaks_http(struct registry *registry)
 	url = xasprintf("%s/", registry->base);
 	const struct transfer_request request = {
 		.url = url,
+		.direct = true,
 		.idle_seconds = registry->options.idle_seconds,
 		.cancel = registry->options.cancel,
 		.limit = TRANSFER_ERROR_MAX,
@@ -196,6 +197,7 @@ static int send_request(struct registry *registry, struct transfer *transfer, co
 		request->url = step.url;
 		request->authorization = authorization;
 		request->guarded = !own && !registry->local && !registry->proxied;
+		request->direct = url_is_local(&step.parts);
 		request->idle_seconds = registry->options.idle_seconds;
 		request->cancel = registry->options.cancel;
 		r = transfer_run(transfer, request, reply, err);

@@ -101,7 +101,7 @@ int image_store_pull(struct image_store *store, const char *reference, const cha
 
 /*
  * Loads every image of an OCI or Docker archive (tar, also gzip or zstd compressed) read from fd.
- * The names (or, of those without, the ids) are added to ret_loaded.
+ * The names, in the short form for people (or, of those without, the ids), are added to ret_loaded.
  */
 int image_store_load(struct image_store *store, int fd, const struct image_progress_sink *sink,
 		     struct strv *ret_loaded, struct cay_error *err);

@@ -186,6 +186,8 @@ static void set_options(struct running *running, const struct curl_slist *header
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, running);
 	(void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	if (request->direct)
+		(void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
 	if (request->form)
 		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
 }

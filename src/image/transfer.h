@@ -18,6 +18,7 @@ struct transfer_request {
 	uint64_t offset;           /* the bytes in front of it are not wanted */
 	/* Addresses of this host and of the link are refused, whatever name led there. */
 	bool guarded;
+	bool direct; /* past any proxy: the server is on this host */
 	unsigned int idle_seconds;
 	const struct worker_cancel *cancel;
 	/* Gets a successful answer's body; NULL collects it in reply->body. Its error ends all. */

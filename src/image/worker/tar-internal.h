@@ -6,6 +6,34 @@
 
 enum { TAR_BLOCK = 512 };
 
+/* The block every entry starts with; the last field differs between ustar and GNU. */
+struct tar_raw_header {
+	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
+	char type;
+	char link[100], magic[6], version[2], user[32], group[32], major[8], minor[8];
+	union {
+		struct {
+			char prefix[155], pad[12];
+		} ustar;
+		struct {
+			char prefix[131], atime[12], ctime[12], pad[8], trailer[4];
+		} star;
+		struct {
+			char atime[12], ctime[12], offset[12], longnames[4], unused;
+			char sparse[4][24];
+			char is_extended, real_size[12], pad[17];
+		} gnu;
+	} tail;
+};
+static_assert(sizeof(struct tar_raw_header) == TAR_BLOCK, "one block");
+
+/* The blocks that continue the map of an old GNU sparse file. */
+struct tar_raw_sparse {
+	char sparse[21][24];
+	char is_extended, pad[7];
+};
+static_assert(sizeof(struct tar_raw_sparse) == TAR_BLOCK, "one block");
+
 /* What extended headers say about the entry that follows them. */
 struct tar_extra {
 	char *path, *link; /* with their lengths: a NUL inside is refused when they are set */
@@ -25,6 +53,21 @@ struct tar_extra {
 	size_t xattr_count;
 };
 
+struct tar {
+	struct stream *stream;
+	struct tar_entry entry;
+	struct tar_extra extra;
+	char path[101 + 156], link[101]; /* from the header itself */
+	struct buf extended;
+	uint64_t stored_left; /* of the entry's contents in the stream */
+	uint64_t padding;     /* after them */
+	uint64_t offset;      /* of the next piece in the file */
+	struct tar_run *runs;
+	size_t run_count, run_room, run_at;
+	bool ended;
+	char *chunk;
+};
+
 void tar_extra_done(struct tar_extra *extra);
 
 /* Reads the records of a pax header into `extra`; later records win. */
@@ -33,3 +76,17 @@ int tar_pax_parse(struct str records, struct tar_extra *extra, struct cay_error 
 /* Appends a run, which must follow the last one; at most TAR_RUNS_MAX. */
 int tar_add_run(struct tar_run **runs, size_t *count, size_t *room, uint64_t offset, uint64_t size,
 		struct cay_error *err);
+
+/* CAY_CORRUPT. */
+int tar_broken(const char *what, struct cay_error *err);
+/* A number of a header's field: octal digits among blanks and NULs, or GNU's binary form. */
+int tar_read_field(const char *field, size_t size, uint64_t *ret_value);
+/* One block: 1, or 0 where the stream ends before it, or -errno. */
+int tar_read_block(struct tar *tar, void *block, struct cay_error *err);
+
+/*
+ * Sets up the contents of the entry whose header and extra records were read: one run for a plain
+ * file, the map of a sparse one. `size` is what is stored.
+ */
+int tar_prepare_contents(struct tar *tar, const struct tar_raw_header *header, uint64_t size,
+			 struct cay_error *err);

@@ -16,49 +16,6 @@ enum {
 	TAR_CHUNK = 256 * 1024,     /* contents are handed out in pieces of at most this */
 };
 
-/* The block every entry starts with; the last field differs between ustar and GNU. */
-struct raw_header {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
-	char type;
-	char link[100], magic[6], version[2], user[32], group[32], major[8], minor[8];
-	union {
-		struct {
-			char prefix[155], pad[12];
-		} ustar;
-		struct {
-			char prefix[131], atime[12], ctime[12], pad[8], trailer[4];
-		} star;
-		struct {
-			char atime[12], ctime[12], offset[12], longnames[4], unused;
-			char sparse[4][24];
-			char is_extended, real_size[12], pad[17];
-		} gnu;
-	} tail;
-};
-static_assert(sizeof(struct raw_header) == TAR_BLOCK, "one block");
-
-/* The blocks that continue the map of an old GNU sparse file. */
-struct raw_sparse {
-	char sparse[21][24];
-	char is_extended, pad[7];
-};
-static_assert(sizeof(struct raw_sparse) == TAR_BLOCK, "one block");
-
-struct tar {
-	struct stream *stream;
-	struct tar_entry entry;
-	struct tar_extra extra;
-	char path[101 + 156], link[101]; /* from the header itself */
-	struct buf extended;
-	uint64_t stored_left; /* of the entry's contents in the stream */
-	uint64_t padding;     /* after them */
-	uint64_t offset;      /* of the next piece in the file */
-	struct tar_run *runs;
-	size_t run_count, run_room, run_at;
-	bool ended;
-	char *chunk;
-};
-
 struct tar *tar_new(struct stream *stream)
 {
 	struct tar *tar = xcalloc(1, sizeof(*tar));
@@ -80,13 +37,12 @@ void tar_free(struct tar *tar)
 	free(tar);
 }
 
-static int broken(const char *what, struct cay_error *err)
+int tar_broken(const char *what, struct cay_error *err)
 {
 	return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the tar archive is broken: %s", what);
 }
 
-/* Octal digits among blanks and NULs, or GNU's big-endian form when the first bit is set. */
-static int read_field(const char *field, size_t size, uint64_t *ret_value)
+int tar_read_field(const char *field, size_t size, uint64_t *ret_value)
 {
 	const uint8_t *at = (const uint8_t *)field;
 	uint64_t value = 0;
@@ -130,17 +86,17 @@ static int read_time_field(const char *field, int64_t *ret_value)
 		*ret_value = (int64_t)value;
 		return 0;
 	}
-	if (read_field(field, 12, &value) < 0 || value > INT64_MAX)
+	if (tar_read_field(field, 12, &value) < 0 || value > INT64_MAX)
 		return -EINVAL;
 	*ret_value = (int64_t)value;
 	return 0;
 }
 
 /* Of the block with its own field blank; historic writers summed signed characters. */
-static bool checksum_is_right(const struct raw_header *header)
+static bool checksum_is_right(const struct tar_raw_header *header)
 {
 	const uint8_t *at = (const uint8_t *)header;
-	const size_t start = offsetof(struct raw_header, checksum);
+	const size_t start = offsetof(struct tar_raw_header, checksum);
 	uint64_t expected;
 	uint32_t sum = 0;
 	int32_t signed_sum = 0;
@@ -151,7 +107,7 @@ static bool checksum_is_right(const struct raw_header *header)
 		sum += c;
 		signed_sum += (int8_t)c;
 	}
-	return read_field(header->checksum, sizeof(header->checksum), &expected) == 0 &&
+	return tar_read_field(header->checksum, sizeof(header->checksum), &expected) == 0 &&
 		(expected == sum || (int64_t)expected == signed_sum);
 }
 
@@ -162,44 +118,44 @@ static bool is_zero(const void *data, size_t size)
 	return size == 0 || (at[0] == 0 && memcmp(at, at + 1, size - 1) == 0);
 }
 
-/* One block: 1, or 0 where the stream ends before it, or -errno. */
-static int read_block(struct tar *tar, void *block, struct cay_error *err)
+int tar_read_block(struct tar *tar, void *block, struct cay_error *err)
 {
 	ssize_t n = stream_read(tar->stream, block, TAR_BLOCK, err);
 
 	if (n < 0)
 		return (int)n;
 	if (n != 0 && n != TAR_BLOCK)
-		return broken("it ends within a block", err);
+		return tar_broken("it ends within a block", err);
 	return n > 0;
 }
 
 /* The next header block: 1, or 0 at the end, which is two blocks of zeros or the stream's end. */
-static int read_header(struct tar *tar, struct raw_header *header, struct cay_error *err)
+static int read_header(struct tar *tar, struct tar_raw_header *header, struct cay_error *err)
 {
-	int r = read_block(tar, header, err);
+	int r = tar_read_block(tar, header, err);
 
 	if (r <= 0)
 		return r;
 	if (!is_zero(header, sizeof(*header))) {
 		if (!checksum_is_right(header))
-			return broken("a header's checksum is wrong", err);
+			return tar_broken("a header's checksum is wrong", err);
 		return 1;
 	}
-	r = read_block(tar, header, err);
+	r = tar_read_block(tar, header, err);
 	if (r > 0 && !is_zero(header, sizeof(*header)))
-		return broken("there is data after an end mark", err);
+		return tar_broken("there is data after an end mark", err);
 	return r < 0 ? r : 0;
 }
 
 /* The contents of an extended header, into tar->extended. */
-static int read_extended(struct tar *tar, const struct raw_header *header, struct cay_error *err)
+static int read_extended(struct tar *tar, const struct tar_raw_header *header,
+			 struct cay_error *err)
 {
 	uint64_t size;
 	ssize_t n;
 
-	if (read_field(header->size, sizeof(header->size), &size) < 0)
-		return broken("a header's size is not a number", err);
+	if (tar_read_field(header->size, sizeof(header->size), &size) < 0)
+		return tar_broken("a header's size is not a number", err);
 	if (size > TAR_EXTENDED_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
 				     "an extended header is larger than %d bytes",
@@ -209,7 +165,7 @@ static int read_extended(struct tar *tar, const struct raw_header *header, struc
 	if (n < 0)
 		return (int)n;
 	if ((uint64_t)n < size)
-		return broken("it ends within an extended header", err);
+		return tar_broken("it ends within an extended header", err);
 	tar->extended.length = size;
 	return stream_skip(tar->stream, -size % TAR_BLOCK, err);
 }
@@ -221,7 +177,8 @@ static char *take_long_name(struct tar *tar)
 }
 
 /* Whether the header was an extended one, which is then in tar->extra: 1, 0, or -errno. */
-static int gather_extended(struct tar *tar, const struct raw_header *header, struct cay_error *err)
+static int gather_extended(struct tar *tar, const struct tar_raw_header *header,
+			   struct cay_error *err)
 {
 	int r;
 
@@ -250,7 +207,7 @@ static int gather_extended(struct tar *tar, const struct raw_header *header, str
 }
 
 /* Name and link from the header's own fields. */
-static void read_names(struct tar *tar, const struct raw_header *header)
+static void read_names(struct tar *tar, const struct tar_raw_header *header)
 {
 	const bool ustar = memcmp(header->magic, "ustar", 6) == 0;
 	const bool star = ustar && memcmp(header->tail.star.trailer, "tar", 4) == 0;
@@ -263,26 +220,27 @@ static void read_names(struct tar *tar, const struct raw_header *header)
 	(void)snprintf(tar->link, sizeof(tar->link), "%.100s", header->link);
 }
 
-static int read_numbers(struct tar *tar, const struct raw_header *header, uint64_t *ret_size,
+static int read_numbers(struct tar *tar, const struct tar_raw_header *header, uint64_t *ret_size,
 			struct cay_error *err)
 {
 	struct tar_entry *entry = &tar->entry;
 	uint64_t mode;
 
-	if (read_field(header->size, sizeof(header->size), ret_size) < 0 || *ret_size > INT64_MAX)
-		return broken("a size is not a number or is negative", err);
-	if (read_field(header->mode, sizeof(header->mode), &mode) < 0 ||
-	    read_field(header->uid, sizeof(header->uid), &entry->uid) < 0 ||
-	    read_field(header->gid, sizeof(header->gid), &entry->gid) < 0 ||
+	if (tar_read_field(header->size, sizeof(header->size), ret_size) < 0 ||
+	    *ret_size > INT64_MAX)
+		return tar_broken("a size is not a number or is negative", err);
+	if (tar_read_field(header->mode, sizeof(header->mode), &mode) < 0 ||
+	    tar_read_field(header->uid, sizeof(header->uid), &entry->uid) < 0 ||
+	    tar_read_field(header->gid, sizeof(header->gid), &entry->gid) < 0 ||
 	    read_time_field(header->mtime, &entry->mtime) < 0)
-		return broken("a mode, owner or time is not a number", err);
+		return tar_broken("a mode, owner or time is not a number", err);
 	entry->mode = (uint32_t)(mode & 07777);
 	entry->mtime_ns = 0;
 	entry->device_major = entry->device_minor = 0;
 	if ((header->type == '3' || header->type == '4') &&
-	    (read_field(header->major, sizeof(header->major), &entry->device_major) < 0 ||
-	     read_field(header->minor, sizeof(header->minor), &entry->device_minor) < 0))
-		return broken("a device's number is not a number", err);
+	    (tar_read_field(header->major, sizeof(header->major), &entry->device_major) < 0 ||
+	     tar_read_field(header->minor, sizeof(header->minor), &entry->device_minor) < 0))
+		return tar_broken("a device's number is not a number", err);
 	return 0;
 }
 
@@ -344,149 +302,6 @@ static void apply_extra(struct tar *tar, uint64_t *size)
 	extra->xattrs = (struct buf){ 0 };
 }
 
-static int add_raw_runs(struct tar *tar, const char (*raw)[24], size_t count, struct cay_error *err)
-{
-	for (size_t i = 0; i < count; i++) {
-		uint64_t offset, size;
-		int r;
-
-		if (raw[i][0] == '\0')
-			return 0;
-		if (read_field(raw[i], 12, &offset) < 0 || read_field(raw[i] + 12, 12, &size) < 0)
-			return broken("a sparse file's map is not made of numbers", err);
-		r = tar_add_run(&tar->runs, &tar->run_count, &tar->run_room, offset, size, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int read_old_gnu_map(struct tar *tar, const struct raw_header *header, struct cay_error *err)
-{
-	bool more = header->tail.gnu.is_extended != '\0';
-	int r;
-
-	if (memcmp(header->magic, "ustar ", 6) != 0 ||
-	    read_field(header->tail.gnu.real_size, 12, &tar->entry.size) < 0)
-		return broken("a sparse file's header is not one of GNU tar", err);
-	r = add_raw_runs(tar, header->tail.gnu.sparse, 4, err);
-	while (r == 0 && more) {
-		struct raw_sparse block;
-
-		r = read_block(tar, &block, err);
-		if (r < 0)
-			return r;
-		if (r == 0)
-			return broken("it ends within a sparse file's map", err);
-		r = add_raw_runs(tar, (const char(*)[24])block.sparse, 21, err);
-		more = block.is_extended != '\0';
-	}
-	return r;
-}
-
-/* One line of a version 1.0 map, a decimal number, read a byte at a time from the contents. */
-static int read_map_number(struct tar *tar, uint64_t *ret_value, struct cay_error *err)
-{
-	char digits[24];
-	size_t n = 0;
-
-	for (;;) {
-		ssize_t got =
-			tar->stored_left > 0 ? stream_read(tar->stream, &digits[n], 1, err) : 0;
-
-		if (got < 0)
-			return (int)got;
-		if (got == 0)
-			return broken("it ends within a sparse file's map", err);
-		tar->stored_left--;
-		if (digits[n] == '\n')
-			break;
-		if (++n == sizeof(digits))
-			return broken("a sparse file's map is not made of numbers", err);
-	}
-	if (str_to_u64((struct str){ digits, n }, INT64_MAX, ret_value) < 0)
-		return broken("a sparse file's map is not made of numbers", err);
-	return 0;
-}
-
-static int read_v1_map(struct tar *tar, struct cay_error *err)
-{
-	const uint64_t stored = tar->stored_left;
-	uint64_t count, offset, size, pad;
-	int r = read_map_number(tar, &count, err);
-
-	for (uint64_t i = 0; r == 0 && i < count; i++) {
-		r = read_map_number(tar, &offset, err);
-		if (r == 0)
-			r = read_map_number(tar, &size, err);
-		if (r == 0)
-			r = tar_add_run(&tar->runs, &tar->run_count, &tar->run_room, offset, size,
-					err);
-	}
-	if (r < 0)
-		return r;
-	pad = -(stored - tar->stored_left) % TAR_BLOCK;
-	if (pad > tar->stored_left)
-		return broken("it ends within a sparse file's map", err);
-	tar->stored_left -= pad;
-	return stream_skip(tar->stream, pad, err);
-}
-
-/* Checks that the runs add up to what is stored and end within the file. */
-static int check_runs(struct tar *tar, struct cay_error *err)
-{
-	uint64_t stored = 0;
-
-	for (size_t i = 0; i < tar->run_count; i++)
-		stored += tar->runs[i].size;
-	if (stored != tar->stored_left)
-		return broken("a sparse file's map does not fit its contents", err);
-	if (tar->run_count > 0) {
-		const struct tar_run *last = &tar->runs[tar->run_count - 1];
-
-		if (last->offset + last->size > tar->entry.size)
-			return broken("a sparse file's map is larger than the file", err);
-	}
-	return 0;
-}
-
-/* Sets up the contents: one run for a plain file, the map of a sparse one. */
-static int prepare_contents(struct tar *tar, const struct raw_header *header, uint64_t size,
-			    struct cay_error *err)
-{
-	struct tar_extra *extra = &tar->extra;
-	int r = 0;
-
-	tar->run_count = tar->run_at = 0;
-	tar->offset = 0;
-	tar->stored_left = size;
-	tar->padding = -size % TAR_BLOCK;
-	tar->entry.size = tar->entry.type == TAR_FILE ? size : 0;
-	tar->entry.sparse = true;
-	if (header->type == 'S') {
-		r = read_old_gnu_map(tar, header, err);
-	} else if (extra->has_sparse_size && tar->entry.type == TAR_FILE) {
-		tar->entry.size = extra->sparse_size;
-		if (extra->run_open || extra->sparse_major > 1 || extra->sparse_minor > 1)
-			return broken("a sparse file of an unknown version", err);
-		if (extra->sparse_major == 1) {
-			r = read_v1_map(tar, err);
-		} else {
-			free(tar->runs);
-			tar->runs = TAKE_PTR(extra->runs);
-			tar->run_count = extra->run_count;
-			tar->run_room = extra->run_room;
-		}
-	} else {
-		tar->entry.sparse = false;
-		if (tar->entry.type == TAR_FILE && size > 0)
-			r = tar_add_run(&tar->runs, &tar->run_count, &tar->run_room, 0, size, err);
-	}
-	if (r < 0 || tar->entry.type != TAR_FILE)
-		return r;
-	return check_runs(tar, err);
-}
-
 static int skip_contents(struct tar *tar, struct cay_error *err)
 {
 	int r = stream_skip(tar->stream, tar->stored_left + tar->padding, err);
@@ -497,7 +312,7 @@ static int skip_contents(struct tar *tar, struct cay_error *err)
 
 int tar_next(struct tar *tar, const struct tar_entry **ret_entry, struct cay_error *err)
 {
-	struct raw_header header;
+	struct tar_raw_header header;
 	uint64_t size;
 	int r = skip_contents(tar, err);
 
@@ -532,7 +347,7 @@ int tar_next(struct tar *tar, const struct tar_entry **ret_entry, struct cay_err
 		/* Some writers give links and devices the size of what they stand for. */
 		if (tar->entry.type != TAR_FILE && tar->entry.type != TAR_DIRECTORY)
 			size = 0;
-		r = prepare_contents(tar, &header, size, err);
+		r = tar_prepare_contents(tar, &header, size, err);
 		if (r < 0)
 			return r;
 		*ret_entry = &tar->entry;
@@ -559,7 +374,7 @@ int tar_read(struct tar *tar, uint64_t *ret_offset, struct str *ret_data, struct
 		if (n < 0)
 			return (int)n;
 		if ((uint64_t)n < left)
-			return broken("it ends within a file", err);
+			return tar_broken("it ends within a file", err);
 		tar->stored_left -= left;
 		tar->offset = at + left;
 		*ret_offset = at;
