@@ -541,5 +541,11 @@ int main(void)
 		TEST(test_leads_home),
 	};
 
+	/* The servers are on this host: a proxy of its environment would stand in between. */
+	static const char *const proxies[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
+					       "all_proxy",  "ALL_PROXY",   "no_proxy" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
+		(void)unsetenv(proxies[i]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
