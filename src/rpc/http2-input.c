@@ -184,16 +184,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 	return 0;
 }
 
-static int on_error(nghttp2_session *session, int error_code, const char *text, size_t length,
-		    void *user)
-{
-	struct rpc_conn *conn = user;
-
-	if (!conn->fault[0])
-		(void)snprintf(conn->fault, sizeof(conn->fault), "HTTP/2: %.*s", (int)length, text);
-	return 0;
-}
-
 void http2_set_input_callbacks(nghttp2_session_callbacks *callbacks)
 {
 	nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
@@ -201,5 +191,4 @@ void http2_set_input_callbacks(nghttp2_session_callbacks *callbacks)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
 	nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-	nghttp2_session_callbacks_set_error_callback2(callbacks, on_error);
 }

@@ -132,8 +132,10 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 
 	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
 	    !conn->fault[0])
-		(void)snprintf(conn->fault, sizeof(conn->fault), "HTTP/2: %s",
-			       nghttp2_http2_strerror(frame->goaway.error_code));
+		(void)snprintf(conn->fault, sizeof(conn->fault), "HTTP/2: %s: %.*s",
+			       nghttp2_http2_strerror(frame->goaway.error_code),
+			       (int)frame->goaway.opaque_data_len,
+			       (const char *)frame->goaway.opaque_data);
 	if (!conn->options.server || frame->hd.type != NGHTTP2_HEADERS ||
 	    !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
 		return 0;

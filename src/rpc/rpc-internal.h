@@ -116,7 +116,7 @@ struct rpc_conn {
 	bool torn_down; /* the handles are closing */
 	struct cay_error why;
 	uint32_t goaway; /* the HTTP/2 error code to leave with */
-	char fault[128]; /* what nghttp2 said of the peer's last mistake */
+	char fault[128]; /* why nghttp2 has ended the connection */
 };
 
 /* ---- conn.c ---- */

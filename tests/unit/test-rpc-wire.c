@@ -169,6 +169,40 @@ static void test_header_flood(void **state)
 	wire_close(&wire);
 }
 
+/* A mistake within one stream costs that stream; the connection's end is not blamed on it later. */
+static void test_bad_header(void **state)
+{
+	_cleanup_buf_ struct buf block = { 0 };
+	struct wire wire;
+
+	wire_open(&wire, version_method, 1, true, NULL);
+	put_request_fields(&block, "POST", "application/grpc");
+	put_field(&block, "X-\033[31mUpper", "case");
+	put_headers(&wire.out, 1, &block, 0);
+	put_request(&wire.out, 3);
+	exchange(&wire, &wire.end_stream);
+	assert_non_null(strstr(wire.fields, "grpc-status: 0\n"));
+	assert_true(wire.reset);
+	put_frame(&wire.out, NGHTTP2_GOAWAY, 0, 0, "\0\0\0\0\0\0\0\0", 8);
+	exchange(&wire, &wire.closed);
+	assert_int_equal(wire.pair.server_why.code, CAY_UNAVAILABLE);
+	wire_close(&wire);
+}
+
+/* A frame that breaks the protocol costs the connection, and its end says why. */
+static void test_broken_protocol(void **state)
+{
+	struct wire wire;
+
+	wire_open(&wire, version_method, 1, true, NULL);
+	put_frame(&wire.out, NGHTTP2_DATA, 0, 7, "x", 1);
+	exchange(&wire, &wire.closed);
+	assert_true(wire.goaway);
+	assert_int_equal(wire.pair.server_why.code, CAY_CORRUPT);
+	assert_non_null(strstr(wire.pair.server_why.message, "PROTOCOL_ERROR"));
+	wire_close(&wire);
+}
+
 static void test_unknown_frames(void **state)
 {
 	struct wire wire;
@@ -364,6 +398,8 @@ int main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_lying_length),
 		cmocka_unit_test(test_header_flood),
+		cmocka_unit_test(test_bad_header),
+		cmocka_unit_test(test_broken_protocol),
 		cmocka_unit_test(test_unknown_frames),
 		cmocka_unit_test(test_data_after_the_end),
 		cmocka_unit_test(test_no_preface),
