@@ -74,24 +74,34 @@ static int open_wait(const struct attachment *attachment, struct call **ret_call
 	return call_open(attachment->client, &spec, ret_call, err);
 }
 
-void remove_quietly(struct client *client, const char *id)
+void remove_quietly(struct client *client, const char *id, int wait_ms)
 {
 	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	const struct call_spec spec = { .method = "DELETE", .target = &target, .body_fd = -1 };
 
 	target_set(&target, "/containers/%s", id, NULL);
 	target_add(&target, "force", "1");
 	target_add(&target, "v", "1");
-	(void)client_call(client, "DELETE", &target, NULL, NULL, NULL);
+	if (call_open(client, &spec, &call, NULL) == 0)
+		(void)call_finish(call, wait_ms, NULL);
 }
 
-/* The user gave up: what runs is not left behind, and what was to go goes. */
+/* The user gave up, and is not kept waiting: what runs is not left behind, and what was to go goes.
+ */
 static void abandon(const struct attachment *attachment)
 {
-	if (attachment->auto_remove || attachment->created)
-		remove_quietly(attachment->client, attachment->id);
-	else
-		(void)client_call_named(attachment->client, "POST", "/containers/%s/kill",
-					attachment->id, NULL, NULL);
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	const struct call_spec spec = { .method = "POST", .target = &target, .body_fd = -1 };
+
+	if (attachment->auto_remove || attachment->created) {
+		remove_quietly(attachment->client, attachment->id, REMOVE_HURRY_MS);
+		return;
+	}
+	target_set(&target, "/containers/%s/kill", attachment->id, NULL);
+	if (call_open(attachment->client, &spec, &call, NULL) == 0)
+		(void)call_finish(call, REMOVE_HURRY_MS, NULL);
 }
 
 static int exit_status(const struct attachment *attachment, const struct session_result *result,
@@ -107,7 +117,7 @@ static int exit_status(const struct attachment *attachment, const struct session
 	case SESSION_BROKEN:
 		/* As in any pipeline, the process does not outlive the reader of its output. */
 		if (attachment->auto_remove && attachment->pass_signals)
-			remove_quietly(attachment->client, attachment->id);
+			remove_quietly(attachment->client, attachment->id, REMOVE_HURRY_MS);
 		return 128 + SIGPIPE;
 	case SESSION_ENDED:
 		break;
@@ -138,7 +148,7 @@ int attachment_run(const struct attachment *attachment, struct cay_error *err)
 		r = call_wait_head(wait, err);
 	if (r < 0) {
 		if (attachment->created)
-			remove_quietly(attachment->client, attachment->id);
+			remove_quietly(attachment->client, attachment->id, REMOVE_WAIT_MS);
 		return r;
 	}
 	target_set(&start, "/containers/%s/start", attachment->id, NULL);
@@ -160,7 +170,7 @@ int attachment_run(const struct attachment *attachment, struct cay_error *err)
 	if (r < 0 && !result.started) {
 		classify_start_error(err);
 		if (attachment->auto_remove || attachment->created)
-			remove_quietly(attachment->client, attachment->id);
+			remove_quietly(attachment->client, attachment->id, REMOVE_WAIT_MS);
 	}
 	if (r >= 0)
 		r = exit_status(attachment, &result, err);

@@ -26,8 +26,12 @@ struct attachment {
  */
 int attachment_run(const struct attachment *attachment, struct cay_error *err);
 
-/* Removes a container that never ran, or that nobody can reach any more; failures are not told. */
-void remove_quietly(struct client *client, const char *id);
+/*
+ * Removes a container that never ran, or that nobody can reach any more; failures are not told. The
+ * daemon's answer is awaited at most that long: it goes on without us.
+ */
+enum { REMOVE_WAIT_MS = 10000, REMOVE_HURRY_MS = 500 };
+void remove_quietly(struct client *client, const char *id, int wait_ms);
 
 /*
  * Gives the error of a start docker's two kinds of failing commands by the daemon's words, which is

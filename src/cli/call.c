@@ -311,24 +311,18 @@ int call_json(struct call *call, json_t **ret_value, struct cay_error *err)
 	return r;
 }
 
-int client_ping(struct client *client, int timeout_ms, struct cay_error *err)
+int call_finish(struct call *call, int timeout_ms, struct cay_error *err)
 {
-	_cleanup_target_ struct target target = { 0 };
-	_cleanup_(call_free_p) struct call *call = NULL;
-	const struct call_spec spec = { .method = "GET", .target = &target, .body_fd = -1 };
 	int64_t deadline = clock_monotonic_ms() + timeout_ms;
-	int r;
+	int r = 0;
 
-	target_set(&target, "/_ping", NULL, NULL);
-	r = call_open(client, &spec, &call, err);
 	while (r == 0) {
 		struct pollfd entry = { .fd = call->fd, .events = POLLIN };
 		int64_t left = deadline - clock_monotonic_ms();
 
 		if (left <= 0 || poll(&entry, 1, (int)left) == 0)
 			return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
-					     "the daemon at unix://%s does not answer",
-					     client->path);
+					     "the daemon does not answer");
 		r = call_pump(call, err);
 	}
 	return MIN(r, 0);

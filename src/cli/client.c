@@ -142,6 +142,18 @@ int client_call(struct client *client, const char *method, const struct target *
 	return 0;
 }
 
+int client_ping(struct client *client, int timeout_ms, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	const struct call_spec spec = { .method = "GET", .target = &target, .body_fd = -1 };
+	int r;
+
+	target_set(&target, "/_ping", NULL, NULL);
+	r = call_open(client, &spec, &call, err);
+	return r < 0 ? r : call_finish(call, timeout_ms, err);
+}
+
 int client_call_named(struct client *client, const char *method, const char *format,
 		      const char *name, json_t **ret_value, struct cay_error *err)
 {

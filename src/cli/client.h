@@ -82,6 +82,8 @@ const char *call_content_type(const struct call *call);
 int call_read(struct call *call, struct buf *ret_data, struct cay_error *err);
 /* Blocks until the end; the body as JSON (NULL for an empty one), to be dropped by the caller. */
 int call_json(struct call *call, json_t **ret_value, struct cay_error *err);
+/* Blocks until the end, but not longer than that; CAY_TIMEOUT then. */
+int call_finish(struct call *call, int timeout_ms, struct cay_error *err);
 /*
  * After call_wait_head() of a hijack: gives up the connection, with what was read of the stream
  * already. The caller closes the socket and frees the call.

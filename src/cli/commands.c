@@ -207,8 +207,8 @@ static const struct command image_commands[] = {
 };
 
 static const struct command system_commands[] = {
-	{ "start", NULL, NULL, "Start the daemon", NULL, system_start_options, NULL, 0, 0,
-	  OPERAND_NONE, COMMAND_LOCAL, command_system_start },
+	{ "start", NULL, "[-- CAYD-OPTION...]", "Start the daemon", NULL, system_start_options,
+	  NULL, 0, OPERANDS_ANY, OPERAND_NONE, COMMAND_LOCAL, command_system_start },
 	{ "stop", NULL, NULL, "Stop the daemon; containers run on", NULL, system_stop_options, NULL,
 	  0, 0, OPERAND_NONE, COMMAND_LOCAL, command_system_stop },
 	{ "status", NULL, NULL, "Show whether the daemon runs", NULL, system_status_options, NULL,

@@ -137,7 +137,7 @@ static int wait_ready(struct client *client, pid_t pid, const char *log_path, in
 
 /* With the lock held. */
 static int start_locked(struct client *client, const char *root, const char *run,
-			struct cay_error *err)
+			const char *const *options, struct cay_error *err)
 {
 	_cleanup_free_ char *log_path = path_join(run, "cayd.log"), *program = find_program();
 	_cleanup_close_ int log = -1;
@@ -157,6 +157,8 @@ static int start_locked(struct client *client, const char *root, const char *run
 	strv_add(&argv, run);
 	strv_add(&argv, "--host");
 	strv_addf(&argv, "unix://%s", client->path);
+	for (; options && *options; options++)
+		strv_add(&argv, *options);
 	const struct process_fd fds[] = { { log, STDOUT_FILENO }, { log, STDERR_FILENO } };
 	const struct process_spec spec = {
 		.argv = &argv, .fds = fds, .fd_count = ARRAY_SIZE(fds), .new_session = true
@@ -187,7 +189,7 @@ int daemon_start(const struct daemon_place *place, struct cay_error *err)
 		return lock;
 	if (client_ping(&client, PING_MS, NULL) == 0)
 		return 0;
-	return start_locked(&client, root, run, err);
+	return start_locked(&client, root, run, place->options, err);
 }
 
 int daemon_start_default(struct client *client, struct cay_error *err)

@@ -7,9 +7,10 @@
 #include <sys/types.h>
 
 struct daemon_place {
-	const char *root;   /* NULL: the default */
-	const char *run;    /* NULL: the directory of the socket */
-	const char *socket; /* path */
+	const char *root;           /* NULL: the default */
+	const char *run;            /* NULL: the directory of the socket */
+	const char *socket;         /* path */
+	const char *const *options; /* further ones for cayd, ending with NULL; NULL: none */
 };
 
 /*

@@ -218,7 +218,7 @@ int command_run(const struct invocation *invocation, struct cay_error *err)
 	if (detach) {
 		r = start_container(invocation->client, id, err);
 		if (r < 0)
-			remove_quietly(invocation->client, id);
+			remove_quietly(invocation->client, id, REMOVE_WAIT_MS);
 		return r < 0 ? r : text_print_line(id, err);
 	}
 	attachment.id = id;

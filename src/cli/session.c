@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "cli/pending.h"
 #include "cli/signals.h"
 #include "cli/sink.h"
 #include "cli/stream.h"
@@ -26,7 +27,6 @@
 
 enum {
 	CHUNK = 64 * 1024,
-	CALLS_MAX = 8,    /* pending small calls; beyond it the oldest is given up */
 	RESIZE_TRIES = 8, /* a process that is about to start refuses them for a moment */
 	RESIZE_RETRY_MS = 60,
 };
@@ -55,9 +55,9 @@ struct session {
 	bool stream_open; /* the process still takes input */
 	bool raw;
 	struct call *start, *wait;
-	struct call *calls[CALLS_MAX];
-	struct call *resize; /* one of the calls, whose failure is tried again */
-	bool resize_due;     /* the size changed while that call was under way */
+	struct pending pending;
+	const struct call *resize; /* one of those, whose failure is tried again */
+	bool resize_due;           /* the size changed while that call was under way */
 	unsigned int resize_tries;
 	bool over;
 };
@@ -75,33 +75,13 @@ static void session_done(struct session *session)
 	buf_done(&session->input);
 	call_free(session->start);
 	call_free(session->wait);
-	for (size_t i = 0; i < CALLS_MAX; i++)
-		call_free(session->calls[i]);
+	pending_done(&session->pending);
 }
 
 static void end_session(struct session *session, enum session_end end)
 {
 	session->result->end = end;
 	session->over = true;
-}
-
-/* Puts a call among the pending ones; its answer is of no interest but for a resize. */
-static void add_call(struct session *session, struct call *call)
-{
-	struct call **slot = NULL;
-
-	for (size_t i = 0; i < CALLS_MAX && !slot; i++)
-		if (!session->calls[i])
-			slot = &session->calls[i];
-	if (!slot) {
-		if (session->calls[0] == session->resize)
-			session->resize = NULL;
-		call_free(session->calls[0]);
-		memmove(session->calls, session->calls + 1,
-			(CALLS_MAX - 1) * sizeof(*session->calls));
-		slot = &session->calls[CALLS_MAX - 1];
-	}
-	*slot = call;
 }
 
 static struct call *post(struct session *session, const struct target *target)
@@ -111,7 +91,8 @@ static struct call *post(struct session *session, const struct target *target)
 
 	if (call_open(session->spec->client, &spec, &call, NULL) < 0)
 		return NULL; /* a daemon that has gone shows on the stream and the wait */
-	add_call(session, call);
+	if (pending_add(&session->pending, call) == session->resize)
+		session->resize = NULL;
 	return call;
 }
 
@@ -339,21 +320,16 @@ static int read_wait(struct session *session, struct cay_error *err)
 	return r;
 }
 
-static void read_call(struct session *session, struct call **slot)
+/* What became of a small call; only a resize is of further interest. */
+static void call_ended(void *context, const struct call *call, int result)
 {
-	int r = call_pump(*slot, NULL);
+	struct session *session = context;
 
-	if (r == 0)
+	if (call != session->resize)
 		return;
-	if (*slot == session->resize) {
-		session->resize = NULL;
-		if (r > 0)
-			session->resize_tries = 0;
-	}
-	call_free(*slot);
-	*slot = NULL;
-	if (session->resize_due)
-		resize(session);
+	session->resize = NULL;
+	if (result > 0)
+		session->resize_tries = 0;
 }
 
 /* ---- the loop ---- */
@@ -386,8 +362,7 @@ static void fill_polls(const struct session *session, struct pollfd *polls)
 	watch(&polls[WATCH_ERR], session->err.fd, sink_wants_write(&session->err) ? POLLOUT : 0);
 	watch_call(&polls[WATCH_START], session->start);
 	watch_call(&polls[WATCH_WAIT], session->wait);
-	for (size_t i = 0; i < CALLS_MAX; i++)
-		watch_call(&polls[WATCH_CALLS + i], session->calls[i]);
+	pending_watch(&session->pending, polls + WATCH_CALLS);
 }
 
 static int serve_streams(struct session *session, const struct pollfd *polls, struct cay_error *err)
@@ -418,10 +393,9 @@ static int serve(struct session *session, const struct pollfd *polls, struct cay
 
 	if (polls[WATCH_SIGNAL].revents)
 		read_signal(session);
-	for (size_t i = 0; i < CALLS_MAX; i++)
-		if (polls[WATCH_CALLS + i].revents && session->calls[i] &&
-		    call_fd(session->calls[i]) == polls[WATCH_CALLS + i].fd)
-			read_call(session, &session->calls[i]);
+	pending_serve(&session->pending, polls + WATCH_CALLS, call_ended, session);
+	if (session->resize_due)
+		resize(session);
 	if (polls[WATCH_START].revents)
 		r = read_start(session, err);
 	if (r >= 0 && polls[WATCH_WAIT].revents)
@@ -440,7 +414,7 @@ static bool is_over(const struct session *session)
 
 static int loop(struct session *session, struct cay_error *err)
 {
-	struct pollfd polls[WATCH_CALLS + CALLS_MAX];
+	struct pollfd polls[WATCH_CALLS + PENDING_MAX];
 	int r = 0;
 
 	while (r >= 0 && !is_over(session)) {

@@ -296,7 +296,9 @@ int command_system_start(const struct invocation *invocation, struct cay_error *
 	/* The daemon stands elsewhere, so it must be told whole paths. */
 	root = absolute_path(option_text(options, "root"));
 	run = absolute_path(option_text(options, "run"));
-	place = (struct daemon_place){ .root = root, .run = run, .socket = client->path };
+	place = (struct daemon_place){
+		.root = root, .run = run, .socket = client->path, .options = invocation->operands
+	};
 	r = daemon_start(&place, err);
 	if (r < 0)
 		return r;

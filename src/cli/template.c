@@ -312,8 +312,9 @@ static int parse_range_variables(struct scan *scan, struct node *node)
 		scan->at++;
 		skip_blanks(scan);
 		start = scan->at;
-		if (*scan->at++ != '$')
+		if (*scan->at != '$')
 			return fail(scan, "expected a variable");
+		scan->at++;
 		(void)take_name(scan);
 		second = xstrndup(start, (size_t)(scan->at - start));
 		skip_blanks(scan);
