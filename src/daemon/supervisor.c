@@ -232,6 +232,21 @@ void supervisor_record_end(struct container *container)
 	record_exited(container, &state);
 }
 
+/* Why a VM was lost is in the state file only; the event that came first does not say. */
+static void learn_error(struct container *container)
+{
+	_cleanup_free_ char *path = container_path(container, "state.json");
+	struct sandbox_state state = { 0 };
+	struct cay_error ignored;
+
+	if (sandbox_state_load(path, &state, &ignored) < 0 || state.error[0] == '\0')
+		return;
+	(void)pthread_mutex_lock(&container->lock);
+	if (container->status == CONTAINER_EXITED && container->run.error[0] == '\0')
+		memcpy(container->run.error, state.error, sizeof(container->run.error));
+	(void)pthread_mutex_unlock(&container->lock);
+}
+
 /* Returns false where the daemon is to end and the container goes on. */
 static bool follow(struct supervisor *supervisor)
 {
@@ -263,6 +278,8 @@ static void clear_away(struct supervisor *supervisor)
 	(void)pthread_mutex_unlock(&container->lock);
 	if (up)
 		supervisor_record_end(container);
+	else
+		learn_error(container);
 	shim_clean(container);
 }
 
