@@ -131,7 +131,7 @@ static void *watchdog_thread(void *user)
 
 /* ---- the server ---- */
 
-static void log_mhd(void *user, const char *format, va_list args)
+static cay_printf(2, 0) void log_mhd(void *user, const char *format, va_list args)
 {
 	_cleanup_free_ char *text = xvasprintf(format, args);
 

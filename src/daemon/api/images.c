@@ -186,7 +186,7 @@ static int get_images(struct daemon *daemon, struct http_request *request, struc
 	if (r < 0)
 		return r;
 	if (images.count > 0)
-		qsort(images.items, images.count, sizeof(*images.items), newest_first);
+		qsort(images.items, images.count, sizeof(struct image *), newest_first);
 	array = json_array();
 	for (size_t i = 0; i < images.count; i++)
 		if (match_image(&query, images.items[i]))
@@ -245,7 +245,7 @@ static int post_tag(struct daemon *daemon, struct http_request *request, struct 
 		r = image_store_tag(daemon->images, http_param(request, 0), full, err);
 	if (r == 0)
 		r = image_store_find(daemon->images, full, &image, err);
-	if (r < 0)
+	if (r != 0)
 		return r;
 	familiar = image_reference_familiar(full);
 	events_emit(daemon->events, "image", "tag", image->id, image_attributes(image, familiar),

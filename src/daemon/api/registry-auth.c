@@ -129,7 +129,8 @@ static int parse_decoded(const char *data, size_t size, struct registry_auth *re
 int registry_auth_parse(const char *header, struct registry_auth *ret_auth, struct cay_error *err)
 {
 	struct str text = str_from(header);
-	_cleanup_free_ char *decoded = NULL;
+	_cleanup_buf_ struct buf decoded = {};
+	char *data;
 	size_t size;
 	int r;
 
@@ -138,12 +139,10 @@ int registry_auth_parse(const char *header, struct registry_auth *ret_auth, stru
 	if (text.length > REGISTRY_AUTH_MAX)
 		return cay_error_set(err, CAY_INVALID, E2BIG, "X-Registry-Auth is over %d bytes",
 				     REGISTRY_AUTH_MAX);
-	decoded = malloc(text.length);
-	if (!decoded)
-		return cay_error_errno(err, ENOMEM, "X-Registry-Auth");
-	if (decode_base64(text, decoded, &size) < 0)
+	data = buf_reserve(&decoded, text.length);
+	if (decode_base64(text, data, &size) < 0)
 		return refuse(err);
-	r = parse_decoded(decoded, size, ret_auth, err);
-	explicit_bzero(decoded, size);
+	r = parse_decoded(data, size, ret_auth, err);
+	explicit_bzero(data, size);
 	return r;
 }
