@@ -123,12 +123,14 @@ static size_t find_line(struct progress *progress, const char *id, bool *ret_new
 	return progress->ids.count - 1;
 }
 
-/* Elsewhere than on a terminal a line is for a new status, not for every step of it. */
+/* Elsewhere than on a terminal a line is for a new status, not for the steps of one. */
 static void render_plain(struct progress *progress, const json_t *message, struct buf *out)
 {
 	_cleanup_free_ char *line = format_line(progress, message);
 	const char *id = text_of(message, "id");
 
+	if (number_of(message, "current") > 0)
+		return;
 	if (*id) {
 		bool is_new;
 		size_t index = find_line(progress, id, &is_new);
@@ -148,14 +150,14 @@ static void render_on_terminal(struct progress *progress, const json_t *message,
 	size_t index, up;
 
 	if (!*id) { /* a remark: what comes after it starts a new block */
-		buf_printf(out, "%s\r\n", line);
+		buf_printf(out, "%s\n", line);
 		strv_done(&progress->ids);
 		strv_done(&progress->statuses);
 		return;
 	}
 	index = find_line(progress, id, &is_new);
 	if (is_new) {
-		buf_printf(out, "%s\r\n", line);
+		buf_printf(out, "%s\n", line);
 		return;
 	}
 	up = progress->ids.count - index;
@@ -182,7 +184,7 @@ int progress_render(struct progress *progress, const json_t *message, struct buf
 		while (length > 0 && strchr("\r\n", text[length - 1]))
 			text[--length] = '\0';
 		text_make_safe(text, true);
-		buf_printf(out, "%s%s\n", text, progress->columns > 0 ? "\r" : "");
+		buf_printf(out, "%s\n", text);
 	} else if (!*text_of(message, "status")) {
 		return 0;
 	} else if (progress->columns > 0) {

@@ -102,17 +102,17 @@ static void test_progress(void **state)
 	_cleanup_free_ char *bar = draw(120, half);
 
 	assert_string_equal(plain,
-			    "latest: Pulling from x\naa: Waiting\naa: Downloading\n"
+			    "latest: Pulling from x\naa: Waiting\n"
 			    "aa: Done?[2J\nStatus: new\n");
 	assert_string_equal(narrow,
-			    "latest: Pulling from x\r\naa: Waiting\r\n"
+			    "latest: Pulling from x\naa: Waiting\n"
 			    "\033[1A\r\033[2Kaa: Downloading       1B/2B\r\033[1B"
 			    "\033[1A\r\033[2Kaa: Downloading       2B/2B\r\033[1B"
 			    "\033[1A\r\033[2Kaa: Done?[2J\r\033[1B"
-			    "Status: new\r\n");
+			    "Status: new\n");
 	assert_string_equal(bar,
 			    "a: D [=========================>                        ]"
-			    "    500kB/1MB\r\n");
+			    "    500kB/1MB\n");
 }
 
 static void test_progress_error(void **state)
