@@ -400,6 +400,7 @@ static void test_upload(void **state)
 	assert_non_null(strstr(buf_text(&out), "{\"total\":16777216,\"sum\":50331648}"));
 
 	buf_clear(&out);
+	other = client_open(f);
 	client_puts(other,
 		    "POST /upload HTTP/1.1\r\nHost: d\r\nConnection: close\r\n"
 		    "Transfer-Encoding: chunked\r\n\r\n");
