@@ -302,25 +302,28 @@ struct pids {
 static int each_pid(int fd, int parent, const char *name, void *user)
 {
 	struct pids *pids = user;
-	_cleanup_close_ int from = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_fclose_ FILE *file = from >= 0 ? fdopen(from, "re") : NULL;
+	int from = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW), r = 0;
+	FILE *file = from >= 0 ? fdopen(from, "re") : NULL;
 	char line[32];
 
 	(void)parent;
 	(void)name;
-	if (!file)
-		return 0; /* gone, or a threaded group: its processes show above */
-	from = -1;
-	while (pids->left > 0 && fgets(line, sizeof(line), file)) {
+	if (!file) {
+		if (from >= 0)
+			(void)close(from);
+		return 0; /* gone, or no memory for it */
+	}
+	while (r == 0 && pids->left > 0 && fgets(line, sizeof(line), file)) {
 		uint64_t pid;
 
 		if (!cgroup_single(line, &pid) || pid == 0 || pid > INT32_MAX)
 			continue; /* 0: outside of our pid namespace, of which none is */
 		pids->left--;
 		if (!pids->each((pid_t)pid, pids->user))
-			return 1;
+			r = 1;
 	}
-	return 0;
+	(void)fclose(file);
+	return r;
 }
 
 int cgroup_each_pid(const struct cgroup *cgroup, bool (*each)(pid_t pid, void *user), void *user)

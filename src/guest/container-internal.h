@@ -28,8 +28,8 @@ struct container {
 	struct held *creating;
 	struct cay_error *failure; /* why the creation failed, told when its traces are gone */
 	struct held_list deleting;
-	bool removing; /* the removal has got beyond waiting for processes */
-	uv_timer_t timer;
+	bool removing;    /* the removal has got beyond waiting for processes */
+	uv_timer_t timer; /* for watching stalls, then for the removal */
 	unsigned int removal_tries;
 
 	struct watch *oom_watch, *pressure_watch, *state_watch;
@@ -38,8 +38,9 @@ struct container {
 	bool want_paused;
 };
 
-/* Watches what the kernel tells about the container's cgroup. */
+/* Watches what the kernel tells about the container's cgroup; of stalls, some time from now. */
 void container_watch(struct container *container);
+void container_watch_pressure(struct container *container);
 void container_unwatch(struct container *container);
 
 void container_set_state(struct container *container, enum container_state state);

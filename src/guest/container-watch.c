@@ -19,6 +19,9 @@
 /* Stalled for 150 ms within one second: well before things stand still. */
 #define PRESSURE_TRIGGER "some 150000 1000000"
 
+/* A trigger is a kernel thread of its own; who runs for less than this does without. */
+enum { PRESSURE_DELAY_MS = 1000 };
+
 enum { TEXT_MAX = 4096 };
 
 /* Reading through the watched descriptor is also what arms it for the next change. */
@@ -162,12 +165,25 @@ void container_watch(struct container *container)
 {
 	container->oom_watch = watch_file(container, "memory.events", NULL, on_oom);
 	container->state_watch = watch_file(container, "cgroup.events", NULL, on_state);
-	container->pressure_watch =
-		watch_file(container, "memory.pressure", PRESSURE_TRIGGER, on_pressure);
+}
+
+static void watch_pressure(uv_timer_t *timer)
+{
+	struct container *container = container_of(timer, struct container, timer);
+
+	if (container->state == CONTAINER_RUNNING)
+		container->pressure_watch =
+			watch_file(container, "memory.pressure", PRESSURE_TRIGGER, on_pressure);
+}
+
+void container_watch_pressure(struct container *container)
+{
+	(void)uv_timer_start(&container->timer, watch_pressure, PRESSURE_DELAY_MS, 0);
 }
 
 void container_unwatch(struct container *container)
 {
+	(void)uv_timer_stop(&container->timer); /* always 0 */
 	watch_close(TAKE_PTR(container->oom_watch));
 	watch_close(TAKE_PTR(container->state_watch));
 	watch_close(TAKE_PTR(container->pressure_watch));

@@ -373,8 +373,10 @@ void container_create_process(struct guest *guest, struct rpc_call *call,
 
 void container_started(struct container *container, const struct proc *process)
 {
-	if (process == container->init && container->state == CONTAINER_CREATED)
-		container_set_state(container, CONTAINER_RUNNING);
+	if (process != container->init || container->state != CONTAINER_CREATED)
+		return;
+	container_set_state(container, CONTAINER_RUNNING);
+	container_watch_pressure(container);
 }
 
 /* ---- ends ---- */

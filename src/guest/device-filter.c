@@ -19,17 +19,17 @@
 
 /* Making nodes is allowed as opening them is what counts; the rest every container has. */
 static const struct oci_device_rule builtin[] = {
-	{ true, 'c', -1, -1, BPF_DEVCG_ACC_MKNOD },
-	{ true, 'b', -1, -1, BPF_DEVCG_ACC_MKNOD },
-	{ true, 'c', 1, 3, ACCESS_ALL },          /* null */
-	{ true, 'c', 1, 5, ACCESS_ALL },          /* zero */
-	{ true, 'c', 1, 7, ACCESS_ALL },          /* full */
-	{ true, 'c', 1, 8, ACCESS_ALL },          /* random */
-	{ true, 'c', 1, 9, ACCESS_ALL },          /* urandom */
-	{ true, 'c', 5, 0, ACCESS_ALL },          /* tty */
-	{ true, 'c', 5, 1, ACCESS_ALL },          /* console */
-	{ true, 'c', 5, 2, ACCESS_ALL },          /* ptmx */
-	{ true, 'c', PTS_MAJOR, -1, ACCESS_ALL }, /* pseudo-terminals */
+	{ -1, -1, BPF_DEVCG_ACC_MKNOD, 'c', true },
+	{ -1, -1, BPF_DEVCG_ACC_MKNOD, 'b', true },
+	{ 1, 3, ACCESS_ALL, 'c', true },          /* null */
+	{ 1, 5, ACCESS_ALL, 'c', true },          /* zero */
+	{ 1, 7, ACCESS_ALL, 'c', true },          /* full */
+	{ 1, 8, ACCESS_ALL, 'c', true },          /* random */
+	{ 1, 9, ACCESS_ALL, 'c', true },          /* urandom */
+	{ 5, 0, ACCESS_ALL, 'c', true },          /* tty */
+	{ 5, 1, ACCESS_ALL, 'c', true },          /* console */
+	{ 5, 2, ACCESS_ALL, 'c', true },          /* ptmx */
+	{ PTS_MAJOR, -1, ACCESS_ALL, 'c', true }, /* pseudo-terminals */
 };
 
 /* Only these forms of instruction are used (linux/bpf.h, Documentation/bpf/instruction-set.rst). */

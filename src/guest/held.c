@@ -79,14 +79,30 @@ void held_fail(struct held *held, const struct cay_error *err)
 		rpc_call_finish(call, err);
 }
 
+/* The first of the list, out of it, or NULL. */
+static struct held *take_first(struct held_list *list)
+{
+	struct held *held = TAILQ_FIRST(list);
+
+	if (held) {
+		TAILQ_REMOVE(list, held, link);
+		held->list = NULL;
+	}
+	return held;
+}
+
 void held_reply_all(struct held_list *list, const ProtobufCMessage *message)
 {
-	while (!TAILQ_EMPTY(list))
-		held_reply(TAILQ_FIRST(list), message);
+	struct held *held;
+
+	while ((held = take_first(list)))
+		held_reply(held, message);
 }
 
 void held_fail_all(struct held_list *list, const struct cay_error *err)
 {
-	while (!TAILQ_EMPTY(list))
-		held_fail(TAILQ_FIRST(list), err);
+	struct held *held;
+
+	while ((held = take_first(list)))
+		held_fail(held, err);
 }

@@ -217,7 +217,8 @@ int launch_execute(struct child *child, struct cay_error *err)
 	if (launch->seccomp && process->no_new_privileges &&
 	    (r = syscall_filter_load(launch->seccomp, err)) < 0)
 		return r;
-	if ((r = find_command(child, &path, err)) < 0)
+	r = find_command(child, &path, err);
+	if (r < 0 || !path)
 		return r;
 	if (launch->use_init)
 		execute_init(child, path);

@@ -79,10 +79,9 @@ static void close_others(const int *keep, size_t count)
 static int arrange_fds(struct child *child, const struct pipes *pipes, struct cay_error *err)
 {
 	int input = pipes->stdin_pipe[0], keep[CHILD_FDS_MAX], r = 0;
-	_cleanup_close_ int null = -1;
 
 	if (input < 0) {
-		null = input = open("/dev/null", O_RDWR | O_CLOEXEC);
+		input = open("/dev/null", O_RDWR | O_CLOEXEC); /* closed with the others */
 		if (input < 0)
 			return cay_error_errno(err, errno, "opening /dev/null");
 	}
@@ -90,7 +89,6 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	    dup2(pipes->output[1] >= 0 ? pipes->output[1] : input, STDOUT_FILENO) < 0 ||
 	    dup2(pipes->error[1] >= 0 ? pipes->error[1] : input, STDERR_FILENO) < 0)
 		r = cay_error_errno(err, errno, "placing the standard streams");
-	null = -1; /* closed with the others */
 	keep[0] = child->socket;
 	keep[1] = child->proc_fd;
 	keep[2] = child->self_fd;

@@ -216,18 +216,16 @@ int mount_guest(const char *type, const char *source, const char *target, const 
 {
 	_cleanup_mount_options_ struct mount_options options = { 0 };
 	bool is_bind;
-	int r;
 
 	if (target[0] != '/')
 		return cay_error_set(err, CAY_INVALID, EINVAL, "the target \"%s\" is not absolute",
 				     target);
-	if ((r = mount_options_parse(list, &options, err)) < 0)
+	if (mount_options_parse(list, &options, err) < 0)
 		return cay_error_prefix(err, "mounting on %s", target);
 	is_bind = (options.flags & MS_BIND) || strcmp(type, "bind") == 0;
-	if ((r = make_target(source, target, is_bind, err)) < 0 ||
-	    (strcmp(type, "overlay") == 0 &&
-	     (r = make_overlay_dirs(buf_text(&options.data), err)) < 0) ||
-	    (r = mount_do(type, source, target, &options, err)) < 0)
+	if (make_target(source, target, is_bind, err) < 0 ||
+	    (strcmp(type, "overlay") == 0 && make_overlay_dirs(buf_text(&options.data), err) < 0) ||
+	    mount_do(type, source, target, &options, err) < 0)
 		return cay_error_prefix(err, "mounting on %s", target);
 	return 0;
 }

@@ -156,10 +156,10 @@ static int read_block(const json_t *json, struct oci_resources *resources, struc
 				return cay_error_set(err, CAY_INVALID, EINVAL,
 						     "\"%s\" holds something other than objects",
 						     block_lists[i].list);
-			if ((r = json_read_int(item, "major", 0, UINT32_MAX, &major, err)) < 0 ||
-			    (r = json_read_int(item, "minor", 0, UINT32_MAX, &minor, err)) < 0 ||
-			    (r = json_read_int(item, block_lists[i].member, block_lists[i].min,
-					       block_lists[i].max, &value, err)) < 0)
+			if (json_read_int(item, "major", 0, UINT32_MAX, &major, err) < 0 ||
+			    json_read_int(item, "minor", 0, UINT32_MAX, &minor, err) < 0 ||
+			    json_read_int(item, block_lists[i].member, block_lists[i].min,
+					  block_lists[i].max, &value, err) < 0)
 				return cay_error_prefix(err, "%s", block_lists[i].list);
 			rate = block_rate(resources, (unsigned int)major, (unsigned int)minor);
 			*(int64_t *)((char *)rate + block_lists[i].offset) = value;

@@ -271,9 +271,9 @@ static int read_linux(const json_t *json, struct oci_config *config, struct cay_
 		replace_string(&config->cgroups_path, NULL);
 	if (config->cgroups_path && (r = check_cgroups_path(config->cgroups_path, err)) < 0)
 		return r;
-	if (resources && (r = oci_resources_read(resources, &config->resources, err)) < 0)
+	if (resources && oci_resources_read(resources, &config->resources, err) < 0)
 		return cay_error_prefix(err, "resources");
-	if (seccomp && (r = oci_seccomp_read(seccomp, &config->seccomp, err)) < 0)
+	if (seccomp && oci_seccomp_read(seccomp, &config->seccomp, err) < 0)
 		return cay_error_prefix(err, "seccomp");
 	return check_namespaces(config, err);
 }
@@ -319,7 +319,7 @@ static int read_config(const json_t *json, struct oci_config *config, struct cay
 	    (r = oci_check_absolute(config->root_path, "the root", err)) < 0)
 		return r;
 	config->has_process = process != NULL;
-	if (process && (r = oci_process_read(process, &config->process, err)) < 0)
+	if (process && oci_process_read(process, &config->process, err) < 0)
 		return cay_error_prefix(err, "process");
 	return read_linux(linux_part, config, err);
 }

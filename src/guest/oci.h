@@ -73,10 +73,10 @@ struct oci_process {
 };
 
 struct oci_device_rule {
-	bool allow;
-	char type;            /* 'a', 'b', 'c' */
 	int64_t major, minor; /* -1: any */
 	unsigned int access;  /* BPF_DEVCG_ACC_… bits */
+	char type;            /* 'a', 'b', 'c' */
+	bool allow;
 };
 
 struct oci_block_rate {

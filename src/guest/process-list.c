@@ -161,8 +161,7 @@ void process_list_reply(struct container *container, struct rpc_call *call)
 
 	(void)clock_gettime(CLOCK_BOOTTIME, &up); /* always there */
 	listing.booted_ns = clock_now_ns() - (int64_t)up.tv_sec * 1000000000 - up.tv_nsec;
-	listing.response.processes =
-		xcalloc(PROCESSES_SHOWN_MAX, sizeof(*listing.response.processes));
+	listing.response.processes = xcalloc(PROCESSES_SHOWN_MAX, sizeof(void *));
 	r = cgroup_each_pid(container_cgroup(container), add_process, &listing);
 	if (r < 0) {
 		(void)cay_error_errno(&err, r, "listing the processes of %s",

@@ -62,7 +62,7 @@ static void read_memory(const struct cgroup *cgroup,
 	stats->oom_kills = cgroup_oom_kills(cgroup);
 	if (cgroup_read(cgroup, "memory.stat", &text) < 0)
 		return;
-	stats->memory_stat = xcalloc(MEMORY_STATS_MAX, sizeof(*stats->memory_stat));
+	stats->memory_stat = xcalloc(MEMORY_STATS_MAX, sizeof(void *));
 	rest = str_from(buf_text(&text));
 	while (rest.length > 0 && stats->n_memory_stat < MEMORY_STATS_MAX) {
 		struct str value, name = str_split(str_split(rest, '\n', &rest), ' ', &value);
@@ -129,7 +129,7 @@ static void read_networks(const struct container *container,
 	while (text.length < NETWORK_TEXT_MAX &&
 	       (got = read(fd, buf_reserve(&text, 4096), 4096)) > 0)
 		text.length += (size_t)got;
-	stats->networks = xcalloc(NETWORKS_MAX, sizeof(*stats->networks));
+	stats->networks = xcalloc(NETWORKS_MAX, sizeof(void *));
 	rest = (struct str){ text.data, text.length };
 	while (rest.length > 0 && stats->n_networks < NETWORKS_MAX) {
 		Cay__Vminitd__V1__NetworkStats *network;

@@ -305,11 +305,11 @@ static void on_first_message(struct rpc_call *call, const ProtobufCMessage *mess
 	if (process && !streams)
 		(void)cay_error_set(&err, CAY_CONFLICT, EAGAIN,
 				    "process %s is not yet or no longer there", first->process_id);
-	else if (process && streams->call)
+	else if (streams && streams->call)
 		(void)cay_error_set(&err, CAY_CONFLICT, EBUSY,
 				    "the streams of process %s are open already",
 				    first->process_id);
-	if (err.code != CAY_OK) {
+	if (!streams || err.code != CAY_OK) {
 		rpc_call_finish(call, &err);
 		return;
 	}

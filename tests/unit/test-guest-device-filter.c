@@ -74,9 +74,9 @@ static bool allowed(const struct oci_device_rule *rules, size_t count, char type
 static void test_verdicts(void **state)
 {
 	static const struct oci_device_rule rules[] = {
-		{ false, 'a', -1, -1, R | W | M }, { true, 'c', 10, 200, R | W },
-		{ true, 'b', 8, -1, R },           { true, 'c', 20, -1, R | W | M },
-		{ false, 'c', 20, 5, W },
+		{ -1, -1, R | W | M, 'a', false }, { 10, 200, R | W, 'c', true },
+		{ 8, -1, R, 'b', true },           { 20, -1, R | W | M, 'c', true },
+		{ 20, 5, W, 'c', false },
 	};
 	const size_t n = ARRAY_SIZE(rules);
 
@@ -105,10 +105,10 @@ static void test_builtin(void **state)
 
 static void test_allow_all(void **state)
 {
-	static const struct oci_device_rule all[] = { { false, 'a', -1, -1, R | W | M },
-						      { true, 'a', -1, -1, R | W | M } };
-	static const struct oci_device_rule but_one[] = { { true, 'a', -1, -1, R | W | M },
-							  { false, 'c', 10, 3, R } };
+	static const struct oci_device_rule all[] = { { -1, -1, R | W | M, 'a', false },
+						      { -1, -1, R | W | M, 'a', true } };
+	static const struct oci_device_rule but_one[] = { { -1, -1, R | W | M, 'a', true },
+							  { 10, 3, R, 'c', false } };
 
 	assert_true(device_filter_allows_all(NULL, 0));
 	assert_true(device_filter_allows_all(all, 2));
