@@ -386,7 +386,7 @@ static void test_hijack_without_upgrade(void **state)
 static void test_upload(void **state)
 {
 	const struct fixture *f = *state;
-	_cleanup_buf_ struct buf out = {}, chunked = {};
+	_cleanup_buf_ struct buf out = {};
 	_cleanup_close_ int fd = client_open(f), other = -1;
 	static char block[65536];
 
