@@ -109,6 +109,7 @@ struct record *catalog_by_name(const struct catalog *catalog, const char *full_n
 
 void catalog_add(struct catalog *catalog, struct record *record)
 {
+	assert(record);
 	catalog->records =
 		xreallocarray(catalog->records, catalog->count + 1, sizeof(struct record *));
 	catalog->records[catalog->count++] = record;

@@ -25,7 +25,7 @@ const char *digest_hex(const char *digest)
 
 void digest_format(const uint8_t bytes[DIGEST_BYTES], char ret_digest[DIGEST_SIZE])
 {
-	memcpy(ret_digest, "sha256:", 7);
+	(void)snprintf(ret_digest, DIGEST_SIZE, "sha256:");
 	hex_encode(bytes, DIGEST_BYTES, ret_digest + 7);
 }
 

@@ -39,9 +39,12 @@ static bool has_proxy(void)
 	static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
 					     "all_proxy", "ALL_PROXY" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (getenv(names[i]) && getenv(names[i])[0])
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const char *value = getenv(names[i]);
+
+		if (value && value[0])
 			return true;
+	}
 	return false;
 }
 

@@ -170,6 +170,7 @@ static int find_by_id(struct image_store *store, const char *text, struct record
 	for (size_t i = 0; i < store->catalog.count; i++) {
 		struct record *record = store->catalog.records[i];
 
+		assert(record);
 		if (!starts_with(digest_hex(record->config_digest), hex))
 			continue;
 		if (found && strcmp(found->config_digest, record->config_digest) != 0)
@@ -247,13 +248,12 @@ static void add_extent(struct image_disk *disk, char *path, uint64_t size)
 static int fill_disk(const struct image_store *store, const struct record *record,
 		     struct image_disk *disk, struct cay_error *err)
 {
-	char *path = content_metadata_path(&store->content, record->digest);
+	_cleanup_free_ char *path = content_metadata_path(&store->content, record->digest);
 	struct stat st;
 
-	add_extent(disk, path, 0);
 	if (stat(path, &st) < 0)
 		return cay_error_errno(err, errno, "opening %s", path);
-	disk->extents[0].size = (uint64_t)st.st_size;
+	add_extent(disk, TAKE_PTR(path), (uint64_t)st.st_size);
 	for (size_t i = 0; i < record->blobs.count; i++) {
 		struct layer_header header;
 

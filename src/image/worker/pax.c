@@ -34,7 +34,7 @@ static int bad(struct str key, struct cay_error *err)
 int tar_add_run(struct tar_run **runs, size_t *count, size_t *room, uint64_t offset, uint64_t size,
 		struct cay_error *err)
 {
-	const struct tar_run *last = *count > 0 ? &(*runs)[*count - 1] : NULL;
+	const struct tar_run *last = *runs && *count > 0 ? &(*runs)[*count - 1] : NULL;
 
 	if (offset > INT64_MAX || size > INT64_MAX - offset ||
 	    (last && offset < last->offset + last->size))
@@ -47,6 +47,7 @@ int tar_add_run(struct tar_run **runs, size_t *count, size_t *room, uint64_t off
 		*room = *room ? *room * 2 : 16;
 		*runs = xreallocarray(*runs, *room, sizeof(**runs));
 	}
+	assert(*runs);
 	(*runs)[(*count)++] = (struct tar_run){ offset, size };
 	return 0;
 }
