@@ -68,19 +68,15 @@ def busybox_archive():
 
 def debian_tree():
     """A tar of a minimal Debian bookworm, from the machine's own package sources."""
-    sources = [p for p in [pathlib.Path("/etc/apt/sources.list"), *sorted(pathlib.Path("/etc/apt/sources.list.d").glob("*"))]
-               if p.suffix in (".list", ".sources") and p.stat().st_size]
-    arguments = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=perl-base", "bookworm"]
+    sources = [path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
+               if os.path.exists(path) and os.path.getsize(path)][:1]
+    arguments = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=perl-base", "bookworm", "-"]
 
     def make(path):
-        lines = "\n".join(line for p in sources if p.suffix == ".list" for line in p.read_text().splitlines()
-                          if line.startswith("deb ") and "bookworm" in line)
-        chosen = ["-"] if lines else []
-        # The tar goes through a pipe: mmdebstrap decides on its format by the output's name.
         with open(path, "wb") as out:
-            subprocess.run([*arguments, "-", *chosen], check=True, stdout=out, input=(lines + "\n").encode())
+            subprocess.run([*arguments, *sources], check=True, stdin=subprocess.DEVNULL, stdout=out)
 
-    return cached("debian-bookworm.tar", (arguments, 1), make)
+    return cached("debian-bookworm.tar", arguments, make)
 
 
 def processes(*words):
@@ -143,7 +139,11 @@ class Daemon:
     def connect(self, timeout=PATIENCE):
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(timeout)
-        connection.connect(str(self.socket))
+        try:
+            connection.connect(str(self.socket))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def request(self, method, path, body=None, headers=None, timeout=PATIENCE):

@@ -28,7 +28,7 @@ class Docker(CayTestCase):
         self.docker("run", "--rm", "busybox", "sh", "-c", "exit 7", code=7)
         self.docker("run", "--rm", "busybox", "nonesuch", code=127)
         self.docker("run", "--rm", "busybox", "/etc/passwd", code=126)
-        self.docker("run", "--rm", "busybox", "sh", "-c", "kill -9 $$", code=137)
+        self.docker("run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$", code=137)
         done = self.run_program(DOCKER, "run", "--rm", "-i", "busybox", "cat", input="in and out")
         self.assertEqual(done.stdout, "in and out")
 

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the benchmarks share: a cay daemon, Debian's dockerd beside it, medians and tables.
+
+dockerd runs in a network and mount namespace of its own, so that its bridge
+and rules vanish with it. Both engines start from the same archive.
+"""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
+
+from harness import BUILD, Daemon, busybox_archive, processes, wait_until  # noqa: E402,F401
+
+
+class Cay:
+    """A cay daemon with the image busybox."""
+
+    def __init__(self, *options):
+        self.daemon = Daemon(*options).start()
+        self.environment = dict(os.environ, CAY_HOST=self.daemon.host)
+        self("load", "-q", "-i", str(busybox_archive()))
+
+    def __call__(self, *arguments, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([str(BUILD / "cay"), *map(str, arguments)], env=self.environment, check=True,
+                              capture_output=True, text=True, **options).stdout.strip()
+
+    def close(self):
+        left = self.daemon.stop()
+        if left:
+            print(f"left behind: {left}")
+
+
+class Docker:
+    """Debian's dockerd with the image busybox."""
+
+    def __init__(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-bench-docker-"))
+        self.socket = self.directory / "docker.sock"
+        command = ("ip link set lo up; exec dockerd --data-root {0}/root --exec-root {0}/exec --pidfile {0}/pid "
+                   "-H unix://{0}/docker.sock").format(self.directory)
+        with open(self.directory / "log", "wb") as log:
+            self.process = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", command],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.program = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
+        self.environment = dict(os.environ, DOCKER_HOST=f"unix://{self.socket}")
+        wait_until(self.answers, "dockerd to answer", 60)
+        self("load", "-q", "-i", str(busybox_archive()))
+
+    @classmethod
+    def try_start(cls):
+        """A Docker, or None with the reason printed: the comparison is then left out, not made up."""
+        if not shutil.which("dockerd"):
+            print("dockerd is not installed (scripts/setup bench): nothing to compare with")
+            return None
+        try:
+            return cls()
+        except (AssertionError, subprocess.CalledProcessError) as failure:
+            print(f"dockerd does not work here: {failure}")
+            return None
+
+    def answers(self):
+        return subprocess.run([self.program, "version"], env=self.environment, capture_output=True,
+                              check=False).returncode == 0
+
+    def __call__(self, *arguments, **options):
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([self.program, *map(str, arguments)], env=self.environment, check=True,
+                              capture_output=True, text=True, **options).stdout.strip()
+
+    def close(self):
+        self.process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=30)
+        for pid in processes(str(self.directory)):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        for folder in pathlib.Path("/sys/fs/cgroup").glob("*/docker"):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def timed(function, *arguments):
+    """Seconds that the call took."""
+    began = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - began
+
+
+def alternate(count, **functions):
+    """Runs the functions in turn, `count` rounds, after one round that is not counted; seconds by name."""
+    samples = {name: [] for name in functions}
+    for turn in range(count + 1):
+        for name, function in functions.items():
+            seconds = timed(function)
+            if turn:
+                samples[name].append(seconds)
+    return samples
+
+
+def milliseconds(samples):
+    ordered = sorted(samples)
+    return (f"median {statistics.median(ordered) * 1000:7.0f} ms   min {ordered[0] * 1000:7.0f}   "
+            f"90% {ordered[int(len(ordered) * 0.9) - 1] * 1000:7.0f}")
+
+
+def pss_kib(pid):
+    """Proportional set size of a process; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
+def rss_kib(pid):
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0
+
+
+def title(text):
+    print(f"\n== {text}", flush=True)
