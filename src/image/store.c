@@ -248,9 +248,11 @@ static void add_extent(struct image_disk *disk, char *path, uint64_t size)
 static int fill_disk(const struct image_store *store, const struct record *record,
 		     struct image_disk *disk, struct cay_error *err)
 {
-	_cleanup_free_ char *path = content_metadata_path(&store->content, record->digest);
+	_cleanup_free_ char *path = NULL;
 	struct stat st;
 
+	assert(record);
+	path = content_metadata_path(&store->content, record->digest);
 	if (stat(path, &st) < 0)
 		return cay_error_errno(err, errno, "opening %s", path);
 	add_extent(disk, TAKE_PTR(path), (uint64_t)st.st_size);
