@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "image/platform.h"
 
 #include <fcntl.h>
 #include <sys/sysinfo.h>
@@ -113,15 +114,13 @@ char *host_info_guest_kernel(const char *path)
 	return xstrdup("");
 }
 
-const char *host_info_architecture(void)
+char *host_info_architecture(void)
 {
-#if defined(__x86_64__)
-	return "amd64";
-#elif defined(__aarch64__)
-	return "arm64";
-#else
-#error "cay has no VM for this architecture"
-#endif
+	_cleanup_platform_ struct platform platform = {};
+
+	if (platform_parse(NULL, &platform, NULL) < 0)
+		return xstrdup("");
+	return TAKE_PTR(platform.architecture);
 }
 
 uint64_t host_info_memory(void)

@@ -14,7 +14,7 @@ char *host_info_kernel(void);
 char *host_info_qemu(const char *program);
 /* "6.1.0-cay": what the kernel's image says of itself. */
 char *host_info_guest_kernel(const char *path);
-
 /* "amd64", as Go and OCI name it. */
-const char *host_info_architecture(void);
+char *host_info_architecture(void);
+
 uint64_t host_info_memory(void);

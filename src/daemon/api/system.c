@@ -53,13 +53,13 @@ static json_t *component(const char *name, const char *version, json_t *details)
 }
 
 /* Docker's CLI prints these of the component "Engine" and shows "<no value>" for one missing. */
-static json_t *engine_details(const char *kernel)
+static json_t *engine_details(const char *kernel, const char *architecture)
 {
 	json_t *details = json_object();
 
 	json_set_string(details, "ApiVersion", API_VERSION);
 	json_set_string(details, "MinAPIVersion", API_VERSION_MIN);
-	json_set_string(details, "Arch", host_info_architecture());
+	json_set_string(details, "Arch", architecture);
 	json_set_string(details, "Os", "linux");
 	json_set_string(details, "BuildTime", "");
 	json_set_string(details, "Experimental", "false");
@@ -73,9 +73,11 @@ static int get_version(struct daemon *daemon, struct http_request *request, stru
 {
 	_cleanup_free_ char *kernel = host_info_kernel();
 	_cleanup_free_ char *guest = host_info_guest_kernel(daemon->options.kernel);
+	_cleanup_free_ char *architecture = host_info_architecture();
 	json_t *object = json_object(), *components = json_array();
 
-	json_array_append_new(components, component("Engine", CAY_VERSION, engine_details(kernel)));
+	json_array_append_new(
+		components, component("Engine", CAY_VERSION, engine_details(kernel, architecture)));
 	json_array_append_new(components, component("Guest kernel", guest, json_object()));
 	json_set(object, "Platform", json_pack("{s:s}", "Name", "cay"));
 	json_set(object, "Components", components);
@@ -85,7 +87,7 @@ static int get_version(struct daemon *daemon, struct http_request *request, stru
 	json_set_string(object, "GitCommit", "");
 	json_set_string(object, "GoVersion", "");
 	json_set_string(object, "Os", "linux");
-	json_set_string(object, "Arch", host_info_architecture());
+	json_set_string(object, "Arch", architecture);
 	json_set_string(object, "KernelVersion", kernel);
 	json_set_string(object, "BuildTime", "");
 	return http_reply_json(request, 200, object);
