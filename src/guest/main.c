@@ -15,6 +15,7 @@
 #include "guest/service.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -60,6 +61,21 @@ static void make_mounts(void)
 			  mounts[i].data) < 0)
 			die("mounting %s: %s", mounts[i].target, errno_text(errno));
 	}
+}
+
+/*
+ * Programs ask for far more memory than they touch, and on a host many times the size of a VM they
+ * get it; the kernel's guess of what is too much would refuse them here. Who touches too much meets
+ * the OOM killer, as in any container.
+ */
+static void allow_overcommit(void)
+{
+	int fd = open("/proc/sys/vm/overcommit_memory", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write_full(fd, "1", 1) < 0)
+		log_warning("memory can't be overcommitted: %s", errno_text(errno));
+	if (fd >= 0)
+		(void)close(fd); /* what was written is in force */
 }
 
 /* Standard input is empty; what is said goes to the kernel's log, and from there to the host. */
@@ -142,5 +158,6 @@ int main(int argc, char **argv)
 	stack_root();
 	make_mounts();
 	open_streams();
+	allow_overcommit();
 	run(booted_us);
 }

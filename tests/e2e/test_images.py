@@ -77,7 +77,7 @@ class Debian(CayTestCase):
         wanted = {}
         with tarfile.open(debian_tree()) as tar:
             for entry in tar:
-                name = "/" + entry.name.removeprefix("./").rstrip("/")
+                name = "/" + entry.name.removeprefix(".").strip("/")
                 if name == "/" or name.startswith(("/dev/", "/proc/", "/sys/")) or name in ("/dev", "/proc", "/sys"):
                     continue
                 if name in ("/etc/hosts", "/etc/hostname", "/etc/resolv.conf"):
