@@ -116,7 +116,9 @@ class StopAndRemove(CayTestCase):
         self.cay("run", "-d", "--rm", "--name", "killed", "busybox", "sleep", "1000")
         self.cay("kill", "killed")
         self.cay("run", "--rm", "--name", "missing", "busybox", "nonesuch", code=127)
-        wait_until(lambda: self.cay("ps", "-aq") == "", "all of them to be gone")
+        names = {"done", "failed", "killed", "missing"}
+        wait_until(lambda: not names & set(self.cay("ps", "-a", "--format", "{{.Names}}").split()),
+                   "all of them to be gone")
 
     def test_restart_and_the_writable_layer(self):
         self.cay("run", "--name", "writes", "busybox", "sh", "-c", "cat /n 2>/dev/null; date +%s%N >> /n; wc -l < /n")
@@ -134,7 +136,7 @@ class StopAndRemove(CayTestCase):
 
     def test_events_tell_the_story(self):
         since = time.time()
-        self.cay("run", "--rm", "--name", "story", "busybox", "sh", "-c", "exit 3")
+        self.cay("run", "--rm", "--name", "story", "busybox", "sh", "-c", "exit 3", code=3)
         wait_until(lambda: self.cay("ps", "-aq", "--filter", "name=story") == "", "removal")
         status, body = self.api("GET", f"/events?since={since:.0f}&until={time.time() + 1:.0f}"
                                        '&filters={"container":["story"]}')

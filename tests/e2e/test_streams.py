@@ -115,12 +115,16 @@ class OnATerminal(CayTestCase):
 
 class Attach(CayTestCase):
     def test_attach_to_a_running_container(self):
+        """A client that comes and goes; the container's input stays open, as it was started with -d."""
         self.cay("run", "-di", "--name", "echo", "busybox", "cat")
-        process = self.start_cay("attach", "echo")
-        out, _ = process.communicate(b"through the wall\n", timeout=60)
-        self.assertEqual(out, b"through the wall\n")
-        self.assertEqual(self.cay("wait", "echo"), "0")
-        self.assertEqual(self.cay("logs", "echo"), "through the wall")
+        for words in (b"through the wall\n", b"and again\n"):
+            process = self.start_cay("attach", "echo")
+            process.stdin.write(words)
+            process.stdin.flush()
+            self.assertEqual(process.stdout.readline(), words)
+            self.end_process(process)
+        self.assertEqual(self.inspect("echo")["State"]["Status"], "running")
+        self.assertEqual(self.cay("logs", "echo"), "through the wall\nand again")
 
     def test_two_clients_see_the_same(self):
         self.cay("create", "-i", "--name", "pair", "busybox", "sh", "-c", "read line; echo got $line")
