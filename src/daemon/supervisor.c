@@ -166,7 +166,7 @@ static void record_failed_start(struct container *container, const struct cay_er
 	(void)snprintf(container->run.error, sizeof(container->run.error), "%s", err->message);
 	container_set_status(container, container->before_start);
 	(void)pthread_mutex_unlock(&container->lock);
-	log_warning("container %.12s did not start: %s", container->id, err->message);
+	log_debug("container %.12s did not start: %s", container->id, err->message);
 }
 
 static void announce_start(struct container *container)
