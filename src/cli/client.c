@@ -91,7 +91,7 @@ void target_set(struct target *target, const char *format, const char *first, co
 	buf_clear(&target->text);
 	target->has_query = false;
 	for (; *format; format++) {
-		if (starts_with(format, "%s")) {
+		if (first && starts_with(format, "%s")) {
 			append_encoded(&target->text, first, "/:");
 			first = second;
 			format++;

@@ -3,10 +3,10 @@
 #include "cli/commands.h"
 
 static const struct option root_options[] = {
-	{ 'D', "debug", OPTION_FLAG, NULL, NULL, "Say more about failures" },
-	{ 'H', "host", OPTION_TEXT, "ADDRESS", NULL,
+	{ 'D', OPTION_FLAG, "debug", NULL, NULL, "Say more about failures" },
+	{ 'H', OPTION_TEXT, "host", "ADDRESS", NULL,
 	  "The daemon's address, unix:///PATH (also CAY_HOST)" },
-	{ 0, "version", OPTION_FLAG, NULL, NULL, "Print cay's version" },
+	{ 0, OPTION_FLAG, "version", NULL, NULL, "Print cay's version" },
 	{ 0 },
 };
 

@@ -8,11 +8,11 @@
 #include <time.h>
 
 const struct option events_options[] = {
-	{ 'f', "filter", OPTION_LIST, "KEY=VALUE", NULL,
+	{ 'f', OPTION_LIST, "filter", "KEY=VALUE", NULL,
 	  "Only those that match, such as event=die or container=NAME" },
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL, "Print as json, or by a template" },
-	{ 0, "since", OPTION_TEXT, "TIME", NULL, "Also what happened since" },
-	{ 0, "until", OPTION_TEXT, "TIME", NULL, "End at this time" },
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL, "Print as json, or by a template" },
+	{ 0, OPTION_TEXT, "since", "TIME", NULL, "Also what happened since" },
+	{ 0, OPTION_TEXT, "until", "TIME", NULL, "End at this time" },
 	{ 0 },
 };
 

@@ -14,16 +14,16 @@
 #include <signal.h>
 
 const struct option exec_options[] = {
-	{ 'd', "detach", OPTION_FLAG, NULL, NULL, "Leave the command running" },
-	{ 0, "detach-keys", OPTION_TEXT, "KEYS", NULL,
+	{ 'd', OPTION_FLAG, "detach", NULL, NULL, "Leave the command running" },
+	{ 0, OPTION_TEXT, "detach-keys", "KEYS", NULL,
 	  "Keys that leave the command running (default ctrl-p,ctrl-q)" },
-	{ 'e', "env", OPTION_LIST, "NAME[=VALUE]", NULL, "Set an environment variable" },
-	{ 0, "env-file", OPTION_LIST, "FILE", NULL, "Set environment variables from a file" },
-	{ 'i', "interactive", OPTION_FLAG, NULL, NULL, "Pass standard input to the command" },
-	{ 0, "privileged", OPTION_FLAG, NULL, NULL, "Give the command all rights inside the VM" },
-	{ 't', "tty", OPTION_FLAG, NULL, NULL, "Give the command a terminal" },
-	{ 'u', "user", OPTION_TEXT, "USER[:GROUP]", NULL, "Run as this user, by name or number" },
-	{ 'w', "workdir", OPTION_TEXT, "PATH", NULL, "Start in this directory" },
+	{ 'e', OPTION_LIST, "env", "NAME[=VALUE]", NULL, "Set an environment variable" },
+	{ 0, OPTION_LIST, "env-file", "FILE", NULL, "Set environment variables from a file" },
+	{ 'i', OPTION_FLAG, "interactive", NULL, NULL, "Pass standard input to the command" },
+	{ 0, OPTION_FLAG, "privileged", NULL, NULL, "Give the command all rights inside the VM" },
+	{ 't', OPTION_FLAG, "tty", NULL, NULL, "Give the command a terminal" },
+	{ 'u', OPTION_TEXT, "user", "USER[:GROUP]", NULL, "Run as this user, by name or number" },
+	{ 'w', OPTION_TEXT, "workdir", "PATH", NULL, "Start in this directory" },
 	{ 0 },
 };
 

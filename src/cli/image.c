@@ -13,38 +13,38 @@
 #define NS_PER_SECOND INT64_C(1000000000)
 
 const struct option images_options[] = {
-	{ 'a', "all", OPTION_FLAG, NULL, NULL, "Intermediate images too" },
-	{ 0, "digests", OPTION_FLAG, NULL, NULL, "Show digests" },
-	{ 'f', "filter", OPTION_LIST, "KEY=VALUE", NULL, "Only those that match" },
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'a', OPTION_FLAG, "all", NULL, NULL, "Intermediate images too" },
+	{ 0, OPTION_FLAG, "digests", NULL, NULL, "Show digests" },
+	{ 'f', OPTION_LIST, "filter", "KEY=VALUE", NULL, "Only those that match" },
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as table, json, or by a template such as {{.Repository}}" },
-	{ 0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't shorten ids" },
-	{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Only the ids" },
+	{ 0, OPTION_FLAG, "no-trunc", NULL, NULL, "Don't shorten ids" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only the ids" },
 	{ 0 },
 };
 
 const struct option image_remove_options[] = {
-	{ 'f', "force", OPTION_FLAG, NULL, NULL,
+	{ 'f', OPTION_FLAG, "force", NULL, NULL,
 	  "Even with several names, or a stopped container" },
-	{ 0, "no-prune", OPTION_FLAG, NULL, NULL, "Keep parents that have no name" },
+	{ 0, OPTION_FLAG, "no-prune", NULL, NULL, "Keep parents that have no name" },
 	{ 0 },
 };
 
 const struct option history_options[] = {
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as table, json, or by a template such as {{.CreatedBy}}" },
-	{ 'H', "human", OPTION_FLAG, NULL, NULL,
+	{ 'H', OPTION_FLAG, "human", NULL, NULL,
 	  "Sizes and dates for people (the default; --human=false for exact ones)" },
-	{ 0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't shorten" },
-	{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Only the ids" },
+	{ 0, OPTION_FLAG, "no-trunc", NULL, NULL, "Don't shorten" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only the ids" },
 	{ 0 },
 };
 
 const struct option image_prune_options[] = {
-	{ 'a', "all", OPTION_FLAG, NULL, NULL,
+	{ 'a', OPTION_FLAG, "all", NULL, NULL,
 	  "All that no container uses, not only those without a name" },
-	{ 0, "filter", OPTION_LIST, "KEY=VALUE", NULL, "Remove only those that match" },
-	{ 'f', "force", OPTION_FLAG, NULL, NULL, "Don't ask" },
+	{ 0, OPTION_LIST, "filter", "KEY=VALUE", NULL, "Remove only those that match" },
+	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Don't ask" },
 	{ 0 },
 };
 

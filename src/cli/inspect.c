@@ -10,15 +10,15 @@
 #include <errno.h>
 
 const struct option inspect_options[] = {
-	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print by a template such as {{.State.Status}}, or json" },
-	{ 's', "size", OPTION_FLAG, NULL, NULL, "With the sizes of containers" },
-	{ 0, "type", OPTION_TEXT, "TYPE", "container image", "Look for this kind only" },
+	{ 's', OPTION_FLAG, "size", NULL, NULL, "With the sizes of containers" },
+	{ 0, OPTION_TEXT, "type", "TYPE", "container image", "Look for this kind only" },
 	{ 0 },
 };
 
 const struct option image_inspect_options[] = {
-	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print by a template such as {{.Architecture}}, or json" },
 	{ 0 },
 };

@@ -9,28 +9,28 @@
 #include <errno.h>
 
 const struct option stop_options[] = {
-	{ 's', "signal", OPTION_TEXT, "SIGNAL", NULL, "Ask with this signal" },
-	{ 't', "time", OPTION_NUMBER, "SECONDS", NULL,
+	{ 's', OPTION_TEXT, "signal", "SIGNAL", NULL, "Ask with this signal" },
+	{ 't', OPTION_NUMBER, "time", "SECONDS", NULL,
 	  "Wait so long before killing; -1 waits for ever" },
-	{ 0, "timeout", OPTION_NUMBER, "SECONDS", NULL, "The same as --time" },
+	{ 0, OPTION_NUMBER, "timeout", "SECONDS", NULL, "The same as --time" },
 	{ 0 },
 };
 
 const struct option kill_options[] = {
-	{ 's', "signal", OPTION_TEXT, "SIGNAL", NULL,
+	{ 's', OPTION_TEXT, "signal", "SIGNAL", NULL,
 	  "The signal, by name or number (default KILL)" },
 	{ 0 },
 };
 
 const struct option remove_options[] = {
-	{ 'f', "force", OPTION_FLAG, NULL, NULL, "Kill a container that runs" },
-	{ 'v', "volumes", OPTION_FLAG, NULL, NULL, "Remove its anonymous volumes too" },
+	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Kill a container that runs" },
+	{ 'v', OPTION_FLAG, "volumes", NULL, NULL, "Remove its anonymous volumes too" },
 	{ 0 },
 };
 
 const struct option prune_options[] = {
-	{ 0, "filter", OPTION_LIST, "KEY=VALUE", NULL, "Remove only those that match" },
-	{ 'f', "force", OPTION_FLAG, NULL, NULL, "Don't ask" },
+	{ 0, OPTION_LIST, "filter", "KEY=VALUE", NULL, "Remove only those that match" },
+	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Don't ask" },
 	{ 0 },
 };
 

@@ -9,16 +9,16 @@
 #include "cli/text.h"
 
 const struct option list_options[] = {
-	{ 'a', "all", OPTION_FLAG, NULL, NULL, "Those that do not run, too" },
-	{ 'f', "filter", OPTION_LIST, "KEY=VALUE", NULL,
+	{ 'a', OPTION_FLAG, "all", NULL, NULL, "Those that do not run, too" },
+	{ 'f', OPTION_LIST, "filter", "KEY=VALUE", NULL,
 	  "Only those that match, such as status=exited or label=KEY" },
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as table, json, or by a template such as {{.Names}}" },
-	{ 'n', "last", OPTION_NUMBER, "NUMBER", NULL, "Only so many, those created last" },
-	{ 'l', "latest", OPTION_FLAG, NULL, NULL, "Only the one created last" },
-	{ 0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't shorten ids and commands" },
-	{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Only the ids" },
-	{ 's', "size", OPTION_FLAG, NULL, NULL, "Show the size of the writable layer" },
+	{ 'n', OPTION_NUMBER, "last", "NUMBER", NULL, "Only so many, those created last" },
+	{ 'l', OPTION_FLAG, "latest", NULL, NULL, "Only the one created last" },
+	{ 0, OPTION_FLAG, "no-trunc", NULL, NULL, "Don't shorten ids and commands" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only the ids" },
+	{ 's', OPTION_FLAG, "size", NULL, NULL, "Show the size of the writable layer" },
 	{ 0 },
 };
 

@@ -9,13 +9,13 @@
 #include <errno.h>
 
 const struct option logs_options[] = {
-	{ 0, "boot", OPTION_FLAG, NULL, NULL, "Show the boot of the container's virtual machine" },
-	{ 'f', "follow", OPTION_FLAG, NULL, NULL, "Go on with what is written from now on" },
-	{ 0, "since", OPTION_TEXT, "TIME", NULL,
+	{ 0, OPTION_FLAG, "boot", NULL, NULL, "Show the boot of the container's virtual machine" },
+	{ 'f', OPTION_FLAG, "follow", NULL, NULL, "Go on with what is written from now on" },
+	{ 0, OPTION_TEXT, "since", "TIME", NULL,
 	  "Only what was written since, as a date or a span such as 10m" },
-	{ 'n', "tail", OPTION_TEXT, "NUMBER", NULL, "Only so many lines from the end, or all" },
-	{ 't', "timestamps", OPTION_FLAG, NULL, NULL, "Show when each line was written" },
-	{ 0, "until", OPTION_TEXT, "TIME", NULL, "Only what was written before" },
+	{ 'n', OPTION_TEXT, "tail", "NUMBER", NULL, "Only so many lines from the end, or all" },
+	{ 't', OPTION_FLAG, "timestamps", NULL, NULL, "Show when each line was written" },
+	{ 0, OPTION_TEXT, "until", "TIME", NULL, "Only what was written before" },
 	{ 0 },
 };
 

@@ -145,6 +145,7 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 	if (text && option->choices && !has_word(option->choices, text))
 		return cay_error_set(err, CAY_INVALID, EINVAL, "--%s: \"%s\" is not one of: %s",
 				     option->name, text, option->choices);
+	assert(text || option->kind == OPTION_FLAG);
 	value->given = true;
 	switch (option->kind) {
 	case OPTION_FLAG:

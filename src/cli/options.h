@@ -19,9 +19,9 @@ enum option_kind {
 };
 
 struct option {
-	char letter;      /* '\0': none */
-	const char *name; /* without the dashes; NULL ends a table */
+	char letter; /* '\0': none */
 	enum option_kind kind;
+	const char *name;    /* without the dashes; NULL ends a table */
 	const char *value;   /* the value's name in help: "SIZE" */
 	const char *choices; /* the values it may have, separated by blanks; NULL: any */
 	const char *help;    /* one line, no full stop */

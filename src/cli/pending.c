@@ -19,7 +19,8 @@ const struct call *pending_add(struct pending *pending, struct call *call)
 		return NULL;
 	}
 	call_free(oldest);
-	memmove(pending->calls, pending->calls + 1, (PENDING_MAX - 1) * sizeof(*pending->calls));
+	for (size_t i = 0; i + 1 < PENDING_MAX; i++)
+		pending->calls[i] = pending->calls[i + 1];
 	pending->calls[PENDING_MAX - 1] = call;
 	return oldest;
 }

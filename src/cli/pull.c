@@ -11,14 +11,14 @@
 #include <fcntl.h>
 
 const struct option pull_options[] = {
-	{ 0, "platform", OPTION_TEXT, "OS/ARCH", NULL, "Choose among the image's platforms" },
-	{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Only print the image's name at the end" },
+	{ 0, OPTION_TEXT, "platform", "OS/ARCH", NULL, "Choose among the image's platforms" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only print the image's name at the end" },
 	{ 0 },
 };
 
 const struct option load_options[] = {
-	{ 'i', "input", OPTION_TEXT, "FILE", NULL, "Read this file, not standard input" },
-	{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Don't show the progress" },
+	{ 'i', OPTION_TEXT, "input", "FILE", NULL, "Read this file, not standard input" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Don't show the progress" },
 	{ 0 },
 };
 

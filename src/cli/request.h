@@ -13,97 +13,98 @@
 /* The options that run and create share, for their tables. */
 #define REQUEST_OPTIONS \
 	{ \
-		0,         "add-host", OPTION_LIST, \
-		"HOST:IP", NULL,       "Add a line to the container's hosts file" \
+		0,         OPTION_LIST, "add-host", \
+		"HOST:IP", NULL,        "Add a line to the container's hosts file" \
 	}, \
 		{ 'a', \
-		  "attach", \
 		  OPTION_LIST, \
+		  "attach", \
 		  "STREAM", \
 		  "stdin stdout stderr STDIN STDOUT STDERR", \
 		  "Attach to this stream only" }, \
-		{ 0, "cap-add", OPTION_LIST, "CAPABILITY", NULL, "Add a capability, or ALL" }, \
-		{ 0, "cap-drop", OPTION_LIST, "CAPABILITY", NULL, "Drop a capability, or ALL" }, \
-		{ 0, "cidfile", OPTION_TEXT, "FILE", NULL, "Write the container's id to this file" }, \
-		{ 0, "cpus", OPTION_TEXT, "NUMBER", NULL, "Number of CPUs, with decimals" }, \
-		{ 'c',      "cpu-shares", OPTION_NUMBER, \
-		  "NUMBER", NULL,         "CPU weight against other containers" }, \
-		{ 0, "dns", OPTION_LIST, "IP", NULL, "Ask this name server" }, \
-		{ 0, "dns-option", OPTION_LIST, "OPTION", NULL, "Set an option of resolv.conf" }, \
-		{ 0, "dns-search", OPTION_LIST, "DOMAIN", NULL, "Search names in this domain" }, \
-		{ 0, "entrypoint", OPTION_TEXT, "COMMAND", NULL, "Replace the image's entry point" }, \
-		{ 'e', "env", OPTION_LIST, "NAME[=VALUE]", NULL, "Set an environment variable" }, \
-		{ 0, "env-file", OPTION_LIST, "FILE", NULL, "Set environment variables from a file" }, \
-		{ 0, "expose", OPTION_LIST, "PORT", NULL, "Note a port that the container serves" }, \
-		{ 0, "group-add", OPTION_LIST, "GROUP", NULL, "Add a group to the process's own" }, \
-		{ 'h', "hostname", OPTION_TEXT, "NAME", NULL, "Set the container's host name" }, \
-		{ 0,    "init", OPTION_FLAG, \
-		  NULL, NULL,   "Run an init that forwards signals and reaps processes" }, \
-		{ 'i', "interactive", OPTION_FLAG, NULL, NULL, "Pass standard input to the process" }, \
-		{ 0, "ip", OPTION_TEXT, "ADDRESS", NULL, "Give the container this IPv4 address" }, \
-		{ 0, "ip6", OPTION_TEXT, "ADDRESS", NULL, "Give the container this IPv6 address" }, \
-		{ 'l', "label", OPTION_LIST, "KEY[=VALUE]", NULL, "Set a label" }, \
-		{ 0, "label-file", OPTION_LIST, "FILE", NULL, "Set labels from a file" }, \
-		{ 0,        "log-driver", OPTION_TEXT, \
-		  "DRIVER", NULL,         "Keep the log in this way: json-file, none" }, \
-		{ 0,           "log-opt", OPTION_LIST, \
-		  "KEY=VALUE", NULL,      "Set an option of the log, such as max-size" }, \
-		{ 0,         "mac-address", OPTION_TEXT, \
-		  "ADDRESS", NULL,          "Give the container this MAC address" }, \
-		{ 'm', "memory", OPTION_TEXT, "SIZE", NULL, "Memory of the container's VM" }, \
-		{ 0,           "mount", \
-		  OPTION_LIST, "type=TYPE,...", \
-		  NULL,        "Mount a file system in the container" }, \
-		{ 0, "name", OPTION_TEXT, "NAME", NULL, "Name the container" }, \
-		{ 0,         "network", OPTION_TEXT, \
-		  "NETWORK", NULL,      "Connect the container to this network" }, \
-		{ 0, "network-alias", OPTION_LIST, "NAME", NULL, "Add a name for it on that network" }, \
+		{ 0, OPTION_LIST, "cap-add", "CAPABILITY", NULL, "Add a capability, or ALL" }, \
+		{ 0, OPTION_LIST, "cap-drop", "CAPABILITY", NULL, "Drop a capability, or ALL" }, \
+		{ 0, OPTION_TEXT, "cidfile", "FILE", NULL, "Write the container's id to this file" }, \
+		{ 0, OPTION_TEXT, "cpus", "NUMBER", NULL, "Number of CPUs, with decimals" }, \
+		{ 'c',      OPTION_NUMBER, "cpu-shares", \
+		  "NUMBER", NULL,          "CPU weight against other containers" }, \
+		{ 0, OPTION_LIST, "dns", "IP", NULL, "Ask this name server" }, \
+		{ 0, OPTION_LIST, "dns-option", "OPTION", NULL, "Set an option of resolv.conf" }, \
+		{ 0, OPTION_LIST, "dns-search", "DOMAIN", NULL, "Search names in this domain" }, \
+		{ 0, OPTION_TEXT, "entrypoint", "COMMAND", NULL, "Replace the image's entry point" }, \
+		{ 'e', OPTION_LIST, "env", "NAME[=VALUE]", NULL, "Set an environment variable" }, \
+		{ 0, OPTION_LIST, "env-file", "FILE", NULL, "Set environment variables from a file" }, \
+		{ 0, OPTION_LIST, "expose", "PORT", NULL, "Note a port that the container serves" }, \
+		{ 0, OPTION_LIST, "group-add", "GROUP", NULL, "Add a group to the process's own" }, \
+		{ 'h', OPTION_TEXT, "hostname", "NAME", NULL, "Set the container's host name" }, \
+		{ 0,    OPTION_FLAG, "init", \
+		  NULL, NULL,        "Run an init that forwards signals and reaps processes" }, \
+		{ 'i', OPTION_FLAG, "interactive", NULL, NULL, "Pass standard input to the process" }, \
+		{ 0, OPTION_TEXT, "ip", "ADDRESS", NULL, "Give the container this IPv4 address" }, \
+		{ 0, OPTION_TEXT, "ip6", "ADDRESS", NULL, "Give the container this IPv6 address" }, \
+		{ 'l', OPTION_LIST, "label", "KEY[=VALUE]", NULL, "Set a label" }, \
+		{ 0, OPTION_LIST, "label-file", "FILE", NULL, "Set labels from a file" }, \
+		{ 0,        OPTION_TEXT, "log-driver", \
+		  "DRIVER", NULL,        "Keep the log in this way: json-file, none" }, \
+		{ 0,           OPTION_LIST, "log-opt", \
+		  "KEY=VALUE", NULL,        "Set an option of the log, such as max-size" }, \
+		{ 0,         OPTION_TEXT, "mac-address", \
+		  "ADDRESS", NULL,        "Give the container this MAC address" }, \
+		{ 'm', OPTION_TEXT, "memory", "SIZE", NULL, "Memory of the container's VM" }, \
+		{ 0,       OPTION_LIST, \
+		  "mount", "type=TYPE,...", \
+		  NULL,    "Mount a file system in the container" }, \
+		{ 0, OPTION_TEXT, "name", "NAME", NULL, "Name the container" }, \
+		{ 0,         OPTION_TEXT, "network", \
+		  "NETWORK", NULL,        "Connect the container to this network" }, \
+		{ 0, OPTION_LIST, "network-alias", "NAME", NULL, "Add a name for it on that network" }, \
 		{ 0, \
-		  "oom-score-adj", \
 		  OPTION_NUMBER, \
+		  "oom-score-adj", \
 		  "NUMBER", \
 		  NULL, \
 		  "Make the kernel spare or kill the process first (-1000 to 1000)" }, \
-		{ 0, "pids-limit", OPTION_NUMBER, "NUMBER", NULL, "Limit the number of processes" }, \
-		{ 0, "platform", OPTION_TEXT, "OS/ARCH", NULL, "Choose among an image's platforms" }, \
-		{ 0,    "privileged", OPTION_FLAG, \
-		  NULL, NULL,         "Give the process all rights inside its VM" }, \
-		{ 'p',         "publish", \
-		  OPTION_LIST, "[[IP:]PORT:]PORT", \
-		  NULL,        "Publish a port of the container on the host" }, \
-		{ 'P', "publish-all", OPTION_FLAG, NULL, NULL, "Publish all exposed ports" }, \
+		{ 0, OPTION_NUMBER, "pids-limit", "NUMBER", NULL, "Limit the number of processes" }, \
+		{ 0, OPTION_TEXT, "platform", "OS/ARCH", NULL, "Choose among an image's platforms" }, \
+		{ 0,    OPTION_FLAG, "privileged", \
+		  NULL, NULL,        "Give the process all rights inside its VM" }, \
+		{ 'p',       OPTION_LIST, \
+		  "publish", "[[IP:]PORT:]PORT", \
+		  NULL,      "Publish a port of the container on the host" }, \
+		{ 'P', OPTION_FLAG, "publish-all", NULL, NULL, "Publish all exposed ports" }, \
 		{ 0, \
-		  "pull", \
 		  OPTION_TEXT, \
+		  "pull", \
 		  "WHEN", \
 		  "always missing never", \
 		  "Pull the image always, if it is missing (the default), or never" }, \
-		{ 'q', "quiet", OPTION_FLAG, NULL, NULL, "Don't show the progress of a pull" }, \
-		{ 0, "read-only", OPTION_FLAG, NULL, NULL, "Mount the root file system read-only" }, \
-		{ 0,        "restart", OPTION_TEXT, \
-		  "POLICY", NULL,      "When to restart: no, on-failure[:N], always, unless-stopped" }, \
-		{ 0, "rm", OPTION_FLAG, NULL, NULL, "Remove the container when it ends" }, \
-		{ 0,        "security-opt", OPTION_LIST, \
-		  "OPTION", NULL,           "Set a security option, such as no-new-privileges" }, \
-		{ 0, "shm-size", OPTION_TEXT, "SIZE", NULL, "Size of /dev/shm" }, \
-		{ 0,        "stop-signal", OPTION_TEXT, \
-		  "SIGNAL", NULL,          "Signal that asks the process to end" }, \
-		{ 0,         "stop-timeout", OPTION_NUMBER, \
-		  "SECONDS", NULL,           "How long it may take to end before it is killed" }, \
-		{ 0, "sysctl", OPTION_LIST, "KEY=VALUE", NULL, "Set a kernel parameter in the VM" }, \
-		{ 0,           "tmpfs", \
-		  OPTION_LIST, "PATH[:OPTIONS]", \
-		  NULL,        "Mount an empty file system in memory" }, \
-		{ 't', "tty", OPTION_FLAG, NULL, NULL, "Give the process a terminal" }, \
-		{ 0, "ulimit", OPTION_LIST, "NAME=SOFT[:HARD]", NULL, "Set a resource limit" }, \
-		{ 'u',         "user", \
-		  OPTION_TEXT, "USER[:GROUP]", \
-		  NULL,        "Run as this user, by name or number" }, \
-		{ 'v',         "volume", \
-		  OPTION_LIST, "[SOURCE:]PATH[:OPTIONS]", \
-		  NULL,        "Mount a directory of the host, or a volume" }, \
+		{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Don't show the progress of a pull" }, \
+		{ 0, OPTION_FLAG, "read-only", NULL, NULL, "Mount the root file system read-only" }, \
+		{ 0,         OPTION_TEXT, \
+		  "restart", "POLICY", \
+		  NULL,      "When to restart: no, on-failure[:N], always, unless-stopped" }, \
+		{ 0, OPTION_FLAG, "rm", NULL, NULL, "Remove the container when it ends" }, \
+		{ 0,        OPTION_LIST, "security-opt", \
+		  "OPTION", NULL,        "Set a security option, such as no-new-privileges" }, \
+		{ 0, OPTION_TEXT, "shm-size", "SIZE", NULL, "Size of /dev/shm" }, \
+		{ 0,        OPTION_TEXT, "stop-signal", \
+		  "SIGNAL", NULL,        "Signal that asks the process to end" }, \
+		{ 0,         OPTION_NUMBER, "stop-timeout", \
+		  "SECONDS", NULL,          "How long it may take to end before it is killed" }, \
+		{ 0, OPTION_LIST, "sysctl", "KEY=VALUE", NULL, "Set a kernel parameter in the VM" }, \
+		{ 0,       OPTION_LIST, \
+		  "tmpfs", "PATH[:OPTIONS]", \
+		  NULL,    "Mount an empty file system in memory" }, \
+		{ 't', OPTION_FLAG, "tty", NULL, NULL, "Give the process a terminal" }, \
+		{ 0, OPTION_LIST, "ulimit", "NAME=SOFT[:HARD]", NULL, "Set a resource limit" }, \
+		{ 'u',    OPTION_TEXT, \
+		  "user", "USER[:GROUP]", \
+		  NULL,   "Run as this user, by name or number" }, \
+		{ 'v',      OPTION_LIST, \
+		  "volume", "[SOURCE:]PATH[:OPTIONS]", \
+		  NULL,     "Mount a directory of the host, or a volume" }, \
 	{ \
-		'w', "workdir", OPTION_TEXT, "PATH", NULL, "Start in this directory" \
+		'w', OPTION_TEXT, "workdir", "PATH", NULL, "Start in this directory" \
 	}
 
 /* Which standard streams the client joins. */

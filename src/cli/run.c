@@ -15,17 +15,17 @@
 
 #define DETACH_KEYS \
 	{ \
-		0, "detach-keys", OPTION_TEXT, "KEYS", NULL, \
+		0, OPTION_TEXT, "detach-keys", "KEYS", NULL, \
 			"Keys that leave the container running (default ctrl-p,ctrl-q)" \
 	}
 #define SIG_PROXY \
 	{ \
-		0, "sig-proxy", OPTION_FLAG, NULL, NULL, \
+		0, OPTION_FLAG, "sig-proxy", NULL, NULL, \
 			"Pass signals on to the process (the default without a terminal)" \
 	}
 
 const struct option run_options[] = {
-	{ 'd', "detach", OPTION_FLAG, NULL, NULL, "Print the container's id and leave it running" },
+	{ 'd', OPTION_FLAG, "detach", NULL, NULL, "Print the container's id and leave it running" },
 	DETACH_KEYS,
 	SIG_PROXY,
 	REQUEST_OPTIONS,
@@ -35,16 +35,16 @@ const struct option run_options[] = {
 const struct option create_options[] = { REQUEST_OPTIONS, { 0 } };
 
 const struct option start_options[] = {
-	{ 'a', "attach", OPTION_FLAG, NULL, NULL, "Join its output and wait for its end" },
+	{ 'a', OPTION_FLAG, "attach", NULL, NULL, "Join its output and wait for its end" },
 	DETACH_KEYS,
-	{ 'i', "interactive", OPTION_FLAG, NULL, NULL, "Join its input too" },
+	{ 'i', OPTION_FLAG, "interactive", NULL, NULL, "Join its input too" },
 	SIG_PROXY,
 	{ 0 },
 };
 
 const struct option attach_options[] = {
 	DETACH_KEYS,
-	{ 0, "no-stdin", OPTION_FLAG, NULL, NULL, "Don't join the input" },
+	{ 0, OPTION_FLAG, "no-stdin", NULL, NULL, "Don't join the input" },
 	SIG_PROXY,
 	{ 0 },
 };

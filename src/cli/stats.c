@@ -15,11 +15,11 @@
 #include <poll.h>
 
 const struct option stats_options[] = {
-	{ 'a', "all", OPTION_FLAG, NULL, NULL, "Those that do not run, too" },
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'a', OPTION_FLAG, "all", NULL, NULL, "Those that do not run, too" },
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as table, json, or by a template such as {{.CPUPerc}}" },
-	{ 0, "no-stream", OPTION_FLAG, NULL, NULL, "Show it once" },
-	{ 0, "no-trunc", OPTION_FLAG, NULL, NULL, "Don't shorten ids" },
+	{ 0, OPTION_FLAG, "no-stream", NULL, NULL, "Show it once" },
+	{ 0, OPTION_FLAG, "no-trunc", NULL, NULL, "Don't shorten ids" },
 	{ 0 },
 };
 
@@ -171,7 +171,7 @@ static int run_round(const struct invocation *invocation, struct table *table,
 	bool named = invocation->operand_count > 0;
 	int r = choose(invocation, &names, err);
 
-	calls = xcalloc(names.count, sizeof(*calls));
+	calls = xcalloc(names.count, sizeof(struct call *));
 	for (size_t i = 0; i < names.count && r >= 0; i++)
 		r = ask(invocation->client, names.items[i], &calls[i], err);
 	for (size_t i = 0; i < names.count && r >= 0; i++) {

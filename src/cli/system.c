@@ -14,38 +14,38 @@
 #include <sys/utsname.h>
 
 const struct option version_options[] = {
-	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as json, or by a template such as {{.Server.Version}}" },
 	{ 0 },
 };
 
 const struct option info_options[] = {
-	{ 'f', "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as json, or by a template such as {{.Containers}}" },
 	{ 0 },
 };
 
 const struct option disk_options[] = {
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as table, json, or by a template such as {{.Size}}" },
 	{ 0 },
 };
 
 const struct option system_start_options[] = {
-	{ 0, "host", OPTION_TEXT, "ADDRESS", NULL, "Where it is to listen, unix:///PATH" },
-	{ 0, "root", OPTION_TEXT, "DIRECTORY", NULL, "Where it keeps images and containers" },
-	{ 0, "run", OPTION_TEXT, "DIRECTORY", NULL,
+	{ 0, OPTION_TEXT, "host", "ADDRESS", NULL, "Where it is to listen, unix:///PATH" },
+	{ 0, OPTION_TEXT, "root", "DIRECTORY", NULL, "Where it keeps images and containers" },
+	{ 0, OPTION_TEXT, "run", "DIRECTORY", NULL,
 	  "Where it keeps sockets (default: beside its own)" },
 	{ 0 },
 };
 
 const struct option system_stop_options[] = {
-	{ 't', "time", OPTION_NUMBER, "SECONDS", NULL, "Wait so long for its end (default 30)" },
+	{ 't', OPTION_NUMBER, "time", "SECONDS", NULL, "Wait so long for its end (default 30)" },
 	{ 0 },
 };
 
 const struct option system_status_options[] = {
-	{ 0, "format", OPTION_TEXT, "FORMAT", NULL,
+	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as json, or by a template such as {{.Pid}}" },
 	{ 0 },
 };

@@ -226,10 +226,12 @@ static int parse_command(struct scan *scan, struct expression **ret_expression)
 	call->kind = EXPRESSION_CALL;
 	name = take_name(scan);
 	call->function = template_function_find(name);
-	if (!call->function)
-		return cay_error_set(scan->err, CAY_UNSUPPORTED, EINVAL,
-				     "template: unknown function \"%.*s\"",
-				     (int)MIN(name.length, 40), name.data);
+	if (!call->function) {
+		(void)cay_error_set(scan->err, CAY_UNSUPPORTED, EINVAL,
+				    "template: unknown function \"%.*s\"",
+				    (int)MIN(name.length, 40), name.data);
+		return -EINVAL;
+	}
 	for (;;) {
 		int r;
 
@@ -276,11 +278,13 @@ static int parse_pipeline(struct scan *scan, struct expression **ret_expression)
 		/* Each link nests the tree one deeper, which the interpreter recurses into. */
 		if (++links > TEMPLATE_DEPTH_MAX)
 			return fail(scan, "too many levels");
+		assert(value);
 		r = check_arguments(scan, value);
 		if (r >= 0)
 			r = parse_command(scan, &next);
 		if (r < 0)
 			break;
+		assert(value && next);
 		if (next->kind != EXPRESSION_CALL) {
 			expression_free(next);
 			return fail(scan, "only a function can follow |");
@@ -288,8 +292,10 @@ static int parse_pipeline(struct scan *scan, struct expression **ret_expression)
 		next->arguments[next->argument_count++] = value;
 		value = next;
 	}
-	if (r >= 0)
-		r = check_arguments(scan, value);
+	if (r < 0)
+		return r;
+	assert(value);
+	r = check_arguments(scan, value);
 	if (r < 0)
 		return r;
 	*ret_expression = TAKE_PTR(value);

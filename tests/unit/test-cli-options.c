@@ -9,12 +9,12 @@
 #include <errno.h>
 
 static const struct option table[] = {
-	{ 'i', "interactive", OPTION_FLAG, NULL, NULL, "" },
-	{ 't', "tty", OPTION_FLAG, NULL, NULL, "" },
-	{ 'e', "env", OPTION_LIST, "X", NULL, "" },
-	{ 'n', "number", OPTION_NUMBER, "X", NULL, "" },
-	{ 0, "name", OPTION_TEXT, "X", NULL, "" },
-	{ 0, "pull", OPTION_TEXT, "X", "always never", "" },
+	{ 'i', OPTION_FLAG, "interactive", NULL, NULL, "" },
+	{ 't', OPTION_FLAG, "tty", NULL, NULL, "" },
+	{ 'e', OPTION_LIST, "env", "X", NULL, "" },
+	{ 'n', OPTION_NUMBER, "number", "X", NULL, "" },
+	{ 0, OPTION_TEXT, "name", "X", NULL, "" },
+	{ 0, OPTION_TEXT, "pull", "X", "always never", "" },
 	{ 0 },
 };
 
