@@ -196,17 +196,13 @@ static json_t *make_mounts(const struct request *request, const char *id)
 
 static json_t *make_device_rules(const struct request *request)
 {
-	/*
-	 * null, full, zero, random, urandom, tty, console, ptmx, the pts; mknod of all. Disks,
-	 * since the guest mounts the container's root from inside the container's cgroup; the VM
-	 * has no disks but the container's own.
-	 */
+	/* null, full, zero, random, urandom, tty, console, ptmx, the pts; mknod of all. */
 	static const struct {
 		const char *type;
 		int major, minor;
 		const char *access;
 	} rules[] = {
-		{ "c", -1, -1, "m" }, { "b", -1, -1, "rwm" },  { "c", 1, 3, "rwm" },
+		{ "c", -1, -1, "m" }, { "b", -1, -1, "m" },    { "c", 1, 3, "rwm" },
 		{ "c", 1, 5, "rwm" }, { "c", 1, 7, "rwm" },    { "c", 1, 8, "rwm" },
 		{ "c", 1, 9, "rwm" }, { "c", 5, 0, "rwm" },    { "c", 5, 1, "rwm" },
 		{ "c", 5, 2, "rwm" }, { "c", 136, -1, "rwm" },
