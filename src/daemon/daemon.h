@@ -24,7 +24,7 @@ struct daemon {
 	int64_t started_ns;
 	int root_lock_fd, run_lock_fd;
 	int stop_fd;              /* an eventfd that becomes readable when the daemon is to end */
-	unsigned int supervisors; /* threads behind running containers; atomic */
+	unsigned int supervisors; /* threads behind containers, running or being removed; atomic */
 	struct database *database;
 	struct image_store *images;
 	struct events *events;

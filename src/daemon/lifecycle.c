@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Start, stop, kill, pause, rename, remove. */
-#include "daemon/lifecycle.h"
+/* Start, stop, kill, pause, rename. */
+#include "daemon/lifecycle-internal.h"
 
-#include "base/alloc.h"
-#include "base/clock.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
-#include "daemon/exec.h"
 #include "daemon/shim.h"
 #include "daemon/supervisor.h"
-#include "image/store.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -105,7 +100,7 @@ static bool wait_end(struct container *container, unsigned int exits, int64_t ms
 }
 
 /* Waits until no start is under way. */
-static bool wait_started(struct container *container)
+bool lifecycle_wait_started(struct container *container)
 {
 	struct timespec deadline = deadline_after(SHIM_START_MS + SHIM_READY_MS);
 
@@ -116,7 +111,7 @@ static bool wait_started(struct container *container)
 }
 
 /* Waits until the last run's remains are cleared away. */
-static int wait_idle(struct container *container, struct cay_error *err)
+int lifecycle_wait_idle(struct container *container, struct cay_error *err)
 {
 	struct timespec deadline = deadline_after(IDLE_WAIT_MS);
 
@@ -157,8 +152,8 @@ int container_start(struct container *container, struct cay_error *err)
 	int r;
 
 	(void)pthread_mutex_lock(&container->lock);
-	(void)wait_started(container);
-	r = wait_idle(container, err);
+	(void)lifecycle_wait_started(container);
+	r = lifecycle_wait_idle(container, err);
 	if (r == 0)
 		r = check_startable(container, err);
 	if (r == 0) {
@@ -173,7 +168,7 @@ int container_start(struct container *container, struct cay_error *err)
 	if (r < 0) {
 		container->start_pending = container->supervised = false;
 		container_set_status(container, container->before_start);
-	} else if (!wait_started(container)) {
+	} else if (!lifecycle_wait_started(container)) {
 		r = cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
 				  "container %.12s: its start takes too long", container->id);
 	} else if (container->start_error.code != CAY_OK) {
@@ -211,7 +206,7 @@ static int send_signal(struct container *container, int signal, struct cay_error
 }
 
 /* From SIGKILL by way of the VM's to the shim's own death; true once it has ended. */
-static bool force_end(struct container *container, unsigned int exits)
+bool lifecycle_force_end(struct container *container, unsigned int exits)
 {
 	struct cay_error err = { 0 };
 	pid_t shim_pid;
@@ -245,7 +240,7 @@ int container_kill(struct container *container, int signal, struct cay_error *er
 	int r;
 
 	(void)pthread_mutex_lock(&container->lock);
-	(void)wait_started(container);
+	(void)lifecycle_wait_started(container);
 	exits = container->exits;
 	(void)pthread_mutex_unlock(&container->lock);
 	r = container_require_up(container, err);
@@ -254,7 +249,7 @@ int container_kill(struct container *container, int signal, struct cay_error *er
 	if (signal != SIGKILL)
 		return send_signal(container, signal, err);
 	/* As docker, with this signal it is over when the call returns. */
-	if (!force_end(container, exits))
+	if (!lifecycle_force_end(container, exits))
 		return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT, "container %.12s does not end",
 				     container->id);
 	return 0;
@@ -272,7 +267,7 @@ int container_stop(struct container *container, int signal, int64_t timeout, str
 	if (timeout == INT64_MIN)
 		timeout = container->request->stop_timeout;
 	(void)pthread_mutex_lock(&container->lock);
-	(void)wait_started(container);
+	(void)lifecycle_wait_started(container);
 	status = container->status;
 	exits = container->exits;
 	(void)pthread_mutex_unlock(&container->lock);
@@ -287,7 +282,7 @@ int container_stop(struct container *container, int signal, int64_t timeout, str
 	(void)pthread_mutex_lock(&container->lock);
 	ended = wait_end(container, exits, timeout < 0 ? FOREVER : MIN(timeout, INT32_MAX) * 1000);
 	(void)pthread_mutex_unlock(&container->lock);
-	if (!ended && !force_end(container, exits))
+	if (!ended && !lifecycle_force_end(container, exits))
 		return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT, "container %.12s does not end",
 				     container->id);
 	container_emit(container, "stop", NULL);
@@ -379,108 +374,4 @@ int container_rename(struct container *container, const char *name, struct cay_e
 	(void)json_object_set_new(extra, "oldName", json_sprintf("/%s", view.name));
 	container_emit(container, "rename", extra);
 	return 0;
-}
-
-/* ---- remove ---- */
-
-/*
- * Frees the disk's space before the row goes, so that removing works when the disk is full. A
- * directory that was half removed before a crash has lost its name and is finished by the next
- * daemon, which also drops the row.
- */
-static int remove_files(struct container *container, struct cay_error *err)
-{
-	_cleanup_free_ char *doomed = xasprintf("%s/containers/.removing-%s",
-						container->daemon->options.root, container->id);
-
-	if (rename(container->directory, doomed) < 0 && errno != ENOENT)
-		return cay_error_errno(err, errno, "renaming %s", container->directory);
-	return remove_tree(doomed, err);
-}
-
-/* With the lock held: whether its removal may begin now, and the status it is refused for. */
-static int begin_removal(struct container *container, struct cay_error *err)
-{
-	int r = wait_idle(container, err);
-
-	if (r < 0)
-		return r;
-	switch (container->status) {
-	case CONTAINER_CREATED:
-	case CONTAINER_EXITED:
-	case CONTAINER_DEAD:
-		container_set_status(container, CONTAINER_REMOVING);
-		return 0;
-	case CONTAINER_REMOVING:
-		return cay_error_set(err, CAY_CONFLICT, EALREADY,
-				     "removal of container %s is already in progress",
-				     container->name);
-	case CONTAINER_REMOVED:
-		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such container: %s",
-				     container->id);
-	default:
-		return cay_error_set(err, CAY_CONFLICT, EBUSY,
-				     "cannot remove container \"/%s\": container is %s: %s before "
-				     "removing or force remove",
-				     container->name,
-				     container->status == CONTAINER_PAUSED ? "paused" : "running",
-				     container->status == CONTAINER_PAUSED
-					     ? "unpause and stop the container"
-					     : "stop the container");
-	}
-}
-
-/* Kills it where it runs. A start that is under way is waited for. */
-static int kill_for_removal(struct container *container, struct cay_error *err)
-{
-	unsigned int exits;
-	bool up;
-
-	(void)pthread_mutex_lock(&container->lock);
-	(void)wait_started(container);
-	up = container_is_up(container->status);
-	exits = container->exits;
-	(void)pthread_mutex_unlock(&container->lock);
-	if (up && !force_end(container, exits))
-		return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT, "container %.12s does not end",
-				     container->id);
-	return 0;
-}
-
-/* It is CONTAINER_REMOVING. */
-static int remove_all(struct container *container, struct cay_error *err)
-{
-	struct daemon *daemon = container->daemon;
-	int r;
-
-	execs_forget(daemon->execs, container);
-	r = remove_files(container, err);
-	if (r == 0)
-		r = database_delete_container(daemon->database, container->id, err);
-	if (r < 0)
-		return cay_error_prefix(err, "removing container %.12s", container->id);
-	image_store_release(daemon->images, container->image_id, container->id);
-	container_emit(container, "destroy", NULL);
-	return 0;
-}
-
-int container_remove(struct container *container, bool force, struct cay_error *err)
-{
-	int r = force ? kill_for_removal(container, err) : 0;
-
-	if (r < 0)
-		return r;
-	(void)pthread_mutex_lock(&container->lock);
-	r = begin_removal(container, err);
-	(void)pthread_mutex_unlock(&container->lock);
-	if (r < 0)
-		return r;
-	r = remove_all(container, err);
-	/* The name is free before anyone hears that it is gone. */
-	if (r == 0)
-		containers_remove(container->daemon->containers, container);
-	(void)pthread_mutex_lock(&container->lock);
-	container_set_status(container, r == 0 ? CONTAINER_REMOVED : CONTAINER_DEAD);
-	(void)pthread_mutex_unlock(&container->lock);
-	return r;
 }

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Removing a container: its directory's name, its row, its place in the table
+ * and its name go while the client waits, what the directory held goes after.
+ */
+#include "daemon/lifecycle-internal.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "daemon/containers.h"
+#include "daemon/daemon.h"
+#include "daemon/database.h"
+#include "daemon/exec.h"
+#include "image/store.h"
+
+#include <errno.h>
+
+enum { REMOVER_STACK = 128 * 1024 };
+
+/*
+ * The directory loses its name first: what a crash leaves of it is then never taken for a
+ * container, and the next daemon finishes, dropping the row if that is still there.
+ */
+static char *doomed_path(const struct container *container)
+{
+	return xasprintf("%s/containers/.removing-%s", container->daemon->options.root,
+			 container->id);
+}
+
+static int drop_row(struct container *container, const char *doomed, struct cay_error *err)
+{
+	struct database *database = container->daemon->database;
+	struct cay_error ignored;
+	int r = database_delete_container(database, container->id, err);
+
+	/* A full disk has no room to note that something goes, until it is gone. */
+	if (r < 0 && err->code == CAY_NO_SPACE && remove_tree(doomed, &ignored) == 0) {
+		cay_error_clear(err);
+		r = database_delete_container(database, container->id, err);
+	}
+	return r;
+}
+
+struct rest {
+	struct daemon *daemon;
+	char *path;
+};
+
+static void *remove_rest(void *user)
+{
+	struct rest *rest = user;
+	struct cay_error err = { 0 };
+
+	if (remove_tree(rest->path, &err) < 0)
+		log_warning("%s", err.message); /* the next daemon tries again */
+	(void)__atomic_sub_fetch(&rest->daemon->supervisors, 1, __ATOMIC_ACQ_REL);
+	free(rest->path);
+	free(rest);
+	return NULL;
+}
+
+/*
+ * A disk that was just written takes the host's file system up to 100 ms to let go of: a thread
+ * waits for it, so that clients need not. Takes the path over.
+ */
+static void remove_rest_later(struct daemon *daemon, char *path)
+{
+	struct rest *rest = xcalloc(1, sizeof(*rest));
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	*rest = (struct rest){ .daemon = daemon, .path = path };
+	(void)__atomic_add_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);
+	(void)pthread_attr_init(&attributes);
+	(void)pthread_attr_setstacksize(&attributes, REMOVER_STACK);
+	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	if (pthread_create(&thread, &attributes, remove_rest, rest) != 0)
+		(void)remove_rest(rest);
+	(void)pthread_attr_destroy(&attributes);
+}
+
+/* With the lock held: whether its removal may begin now, and the status it is refused for. */
+static int begin_removal(struct container *container, struct cay_error *err)
+{
+	int r = lifecycle_wait_idle(container, err);
+
+	if (r < 0)
+		return r;
+	switch (container->status) {
+	case CONTAINER_CREATED:
+	case CONTAINER_EXITED:
+	case CONTAINER_DEAD:
+		container_set_status(container, CONTAINER_REMOVING);
+		return 0;
+	case CONTAINER_REMOVING:
+		return cay_error_set(err, CAY_CONFLICT, EALREADY,
+				     "removal of container %s is already in progress",
+				     container->name);
+	case CONTAINER_REMOVED:
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such container: %s",
+				     container->id);
+	default:
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "cannot remove container \"/%s\": container is %s: %s before "
+				     "removing or force remove",
+				     container->name,
+				     container->status == CONTAINER_PAUSED ? "paused" : "running",
+				     container->status == CONTAINER_PAUSED
+					     ? "unpause and stop the container"
+					     : "stop the container");
+	}
+}
+
+/* Kills it where it runs. A start that is under way is waited for. */
+static int kill_for_removal(struct container *container, struct cay_error *err)
+{
+	unsigned int exits;
+	bool up;
+
+	(void)pthread_mutex_lock(&container->lock);
+	(void)lifecycle_wait_started(container);
+	up = container_is_up(container->status);
+	exits = container->exits;
+	(void)pthread_mutex_unlock(&container->lock);
+	if (up && !lifecycle_force_end(container, exits))
+		return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT, "container %.12s does not end",
+				     container->id);
+	return 0;
+}
+
+/* It is CONTAINER_REMOVING. */
+static int remove_all(struct container *container, struct cay_error *err)
+{
+	struct daemon *daemon = container->daemon;
+	char *doomed = doomed_path(container);
+	int r = 0;
+
+	execs_forget(daemon->execs, container);
+	if (rename(container->directory, doomed) < 0 && errno != ENOENT)
+		r = cay_error_errno(err, errno, "renaming %s", container->directory);
+	if (r == 0)
+		r = drop_row(container, doomed, err);
+	remove_rest_later(daemon, doomed);
+	if (r < 0)
+		return cay_error_prefix(err, "removing container %.12s", container->id);
+	image_store_release(daemon->images, container->image_id, container->id);
+	container_emit(container, "destroy", NULL);
+	return 0;
+}
+
+int container_remove(struct container *container, bool force, struct cay_error *err)
+{
+	int r = force ? kill_for_removal(container, err) : 0;
+
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&container->lock);
+	r = begin_removal(container, err);
+	(void)pthread_mutex_unlock(&container->lock);
+	if (r < 0)
+		return r;
+	r = remove_all(container, err);
+	/* The name is free before anyone hears that it is gone. */
+	if (r == 0)
+		containers_remove(container->daemon->containers, container);
+	(void)pthread_mutex_lock(&container->lock);
+	container_set_status(container, r == 0 ? CONTAINER_REMOVED : CONTAINER_DEAD);
+	(void)pthread_mutex_unlock(&container->lock);
+	return r;
+}
