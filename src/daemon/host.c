@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "vmm/accel.h"
+#include "vmm/kernel.h"
 #include "vmm/tsc.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct host {
 	bool known;
 	enum vmm_accel accel;
 	uint32_t tsc_khz;
+	bool stock_kernel;
 	char *reason;
 	struct cay_error error; /* CAY_OK where VMs can be started */
 };
@@ -71,6 +73,7 @@ static void *find_out(void *user)
 	_cleanup_free_ char *cache = path_join(host->options->root, "tsc");
 	struct cay_error error = { 0 }, err = { 0 };
 	enum vmm_accel accel;
+	bool stock_kernel = !kernel_knows_lapic_khz(host->options->kernel);
 	uint32_t khz = 0;
 	char *reason = NULL;
 
@@ -85,6 +88,7 @@ static void *find_out(void *user)
 	(void)pthread_mutex_lock(&host->lock);
 	host->accel = accel;
 	host->tsc_khz = khz;
+	host->stock_kernel = stock_kernel;
 	host->reason = reason;
 	host->error = error;
 	host->known = true;
@@ -137,6 +141,11 @@ int host_acceleration(struct host *host, const char **ret_acceleration, uint32_t
 	*ret_acceleration = vmm_accel_name(host->accel);
 	*ret_tsc_khz = host->tsc_khz;
 	return 0;
+}
+
+bool host_kernel_is_stock(const struct host *host)
+{
+	return host->stock_kernel;
 }
 
 const char *host_acceleration_reason(const struct host *host)

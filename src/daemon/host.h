@@ -23,6 +23,9 @@ void host_free(struct host *host);
 int host_acceleration(struct host *host, const char **ret_acceleration, uint32_t *ret_tsc_khz,
 		      struct cay_error *err);
 
+/* Whether the guests' kernel lacks cay's patches; call after host_acceleration(). */
+bool host_kernel_is_stock(const struct host *host);
+
 /* Why it is that, for people ("KVM could not run a guest: …"); "" before it is known. Borrowed. */
 const char *host_acceleration_reason(const struct host *host);
 

@@ -266,6 +266,8 @@ static int read_machine(const json_t *root, struct sandbox_config *config, struc
 	if (r == 0)
 		r = read_u64(root, "tsc_khz", 0, UINT32_MAX, &number, err);
 	config->tsc_khz = (uint32_t)number;
+	if (r == 0)
+		r = json_read_bool(root, "stock_kernel", &config->stock_kernel, err);
 	config->vcpus = 1;
 	if (r == 0)
 		r = read_unsigned(root, "vcpus", 1, VCPUS_MAX, &config->vcpus, err);

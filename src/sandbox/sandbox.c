@@ -303,6 +303,7 @@ static struct vm_machine describe(const struct sandbox_config *config, struct vm
 		.initramfs = config->initramfs,
 		.jail_directory = config->run_directory,
 		.tsc_khz = config->tsc_khz,
+		.stock_kernel = config->stock_kernel,
 		.vcpus = config->vcpus,
 		.memory_bytes = config->memory_bytes,
 		.uid = config->vm_uid,

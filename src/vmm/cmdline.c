@@ -8,7 +8,7 @@
 #include <inttypes.h>
 
 /* The slot of each device; cmdline.h tells the whole plan. */
-enum slot { SLOT_BALLOON = 0, SLOT_RNG = 1, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
+enum slot { SLOT_BALLOON = 0, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
 
 enum { SECTOR = 512 };
 
@@ -29,7 +29,7 @@ int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel)
 	return -EINVAL;
 }
 
-char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz)
+char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz, bool stock_kernel)
 {
 	/* reboot=t: a triple fault ends QEMU (-no-reboot) without touching missing hardware. */
 	static const char common[] = "reboot=t panic=-1 quiet console=hvc0";
@@ -40,11 +40,12 @@ char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz)
 		return xasprintf("%s no_timer_check noreplace-smp", common);
 	/*
 	 * Calibration against emulated timers hangs now and then and costs half the boot:
-	 * everything it would find is told. lapic_khz is what QEMU's APIC counts at.
+	 * everything it would find is told. lapic_khz is what QEMU's APIC counts at; a kernel
+	 * without cay's patches does not know it.
 	 */
 	return xasprintf("%s no_timer_check tsc_early_khz=%" PRIu32 " lpj=10000000 tsc=reliable"
-			 " noreplace-smp lapic_khz=1000000",
-			 common, tsc_khz);
+			 " noreplace-smp%s",
+			 common, tsc_khz, stock_kernel ? "" : " lapic_khz=1000000");
 }
 
 /* Text that holds only what the format gives it: names and numbers of our own, no commas. */
@@ -57,14 +58,18 @@ static void add(struct strv *argv, const char *option, const char *value)
 static void add_machine(const struct cmdline *cmdline, struct strv *argv)
 {
 	const bool tcg = cmdline->accel == VMM_TCG;
-	const char *timers = tcg && cmdline->tsc_khz == 0 ? "pit=on,pic=on" : "pit=off,pic=off";
+	const bool calibrates = tcg && (cmdline->tsc_khz == 0 || cmdline->stock_kernel);
 	const uint64_t mib = (cmdline->memory_bytes + MIB - 1) / MIB;
 
 	strv_add(argv, "-M");
 	strv_addf(argv, "microvm,accel=%s,acpi=off,isa-serial=off,rtc=on,%s",
-		  vmm_accel_name(cmdline->accel), timers);
-	/* TCG runs "rep movsb" byte by byte: without ERMS and FSRM the guest does not use it. */
-	add(argv, "-cpu", tcg ? "max,-erms,-fsrm" : "host");
+		  vmm_accel_name(cmdline->accel), calibrates ? "pit=on,pic=on" : "pit=off,pic=off");
+	/*
+	 * TCG runs "rep movsb" byte by byte: without ERMS and FSRM the guest does not use it. The
+	 * other three make page faults and context switches dearer and signal frames larger than
+	 * old programs reserve, and protect nothing that the VM does not.
+	 */
+	add(argv, "-cpu", tcg ? "max,-erms,-fsrm,-mpx,-pku,-smap" : "host");
 	strv_add(argv, "-smp");
 	strv_addf(argv, "%u", cmdline->vcpus);
 	strv_add(argv, "-m");
@@ -132,12 +137,9 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 	if (cmdline->initramfs)
 		add(argv, "-initrd", cmdline->initramfs);
 	strv_add(argv, "-append");
-	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz));
+	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel));
 	add_channel(cmdline, argv);
 	add_drives(cmdline, argv);
-	add(argv, "-object", "rng-builtin,id=random");
-	strv_add(argv, "-device");
-	strv_addf(argv, "virtio-rng-device,rng=random,bus=virtio-mmio-bus.%d", SLOT_RNG);
 	strv_add(argv, "-device");
 	strv_addf(argv, "virtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.%d",
 		  SLOT_BALLOON);

@@ -293,6 +293,7 @@ int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_err
 		.initramfs = machine->initramfs,
 		.accel = machine->accel,
 		.tsc_khz = machine->tsc_khz,
+		.stock_kernel = machine->stock_kernel,
 		.vcpus = machine->vcpus,
 		.memory_bytes = machine->memory_bytes,
 		.fds = sets,

@@ -30,6 +30,7 @@ struct vm_machine {
 	const char *jail_directory; /* an existing directory for the jail to be mounted on */
 	enum vmm_accel accel;
 	uint32_t tsc_khz;
+	bool stock_kernel; /* see cmdline.h */
 	unsigned int vcpus;
 	uint64_t memory_bytes;
 	uid_t uid;

@@ -51,7 +51,7 @@ static void test_tcg(void **state)
 		text,
 		"/usr/bin/qemu\n-name\nabc\n"
 		"-M\nmicrovm,accel=tcg,acpi=off,isa-serial=off,rtc=on,pit=off,pic=off\n"
-		"-cpu\nmax,-erms,-fsrm\n-smp\n1\n-m\n257M\n-nodefaults\n-no-user-config\n"
+		"-cpu\nmax,-erms,-fsrm,-mpx,-pku,-smap\n-smp\n1\n-m\n257M\n-nodefaults\n-no-user-config\n"
 		"-no-reboot\n-display\nnone\n-global\nvirtio-mmio.force-legacy=false\n"
 		"-L\n/usr/share/qemu\n"
 		"-sandbox\non,obsolete=deny,elevateprivileges=deny,spawn=deny,"
@@ -74,15 +74,13 @@ static void test_tcg(void **state)
 		"file.filename=/dev/fdset/6,file.aio=io_uring,discard=unmap,detect-zeroes=unmap\n"
 		"-device\nvirtio-blk-device,drive=disk1,bus=virtio-mmio-bus.5,"
 		"werror=report,rerror=report\n"
-		"-object\nrng-builtin,id=random\n"
-		"-device\nvirtio-rng-device,rng=random,bus=virtio-mmio-bus.1\n"
 		"-device\nvirtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.0\n");
 }
 
 static void test_kvm(void **state)
 {
 	struct cmdline cmdline = example();
-	_cleanup_free_ char *text = NULL, *kernel = cmdline_kernel(VMM_KVM, 2100000);
+	_cleanup_free_ char *text = NULL, *kernel = cmdline_kernel(VMM_KVM, 2100000, false);
 
 	cmdline.accel = VMM_KVM;
 	text = join(&cmdline);
@@ -103,6 +101,18 @@ static void test_unknown_tsc(void **state)
 	assert_non_null(strstr(text, "pit=on,pic=on"));
 	assert_null(strstr(text, "lapic_khz"));
 	assert_null(strstr(text, "tsc_early_khz"));
+}
+
+static void test_stock_kernel(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL;
+
+	cmdline.stock_kernel = true;
+	text = join(&cmdline);
+	assert_non_null(strstr(text, "pit=on,pic=on"));
+	assert_null(strstr(text, "lapic_khz"));
+	assert_non_null(strstr(text, "tsc_early_khz=2100000"));
 }
 
 static void test_vmdk(void **state)
@@ -133,8 +143,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcg),         cmocka_unit_test(test_kvm),
-		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_vmdk),
-		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_stock_kernel),
+		cmocka_unit_test(test_vmdk),        cmocka_unit_test(test_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
