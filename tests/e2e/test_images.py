@@ -93,6 +93,8 @@ class Debian(CayTestCase):
         missing = sorted(set(wanted) - set(seen))
         self.assertEqual(missing, [])
         for path, row in wanted.items():
+            if path == "/etc":  # the files of the container's own are made in there
+                row = (*row[:5], None)
             compared = seen[path] if row[5] is not None else (*seen[path][:5], None)
             self.assertEqual(compared, row, path)
 
