@@ -109,8 +109,10 @@ static bool learn_end(struct container *container)
 	bool was_up = container_is_up(container->status);
 	bool newer = found && state.started_ns > container->run.started_ns;
 
-	if (found)
+	if (found) {
 		shim_destroy(container, state.shim_pid); /* one that does not answer */
+		shim_end_vm(container, state.vm_pid);
+	}
 	/* It may have said its last word before it was killed. */
 	if (!was_up && !newer)
 		return false;

@@ -20,6 +20,7 @@ enum {
 	READY_POLL_MS = 2,
 	SHIM_LOG_TAIL = 600,
 	DESTROY_MS = 10000,
+	VM_END_MS = 2000,
 };
 
 static int open_pidfd(pid_t pid)
@@ -220,15 +221,31 @@ int shim_guest_call(const struct container *container, const char *method,
 		    ret_response, err);
 }
 
-bool shim_is_pid(const struct container *container, pid_t pid)
+/* Whether the process's command line holds this text: pids are used again. */
+static bool command_holds(pid_t pid, const char *wanted)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid);
 	_cleanup_close_ int fd = pid > 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char text[8192];
 	ssize_t n = fd < 0 ? 0 : read_full(fd, text, sizeof(text));
+
+	return n > 0 && memmem(text, (size_t)n, wanted, strlen(wanted)) != NULL;
+}
+
+bool shim_is_pid(const struct container *container, pid_t pid)
+{
 	_cleanup_free_ char *config_path = container_path(container, "shim.json");
 
-	return n > 0 && memmem(text, (size_t)n, config_path, strlen(config_path)) != NULL;
+	return command_holds(pid, config_path);
+}
+
+void shim_end_vm(const struct container *container, pid_t pid)
+{
+	if (!command_holds(pid, container->id) || shim_wait_gone(pid, VM_END_MS))
+		return;
+	log_warning("container %.12s: killing its VM, process %d", container->id, (int)pid);
+	(void)kill(pid, SIGKILL);
+	(void)shim_wait_gone(pid, DESTROY_MS);
 }
 
 void shim_destroy(const struct container *container, pid_t pid)

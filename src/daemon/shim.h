@@ -54,6 +54,11 @@ bool shim_wait_gone(pid_t pid, int timeout_ms);
 bool shim_is_pid(const struct container *container, pid_t pid);
 /* Kills the shim, and its VM with it, if the pid is still its own; waits until it is gone. */
 void shim_destroy(const struct container *container, pid_t pid);
+/*
+ * Waits until a VM whose shim is gone has ended too, as it does by itself; else kills it. A pid
+ * that is not this container's VM is left alone.
+ */
+void shim_end_vm(const struct container *container, pid_t pid);
 /* Removes what a shim that did not end by itself has left in the run directory. */
 void shim_clean(const struct container *container);
 

@@ -268,6 +268,7 @@ static bool follow(struct supervisor *supervisor)
 static void clear_away(struct supervisor *supervisor)
 {
 	struct container *container = supervisor->container;
+	pid_t vm_pid;
 	bool up;
 
 	rpc_client_free(TAKE_PTR(supervisor->client));
@@ -275,11 +276,14 @@ static void clear_away(struct supervisor *supervisor)
 		shim_destroy(container, supervisor->shim_pid);
 	(void)pthread_mutex_lock(&container->lock);
 	up = container_is_up(container->status);
+	vm_pid = container->run.vm_pid;
 	(void)pthread_mutex_unlock(&container->lock);
-	if (up)
+	if (up) {
+		shim_end_vm(container, vm_pid);
 		supervisor_record_end(container);
-	else
+	} else {
 		learn_error(container);
+	}
 	shim_clean(container);
 }
 
