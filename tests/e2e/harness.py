@@ -262,6 +262,10 @@ class CayTestCase(unittest.TestCase):
     def inspect(self, container):
         return json.loads(self.cay("inspect", container))[0]
 
+    def names(self):
+        """The names of all containers."""
+        return set(self.cay("ps", "-a", "--format", "{{.Names}}").split())
+
     def wait_state(self, container, status):
         return wait_until(lambda: self.inspect(container)["State"]["Status"] == status,
                           f"{container} to be {status}")

@@ -34,7 +34,7 @@ class DaemonKilled(Faults):
         self.daemon.kill()
         self.assertTrue(alive(shim))
         self.daemon.start()
-        self.assertIn("steady", self.cay("ps"))
+        self.assertIn("steady", self.names())
         self.assertEqual(self.shim_of(identity), shim)
         count = len(self.cay("logs", "steady").splitlines())
         wait_until(lambda: len(self.cay("logs", "steady").splitlines()) > count + 1, "more lines")
@@ -54,7 +54,7 @@ class DaemonKilled(Faults):
         state = self.inspect("ends")["State"]
         self.assertEqual((state["Status"], state["ExitCode"]), ("exited", 17))
         self.assertEqual(self.cay("logs", "ends"), "last words")
-        wait_until(lambda: "vanishes" not in self.cay("ps", "-a"), "the --rm container to be removed")
+        wait_until(lambda: "vanishes" not in self.names(), "the --rm container to be removed")
         self.assert_nothing_left(identity)
         self.assert_nothing_left(gone)
         self.assertEqual(self.cay("start", "-a", "ends", code=17), "last words")
@@ -68,7 +68,7 @@ class DaemonKilled(Faults):
             client.communicate(timeout=60)
             self.daemon.start()
             wait_until(lambda: self.run_cay("rm", "-f", "moment").returncode is not None
-                       and "moment" not in self.cay("ps", "-a"), "the container to be gone")
+                       and "moment" not in self.names(), "the container to be gone")
         self.assertEqual(self.cay("run", "--rm", "--name", "moment", "busybox", "echo", "fine"), "fine")
 
     def test_a_second_daemon_on_the_same_root_refuses(self):

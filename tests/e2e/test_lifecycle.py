@@ -99,7 +99,7 @@ class StopAndRemove(CayTestCase):
                                      [("stop", "-t", "0", name), ("rm", "-f", name), ("stop", "-t", "0", name),
                                       ("rm", "-f", name)]))
             self.assertIn(0, [d.returncode for d in done])
-            self.assertNotIn(name, self.cay("ps", "-a"))
+            self.assertNotIn(name, self.names())
         self.assertEqual(self.cay("run", "--rm", "--name", "race0", "busybox", "echo", "free"), "free")
 
     def test_rm_refuses_a_running_container(self):
@@ -108,7 +108,7 @@ class StopAndRemove(CayTestCase):
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("running", done.stderr)
         self.assertEqual(self.cay("rm", "-f", "busy"), "busy")
-        self.assertNotIn("busy", self.cay("ps", "-a"))
+        self.assertNotIn("busy", self.names())
 
     def test_rm_option_removes_on_every_kind_of_exit(self):
         self.cay("run", "--rm", "--name", "done", "busybox", "true")
@@ -116,9 +116,7 @@ class StopAndRemove(CayTestCase):
         self.cay("run", "-d", "--rm", "--name", "killed", "busybox", "sleep", "1000")
         self.cay("kill", "killed")
         self.cay("run", "--rm", "--name", "missing", "busybox", "nonesuch", code=127)
-        names = {"done", "failed", "killed", "missing"}
-        wait_until(lambda: not names & set(self.cay("ps", "-a", "--format", "{{.Names}}").split()),
-                   "all of them to be gone")
+        wait_until(lambda: not {"done", "failed", "killed", "missing"} & self.names(), "all of them to be gone")
 
     def test_restart_and_the_writable_layer(self):
         self.cay("run", "--name", "writes", "busybox", "sh", "-c", "cat /n 2>/dev/null; date +%s%N >> /n; wc -l < /n")
@@ -138,7 +136,7 @@ class StopAndRemove(CayTestCase):
         since = time.time()
         self.cay("run", "--rm", "--name", "story", "busybox", "sh", "-c", "exit 3", code=3)
         wait_until(lambda: self.cay("ps", "-aq", "--filter", "name=story") == "", "removal")
-        status, body = self.api("GET", f"/events?since={since:.0f}&until={time.time() + 1:.0f}"
+        status, body = self.api("GET", f"/events?since={since:.6f}&until={time.time():.6f}"
                                        '&filters={"container":["story"]}')
         self.assertEqual(status, 200)
         lines = body.decode().splitlines() if isinstance(body, bytes) else [json.dumps(body)]
@@ -218,7 +216,7 @@ class Resources(CayTestCase):
         state = self.inspect("greedy")["State"]
         self.assertEqual(state["ExitCode"], 137)
         self.assertTrue(state["OOMKilled"])
-        _, body = self.api("GET", f"/events?since={since:.0f}&until={time.time() + 1:.0f}"
+        _, body = self.api("GET", f"/events?since={since:.6f}&until={time.time():.6f}"
                                   '&filters={"event":["oom"]}')
         self.assertIn(b"greedy", body if isinstance(body, bytes) else json.dumps(body).encode())
 
