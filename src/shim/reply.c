@@ -90,12 +90,16 @@ void reply_fail(struct reply *reply, const struct cay_error *err)
 
 void reply_list_send(struct reply_list *list, const ProtobufCMessage *message)
 {
-	while (list->first)
-		reply_send(list->first, message);
+	for (struct reply *reply = list->first, *next; reply; reply = next) {
+		next = reply->next;
+		reply_send(reply, message);
+	}
 }
 
 void reply_list_fail(struct reply_list *list, const struct cay_error *err)
 {
-	while (list->first)
-		reply_fail(list->first, err);
+	for (struct reply *reply = list->first, *next; reply; reply = next) {
+		next = reply->next;
+		reply_fail(reply, err);
+	}
 }
