@@ -324,6 +324,7 @@ static _Noreturn void run_child(struct child *child)
 
 	arrange_fds(child);
 	(void)setsid(); /* fails only for a group leader, which a new child is not */
+	(void)umask(022); /* the new root is for another user to read */
 	if (child->walled)
 		build_root(child);
 	limit_resources(child);
