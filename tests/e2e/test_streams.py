@@ -163,4 +163,5 @@ class Attach(CayTestCase):
 
     def test_boot_log(self):
         self.cay("run", "--name", "booted", "busybox", "true")
-        self.assertIn("Linux version", self.cay("logs", "--boot", "booted"))
+        # It is fetched off the path of the start: for a short run, while the VM is taken down.
+        wait_until(lambda: "Linux version" in self.cay("logs", "--boot", "booted"), "the boot log", 10)
