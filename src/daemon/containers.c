@@ -140,8 +140,10 @@ int containers_reserve(struct containers *containers, const char *name, const ch
 				     "[a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
 				     name);
 	(void)pthread_mutex_lock(&containers->lock);
-	if (!name)
-		name = made = make_name(containers);
+	if (!name) {
+		made = make_name(containers);
+		name = made;
+	}
 	taken = find_name(containers, name);
 	if (taken)
 		r = cay_error_set(err, CAY_EXISTS, EEXIST,

@@ -51,7 +51,7 @@ void boot_log_append(struct boot_log *log, const void *data, size_t size)
 char *boot_log_last_lines(const struct boot_log *log)
 {
 	const char *text = buf_text(&log->tail);
-	size_t start = log->tail.length, end = log->tail.length;
+	size_t start, end = log->tail.length;
 	struct buf out = { 0 };
 
 	while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == '\r'))

@@ -149,6 +149,7 @@ static int serve(struct attachment *attachment, struct http_request *request,
 	if (http_query_bool(request, "stream", false) &&
 	    wait_turn(attachment->container, starts, options->gone_fd))
 		copy(attachment, options);
+	options->extra = NULL;
 	return 0;
 }
 
