@@ -218,6 +218,7 @@ int launch_config(struct container *container, struct sandbox_config **ret_confi
 	config->qemu = xstrdup(options->qemu);
 	config->acceleration = xstrdup(acceleration);
 	config->stock_kernel = host_kernel_is_stock(container->daemon->host);
+	config->disposable = container->request->auto_remove;
 	config->vcpus = vm_cpus(container, acceleration);
 	config->memory_bytes = vm_memory(container);
 	config->vm_uid = container->vm_uid;

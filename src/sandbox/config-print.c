@@ -105,6 +105,7 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set_string(root, "acceleration", config->acceleration);
 	json_set_int(root, "tsc_khz", config->tsc_khz);
 	json_set_bool(root, "stock_kernel", config->stock_kernel);
+	json_set_bool(root, "disposable", config->disposable);
 	json_set_int(root, "vcpus", config->vcpus);
 	json_set_int(root, "memory_bytes", (int64_t)config->memory_bytes);
 	json_set_int(root, "vm_uid", (int64_t)config->vm_uid);

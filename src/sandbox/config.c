@@ -268,6 +268,8 @@ static int read_machine(const json_t *root, struct sandbox_config *config, struc
 	config->tsc_khz = (uint32_t)number;
 	if (r == 0)
 		r = json_read_bool(root, "stock_kernel", &config->stock_kernel, err);
+	if (r == 0)
+		r = json_read_bool(root, "disposable", &config->disposable, err);
 	config->vcpus = 1;
 	if (r == 0)
 		r = read_unsigned(root, "vcpus", 1, VCPUS_MAX, &config->vcpus, err);

@@ -143,7 +143,7 @@ void shim_container_ended(struct shim *shim)
 		if (!process->exec_id && process->status != PROCESS_EXITED)
 			return;
 	if (shim->sandbox && !shim->gone)
-		sandbox_end(shim->sandbox, true);
+		sandbox_end(shim->sandbox, !shim->config->disposable);
 }
 
 static void boot(struct shim *shim)

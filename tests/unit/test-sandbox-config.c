@@ -12,7 +12,7 @@
 static const char whole[] =
 	"{\"id\":\"abc-1\",\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
 	"\"kernel\":\"/k\",\"initramfs\":\"/i\",\"qemu\":\"qemu\",\"acceleration\":\"tcg\","
-	"\"tsc_khz\":2100000,\"stock_kernel\":true,\"vcpus\":2,\"memory_bytes\":268435456,\"vm_uid\":200001,"
+	"\"tsc_khz\":2100000,\"stock_kernel\":true,\"disposable\":true,\"vcpus\":2,\"memory_bytes\":268435456,\"vm_uid\":200001,"
 	"\"disks\":[{\"read_only\":true,\"extents\":[{\"path\":\"/d1\",\"size\":4096},"
 	"{\"path\":\"/d2\",\"size\":8192}]},{\"read_only\":false,\"extents\":"
 	"[{\"path\":\"/s\",\"size\":65536}]}],"
