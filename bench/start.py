@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import time
 
-from common import BUILD, Cay, Docker, alternate, milliseconds, title
+from common import BUILD, Cay, Docker, alternate, milliseconds, title, wait_until
 
 ROUNDS = 20
 TIMES = re.compile(r"times in us: ready (\d+), VM spawned (\d+), guest ready (\d+), created (\d+), "
@@ -35,8 +35,9 @@ def shares(cay, rounds):
                        stdin=subprocess.DEVNULL, capture_output=True)
         ended = time.time_ns()
         info = json.loads(cay("inspect", name))[0]
-        log = (cay.daemon.root / "containers" / info["Id"] / "shim.log").read_text()
-        line = next(line for line in log.splitlines() if TIMES.search(line))
+        log = cay.daemon.root / "containers" / info["Id"] / "shim.log"
+        line = wait_until(lambda: next((line for line in log.read_text().splitlines() if TIMES.search(line)), None),
+                          "the shim's times", 10)
         steps = [int(number) * 1000 for number in TIMES.search(line).groups()]
         # The line is written when the VM is gone: that places the shim's own clock among the others.
         shim = nanoseconds(line.split()[0]) - steps[-1]
