@@ -323,7 +323,7 @@ static _Noreturn void run_child(struct child *child)
 	sigset_t none;
 
 	arrange_fds(child);
-	(void)setsid(); /* fails only for a group leader, which a new child is not */
+	(void)setsid();   /* fails only for a group leader, which a new child is not */
 	(void)umask(022); /* the new root is for another user to read */
 	if (child->walled)
 		build_root(child);
