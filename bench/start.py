@@ -73,18 +73,18 @@ def main():
             print(f"ratio: cay takes {statistics.median(samples['cay']) / statistics.median(samples[name]):.2f} of the time of {name}")
         title("where the time goes (medians)")
         shares(cay, ROUNDS)
-        title("exec C true")
-        cay("run", "-d", "--name", "c", "busybox", "sleep", "10000")
-        functions = {"cay": lambda: run(BUILD / "cay", cay.environment, "exec", "c", "true")}
+        title("exec CONTAINER true")
+        cay("run", "-d", "--name", "bench", "busybox", "sleep", "10000")
+        functions = {"cay": lambda: run(BUILD / "cay", cay.environment, "exec", "bench", "true")}
         if docker:
-            docker("run", "-d", "--name", "c", "busybox", "sleep", "10000")
-            functions["docker"] = lambda: run(docker.program, docker.environment, "exec", "c", "true")
+            docker("run", "-d", "--name", "bench", "busybox", "sleep", "10000")
+            functions["docker"] = lambda: run(docker.program, docker.environment, "exec", "bench", "true")
         samples = alternate(ROUNDS, **functions)
         for name, seconds in samples.items():
             print(f"{name:20} {milliseconds(seconds)}")
         if docker:
             print(f"ratio: cay takes {statistics.median(samples['cay']) / statistics.median(samples['docker']):.2f} of docker's time")
-            docker("rm", "-f", "c")
+            docker("rm", "-f", "bench")
     finally:
         cay.close()
         if docker:
