@@ -1,60 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of capabilities in the order of linux/capability.h, and sets of them. */
+/* Sets of capabilities, and what docker's options make of them. */
 #include "daemon/capability.h"
 
 #include "base/buf.h"
+#include "base/capability.h"
 
 #include <errno.h>
 #include <strings.h>
 
-static const char *const names[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
-static_assert(ARRAY_SIZE(names) == 41, "CAP_LAST_CAP of Linux 5.9 and later is 40");
-
 #define BIT(n) (UINT64_C(1) << (n))
 
-const uint64_t capabilities_all = BIT(41) - 1;
+const uint64_t capabilities_all = BIT(CAPABILITY_COUNT) - 1;
 /* CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT
  * MKNOD AUDIT_WRITE SETFCAP */
 const uint64_t capabilities_default = BIT(0) | BIT(1) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) |
@@ -68,8 +24,8 @@ static int parse_name(const char *name, uint64_t *ret_bits, struct cay_error *er
 		*ret_bits = capabilities_all;
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (strcasecmp(bare, names[i]) == 0) {
+	for (unsigned int i = 0; i < CAPABILITY_COUNT; i++) {
+		if (strcasecmp(bare, capability_names[i]) == 0) {
 			*ret_bits = BIT(i);
 			return 0;
 		}
@@ -124,8 +80,9 @@ json_t *capabilities_to_json(uint64_t set)
 {
 	json_t *array = json_array();
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+	for (unsigned int i = 0; i < CAPABILITY_COUNT; i++)
 		if (set & BIT(i))
-			(void)json_array_append_new(array, json_sprintf("CAP_%s", names[i]));
+			(void)json_array_append_new(array,
+						    json_sprintf("CAP_%s", capability_names[i]));
 	return array;
 }

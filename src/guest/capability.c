@@ -2,6 +2,8 @@
 /* Capabilities by name and as sets. */
 #include "guest/capability.h"
 
+#include "base/capability.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -9,59 +11,13 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* Without their "CAP_", in the order of their numbers (linux/capability.h). */
-static const char *const names[] = {
-	"CHOWN",
-	"DAC_OVERRIDE",
-	"DAC_READ_SEARCH",
-	"FOWNER",
-	"FSETID",
-	"KILL",
-	"SETGID",
-	"SETUID",
-	"SETPCAP",
-	"LINUX_IMMUTABLE",
-	"NET_BIND_SERVICE",
-	"NET_BROADCAST",
-	"NET_ADMIN",
-	"NET_RAW",
-	"IPC_LOCK",
-	"IPC_OWNER",
-	"SYS_MODULE",
-	"SYS_RAWIO",
-	"SYS_CHROOT",
-	"SYS_PTRACE",
-	"SYS_PACCT",
-	"SYS_ADMIN",
-	"SYS_BOOT",
-	"SYS_NICE",
-	"SYS_RESOURCE",
-	"SYS_TIME",
-	"SYS_TTY_CONFIG",
-	"MKNOD",
-	"LEASE",
-	"AUDIT_WRITE",
-	"AUDIT_CONTROL",
-	"SETFCAP",
-	"MAC_OVERRIDE",
-	"MAC_ADMIN",
-	"SYSLOG",
-	"WAKE_ALARM",
-	"BLOCK_SUSPEND",
-	"AUDIT_READ",
-	"PERFMON",
-	"BPF",
-	"CHECKPOINT_RESTORE",
-};
-static_assert(ARRAY_SIZE(names) == CAP_LAST_CAP + 1, "a name for each capability");
-
 int capability_from_name(const char *name)
 {
 	if (strncmp(name, "CAP_", 4) != 0)
 		return -EINVAL;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (strcmp(name + 4, names[i]) == 0)
-			return (int)i;
+	for (int i = 0; i < CAPABILITY_COUNT; i++)
+		if (strcmp(name + 4, capability_names[i]) == 0)
+			return i;
 	return -EINVAL;
 }
 
