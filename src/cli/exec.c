@@ -5,7 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/attachment.h"
-#include "cli/lines.h"
+#include "cli/request.h"
 #include "cli/session.h"
 #include "cli/text.h"
 
@@ -28,22 +28,6 @@ const struct option exec_options[] = {
 };
 
 enum { POLL_FIRST_MS = 10, POLL_LAST_MS = 500 };
-
-static int add_environment(const struct options *options, json_t *body, struct cay_error *err)
-{
-	const struct strv *files = option_list(options, "env-file");
-	const struct strv *variables = option_list(options, "env");
-	_cleanup_strv_ struct strv all = { 0 };
-	int r = 0;
-
-	for (size_t i = 0; i < files->count && r >= 0; i++)
-		r = lines_read(files->items[i], false, &all, err);
-	for (size_t i = 0; i < variables->count && r >= 0; i++)
-		r = lines_add_environment(variables->items[i], &all, err);
-	if (r >= 0 && all.count > 0)
-		json_set(body, "Env", json_from_strv(&all));
-	return r;
-}
 
 static void add_console_size(json_t *body, bool tty)
 {
@@ -79,7 +63,7 @@ static int create_exec(const struct invocation *invocation, char **ret_id, struc
 	if (option_given(options, "detach-keys"))
 		json_set_string(body, "DetachKeys", option_text(options, "detach-keys"));
 	add_console_size(body, option_flag(options, "tty"));
-	r = add_environment(options, body, err);
+	r = request_add_environment(options, body, err);
 	if (r < 0)
 		return r;
 	target_set(&target, "/containers/%s/exec", invocation->operands[0], NULL);

@@ -109,7 +109,7 @@ static int set_map(const struct strv *list, const char *option, bool key_alone, 
 	return 0;
 }
 
-static int add_environment(const struct options *options, json_t *body, struct cay_error *err)
+int request_add_environment(const struct options *options, json_t *body, struct cay_error *err)
 {
 	const struct strv *files = option_list(options, "env-file");
 	const struct strv *variables = option_list(options, "env");
@@ -314,7 +314,7 @@ static int add_process(const struct options *options, const char *image, const c
 	set_text(options, "workdir", body, "WorkingDir");
 	set_text(options, "stop-signal", body, "StopSignal");
 	set_number(options, "stop-timeout", body, "StopTimeout");
-	return add_environment(options, body, err);
+	return request_add_environment(options, body, err);
 }
 
 static void add_streams(const struct options *options, const struct request_streams *streams,

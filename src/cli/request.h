@@ -136,3 +136,6 @@ int request_add_ports(const struct options *options, json_t *body, json_t *host,
 		      struct cay_error *err);
 int request_add_network(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err);
+/* --env and --env-file as "Env" of `body`, which run, create and exec share; nothing without them.
+ */
+int request_add_environment(const struct options *options, json_t *body, struct cay_error *err);
