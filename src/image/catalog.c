@@ -1,15 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The images of a store, in memory and in index.json. */
+/* The images of a store, in memory: manifests, indexes, and what points to them. */
 #include "image/catalog.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
-#include "base/json.h"
-#include "base/log.h"
 
 #include <errno.h>
-
-enum { CATALOG_MAX = 64 << 20 }; /* bytes of index.json: some hundred thousand names */
 
 void record_free(struct record *record)
 {
@@ -107,6 +102,86 @@ struct record *catalog_by_name(const struct catalog *catalog, const char *full_n
 	return NULL;
 }
 
+struct image_index *catalog_index(const struct catalog *catalog, const char *digest)
+{
+	for (size_t i = 0; i < catalog->index_count; i++)
+		if (strcmp(catalog->indexes[i]->digest, digest) == 0)
+			return catalog->indexes[i];
+	return NULL;
+}
+
+struct image_index *catalog_index_of(const struct catalog *catalog, const char *reference)
+{
+	const char *at = strchr(reference, '@');
+
+	if (at)
+		return catalog_index(catalog, at + 1);
+	for (size_t i = 0; i < catalog->index_count; i++)
+		if (strv_contains(&catalog->indexes[i]->names, reference))
+			return catalog->indexes[i];
+	return NULL;
+}
+
+struct image_index *catalog_index_shown_by(const struct catalog *catalog,
+					   const struct record *record)
+{
+	for (size_t i = 0; i < catalog->index_count; i++)
+		if (strcmp(catalog->indexes[i]->anchor, record->digest) == 0)
+			return catalog->indexes[i];
+	return NULL;
+}
+
+bool catalog_index_is_used(const struct catalog *catalog, const struct image_index *index)
+{
+	if (index->names.count > 0 || index->anchor[0])
+		return true;
+	for (size_t i = 0; i < catalog->count; i++)
+		for (size_t j = 0; j < catalog->records[i]->digests.count; j++)
+			if (ends_with(catalog->records[i]->digests.items[j], index->digest))
+				return true;
+	return false;
+}
+
+bool catalog_is_member(const struct catalog *catalog, const struct record *record)
+{
+	for (size_t i = 0; i < catalog->index_count; i++)
+		if (strv_contains(&catalog->indexes[i]->members, record->digest) &&
+		    catalog_index_is_used(catalog, catalog->indexes[i]))
+			return true;
+	return false;
+}
+
+void catalog_take(struct catalog *catalog, const char *reference)
+{
+	for (size_t i = 0; i < catalog->count; i++) {
+		(void)names_remove(&catalog->records[i]->names, reference);
+		(void)names_remove(&catalog->records[i]->digests, reference);
+	}
+	for (size_t i = 0; i < catalog->index_count; i++)
+		(void)names_remove(&catalog->indexes[i]->names, reference);
+}
+
+void catalog_give(struct catalog *catalog, const char *reference, struct record *record,
+		  struct image_index *index)
+{
+	catalog_take(catalog, reference);
+	if (strchr(reference, '@')) {
+		strv_add(&record->digests, reference);
+		return;
+	}
+	strv_add(&record->names, reference);
+	if (index) {
+		strv_add(&index->names, reference);
+		index->anchor[0] = '\0';
+	}
+}
+
+void catalog_anchor(struct catalog *catalog, struct image_index *index, const struct record *record)
+{
+	if (!catalog_index_is_used(catalog, index))
+		memcpy(index->anchor, record->digest, DIGEST_SIZE);
+}
+
 void catalog_add(struct catalog *catalog, struct record *record)
 {
 	assert(record);
@@ -115,8 +190,22 @@ void catalog_add(struct catalog *catalog, struct record *record)
 	catalog->records[catalog->count++] = record;
 }
 
+void catalog_add_index(struct catalog *catalog, struct image_index *index)
+{
+	assert(index);
+	catalog->indexes = xreallocarray(catalog->indexes, catalog->index_count + 1,
+					 sizeof(struct image_index *));
+	catalog->indexes[catalog->index_count++] = index;
+}
+
 void catalog_drop(struct catalog *catalog, struct record *record)
 {
+	for (size_t i = 0; i < catalog->index_count; i++) {
+		for (size_t j = 0; j < record->names.count; j++)
+			(void)names_remove(&catalog->indexes[i]->names, record->names.items[j]);
+		if (strcmp(catalog->indexes[i]->anchor, record->digest) == 0)
+			catalog->indexes[i]->anchor[0] = '\0';
+	}
 	for (size_t i = 0; i < catalog->count; i++) {
 		if (catalog->records[i] != record)
 			continue;
@@ -128,139 +217,28 @@ void catalog_drop(struct catalog *catalog, struct record *record)
 	}
 }
 
+void catalog_drop_unused_indexes(struct catalog *catalog)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < catalog->index_count; i++) {
+		struct image_index *index = catalog->indexes[i];
+
+		if (catalog_index_is_used(catalog, index))
+			catalog->indexes[kept++] = index;
+		else
+			image_index_free(index);
+	}
+	catalog->index_count = kept;
+}
+
 void catalog_done(struct catalog *catalog)
 {
 	for (size_t i = 0; i < catalog->count; i++)
 		record_free(catalog->records[i]);
 	free(catalog->records);
+	for (size_t i = 0; i < catalog->index_count; i++)
+		image_index_free(catalog->indexes[i]);
+	free(catalog->indexes);
 	*catalog = (struct catalog){ 0 };
-}
-
-/* Annotations are strings alone, so the list is one, with commas, which no reference has. */
-static int load_digests(const json_t *annotations, struct strv *digests, struct cay_error *err)
-{
-	_cleanup_free_ char *joined = NULL;
-	struct str rest, item;
-	int r = json_read_string(annotations, ANNOTATION_DIGESTS, &joined, err);
-
-	rest = str_from(joined);
-	while (rest.length > 0) {
-		item = str_split(rest, ',', &rest);
-		strv_take(digests, str_dup(item));
-	}
-	return r;
-}
-
-static void save_digests(json_t *annotations, const struct strv *digests)
-{
-	_cleanup_buf_ struct buf joined = { 0 };
-
-	for (size_t i = 0; i < digests->count; i++)
-		buf_printf(&joined, "%s%s", i > 0 ? "," : "", digests->items[i]);
-	if (joined.length > 0)
-		json_set_string(annotations, ANNOTATION_DIGESTS, joined.data);
-}
-
-/* One descriptor of index.json: its image, loaded when seen first, gets the name. */
-static int load_entry(const struct content *content, const json_t *entry, struct catalog *catalog,
-		      struct cay_error *err)
-{
-	_cleanup_free_ char *digest = NULL, *name = NULL;
-	json_t *annotations = NULL;
-	struct record *record;
-	int r = json_read_string(entry, "digest", &digest, err);
-
-	if (r == 0)
-		r = json_read_object(entry, "annotations", &annotations, err);
-	if (r == 0 && annotations)
-		r = json_read_string(annotations, ANNOTATION_IMAGE_NAME, &name, err);
-	if (r < 0)
-		return r;
-	if (!digest_is_valid(digest))
-		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "it has a bad digest");
-	record = catalog_by_manifest(catalog, digest);
-	if (!record) {
-		r = record_load(content, digest, &record, err);
-		if (r < 0)
-			return cay_error_prefix(err, "%s", name ? name : digest);
-		catalog_add(catalog, record);
-		if (annotations)
-			r = load_digests(annotations, &record->digests, err);
-	}
-	if (name && !catalog_by_name(catalog, name))
-		strv_add(&record->names, name);
-	return r;
-}
-
-int catalog_load(const struct content *content, struct catalog *ret_catalog, struct cay_error *err)
-{
-	_cleanup_(catalog_done) struct catalog catalog = { 0 };
-	_cleanup_free_ char *path = content_catalog_path(content);
-	_cleanup_json_ json_t *document = NULL;
-	json_t *entries = NULL;
-	int r;
-
-	if (file_exists(path)) {
-		r = json_parse_file(path, CATALOG_MAX, &document, err);
-		if (r == 0)
-			r = json_read_array(document, "manifests", &entries, err);
-		if (r < 0)
-			return r;
-	}
-	for (size_t i = 0; entries && i < json_array_size(entries); i++) {
-		struct cay_error why = { 0 };
-
-		/* One damaged image must not take the others with it. */
-		if (load_entry(content, json_array_get(entries, i), &catalog, &why) < 0)
-			log_warning("an image in %s is left out: %s", path, why.message);
-	}
-	*ret_catalog = catalog;
-	catalog = (struct catalog){ 0 };
-	return 0;
-}
-
-/* `name` may be NULL. */
-static json_t *save_entry(const struct record *record, const char *name, bool first)
-{
-	json_t *entry = json_object(), *annotations = json_object(), *platform = json_object();
-
-	json_set_string(entry, "mediaType", record->media_type);
-	json_set_string(entry, "digest", record->digest);
-	json_set_int(entry, "size", (int64_t)record->manifest_size);
-	json_set_string(platform, "architecture", record->config.platform.architecture);
-	json_set_string(platform, "os", record->config.platform.os);
-	if (record->config.platform.variant)
-		json_set_string(platform, "variant", record->config.platform.variant);
-	json_set(entry, "platform", platform);
-	if (name) {
-		json_set_string(annotations, ANNOTATION_REF_NAME, name);
-		json_set_string(annotations, ANNOTATION_IMAGE_NAME, name);
-	}
-	if (first)
-		save_digests(annotations, &record->digests);
-	json_set(entry, "annotations", annotations);
-	return entry;
-}
-
-int catalog_save(const struct catalog *catalog, const struct content *content,
-		 struct cay_error *err)
-{
-	_cleanup_free_ char *path = content_catalog_path(content), *text = NULL;
-	_cleanup_json_ json_t *document = json_object();
-	json_t *entries = json_array();
-
-	json_set_int(document, "schemaVersion", 2);
-	json_set_string(document, "mediaType", MEDIA_OCI_INDEX);
-	for (size_t i = 0; i < catalog->count; i++) {
-		const struct record *record = catalog->records[i];
-
-		for (size_t j = 0; j < record->names.count; j++)
-			(void)json_array_append_new(
-				entries, save_entry(record, record->names.items[j], j == 0));
-		if (record->names.count == 0)
-			(void)json_array_append_new(entries, save_entry(record, NULL, true));
-	}
-	json_set(document, "manifests", entries);
-	text = json_print(document);
-	return file_write_atomic(path, text, strlen(text), 0644, err);
 }

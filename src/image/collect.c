@@ -11,11 +11,16 @@
 
 enum { CLAIM_POLL_MS = 100 };
 
+void pins_add_locked(struct pins *pins, const char *digest)
+{
+	strv_add(&pins->store->pins, digest);
+	strv_add(&pins->digests, digest);
+}
+
 void pins_add(struct pins *pins, const char *digest)
 {
 	(void)pthread_mutex_lock(&pins->store->lock);
-	strv_add(&pins->store->pins, digest);
-	strv_add(&pins->digests, digest);
+	pins_add_locked(pins, digest);
 	(void)pthread_mutex_unlock(&pins->store->lock);
 }
 
@@ -81,6 +86,18 @@ static void keep(struct kept *kept, const char *digest)
 	kept->digests[kept->count++] = digest;
 }
 
+static void keep_index(struct kept *kept, const struct image_index *index)
+{
+	keep(kept, index->digest);
+	for (size_t i = 0; i < index->attachment_count; i++) {
+		const struct attachment *attachment = &index->attachments[i];
+
+		keep(kept, attachment->digest);
+		for (size_t j = 0; j < attachment->blobs.count; j++)
+			keep(kept, attachment->blobs.items[j]);
+	}
+}
+
 static int compare(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -110,6 +127,8 @@ void store_collect(struct image_store *store)
 		for (size_t j = 0; j < record->blobs.count; j++)
 			keep(&kept, record->blobs.items[j]);
 	}
+	for (size_t i = 0; i < store->catalog.index_count; i++)
+		keep_index(&kept, store->catalog.indexes[i]);
 	for (size_t i = 0; i < store->pins.count; i++)
 		keep(&kept, store->pins.items[i]);
 	qsort(kept.digests, kept.count, sizeof(char *), compare);

@@ -39,57 +39,114 @@ static int member_name(const struct descriptor *member, struct strv *names, stru
 	return 0;
 }
 
-/* Loads one member; an index inside is followed once, to this host's platform. */
+/* The index's member that its names are to show: this host's, or else the first that is here. */
+static const struct descriptor *choose_shown(struct loader *loader, const struct manifest *index,
+					     const struct platform *host)
+{
+	const struct descriptor *chosen = NULL;
+	unsigned int best = 0;
+
+	for (size_t i = 0; i < index->item_count; i++) {
+		const struct descriptor *member = &index->items[i];
+		const unsigned int match =
+			member->platform.os ? platform_match(host, &member->platform) : 0;
+
+		if (is_attachment(member) || !loader_has_image(loader, member))
+			continue;
+		if (!chosen || match > best) {
+			chosen = member;
+			best = match;
+		}
+	}
+	return chosen;
+}
+
+static int load_attachments(struct loader *loader, const char *index_digest,
+			    const struct manifest *index, struct cay_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < index->item_count; i++) {
+		const struct descriptor *member = &index->items[i];
+
+		if (!is_attachment(member) || !loader_has_image(loader, member))
+			continue;
+		r = store_attach(loader->store, index_digest, member->digest, err);
+	}
+	return r;
+}
+
+/* An index: every member that is here is kept; the one that is shown gets the names. */
+static int load_index(struct loader *loader, const char *digest, const struct manifest *index,
+		      const struct strv *names, const struct platform *host, struct cay_error *err)
+{
+	const struct descriptor *shown = choose_shown(loader, index, host);
+	int r;
+
+	if (!shown)
+		return cay_error_set(err, CAY_INVALID, ENOENT,
+				     "it has none of the images of its index %s", digest);
+	r = loader_image(loader, shown->digest, digest, names, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < index->item_count; i++) {
+		const struct descriptor *member = &index->items[i];
+
+		if (member != shown && !is_attachment(member) && loader_has_image(loader, member))
+			r = loader_image(loader, member->digest, digest, NULL, err);
+	}
+	return r < 0 ? r : load_attachments(loader, digest, index, err);
+}
+
 static int load_member(struct loader *loader, const struct descriptor *member,
-		       const struct platform *platform, struct cay_error *err)
+		       const struct platform *host, struct cay_error *err)
 {
 	_cleanup_manifest_ struct manifest inner = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
 	_cleanup_strv_ struct strv names = { 0 };
-	const struct descriptor *chosen = member;
 	int r = content_read_blob(&loader->store->content, member->digest, DOCUMENT_MAX, &text,
 				  err);
 
 	if (r == 0)
 		r = manifest_parse(text.data, text.length,
 				   member->media_type[0] ? member->media_type : NULL, &inner, err);
-	if (r == 0 && inner.is_index)
-		r = manifest_select(&inner, platform, &chosen, err);
 	if (r == 0)
 		r = member_name(member, &names, err);
 	if (r < 0)
 		return r;
-	pins_add(&loader->pins, chosen->digest);
-	return loader_image(loader, chosen->digest, &names, err);
+	if (inner.is_index)
+		return load_index(loader, member->digest, &inner, &names, host, err);
+	return loader_image(loader, member->digest, NULL, &names, err);
+}
+
+static bool is_for(const struct descriptor *member, const struct platform *host)
+{
+	return !member->platform.os || platform_match(host, &member->platform) > 0;
 }
 
 int loader_oci(struct loader *loader, struct cay_error *err)
 {
 	_cleanup_manifest_ struct manifest index = { 0 };
-	_cleanup_platform_ struct platform platform = { 0 };
+	_cleanup_platform_ struct platform host = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
 	int r = loader_read(loader, "index.json", &text, err);
 
 	if (r == 0)
 		r = manifest_parse(text.data, text.length, NULL, &index, err);
 	if (r == 0)
-		r = platform_parse(NULL, &platform, err);
+		r = platform_parse(NULL, &host, err);
 	if (r < 0)
 		return r;
 	if (!index.is_index || index.item_count > IMAGES_MAX)
 		return cay_error_set(err, CAY_INVALID, EBADMSG, "its index.json is not an index");
-	for (size_t i = 0; r == 0 && i < index.item_count; i++) {
-		const struct descriptor *member = &index.items[i];
-
-		/* One of several that is for another machine, or no image at all. */
-		if (index.item_count > 1 && member->platform.os &&
-		    platform_match(&platform, &member->platform) == 0)
-			continue;
-		r = load_member(loader, member, &platform, err);
-	}
+	/* This host's last: a name that several have is theirs. */
+	for (unsigned int turn = 0; turn < 2; turn++)
+		for (size_t i = 0; r == 0 && i < index.item_count; i++)
+			if (!is_attachment(&index.items[i]) &&
+			    is_for(&index.items[i], &host) == (turn == 1))
+				r = load_member(loader, &index.items[i], &host, err);
 	if (r == 0 && loader->loaded.count == 0)
-		return cay_error_set(err, CAY_INVALID, ENOENT,
-				     "it has no image for this host's platform");
+		return cay_error_set(err, CAY_INVALID, ENOENT, "it holds no image");
 	return r;
 }
 
@@ -174,7 +231,7 @@ static int load_docker_image(struct loader *loader, const json_t *entry, struct 
 		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its manifest.json names no Config");
 	if (r == 0)
 		r = make_manifest(loader, config, &layers, digest, err);
-	return r < 0 ? r : loader_image(loader, digest, &names, err);
+	return r < 0 ? r : loader_image(loader, digest, NULL, &names, err);
 }
 
 int loader_docker(struct loader *loader, struct cay_error *err)

@@ -29,9 +29,15 @@ const struct archive_file *loader_find(const struct loader *loader, const char *
 /* Appends a document of at most DOCUMENT_MAX bytes. */
 int loader_read(const struct loader *loader, const char *path, struct buf *out,
 		struct cay_error *err);
-/* Converts and publishes the image whose manifest is in the store, under its full names. */
-int loader_image(struct loader *loader, const char *manifest_digest, const struct strv *names,
-		 struct cay_error *err);
+/* Whether a manifest and all that it lists are here; they are pinned then. */
+bool loader_has_image(struct loader *loader, const struct descriptor *member);
+/*
+ * Converts and publishes the image whose manifest is in the store, under its full names and by way
+ * of its index, if it has one (NULL). Without names it is told by its id; with NULL for names it is
+ * not told of.
+ */
+int loader_image(struct loader *loader, const char *manifest_digest, const char *index_digest,
+		 const struct strv *names, struct cay_error *err);
 
 /* All images of an OCI layout, or of a Docker archive. */
 int loader_oci(struct loader *loader, struct cay_error *err);

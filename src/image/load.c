@@ -214,8 +214,64 @@ static void pin_all(struct loader *loader, const struct manifest *manifest)
 		pins_add(&loader->pins, manifest->items[i].digest);
 }
 
-int loader_image(struct loader *loader, const char *manifest_digest, const struct strv *names,
-		 struct cay_error *err)
+/* Reads a manifest that must be an image's. */
+static int read_manifest(const struct content *content, const char *digest,
+			 struct manifest *ret_manifest, struct cay_error *err)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = content_read_blob(content, digest, DOCUMENT_MAX, &text, err);
+
+	if (r == 0)
+		r = manifest_parse(text.data, text.length, NULL, ret_manifest, err);
+	if (r == 0 && ret_manifest->is_index)
+		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its indexes are nested");
+	return r;
+}
+
+static bool has_blob(struct loader *loader, const struct descriptor *blob)
+{
+	pins_add(&loader->pins, blob->digest);
+	return content_has_blob(&loader->store->content, blob->digest, blob->size);
+}
+
+bool loader_has_image(struct loader *loader, const struct descriptor *member)
+{
+	_cleanup_manifest_ struct manifest manifest = { 0 };
+
+	if (!has_blob(loader, member) ||
+	    read_manifest(&loader->store->content, member->digest, &manifest, NULL) < 0 ||
+	    !has_blob(loader, &manifest.config))
+		return false;
+	for (size_t i = 0; i < manifest.item_count; i++)
+		if (!has_blob(loader, &manifest.items[i]))
+			return false;
+	return true;
+}
+
+static int publish(struct loader *loader, const char *manifest_digest, const char *index_digest,
+		   const struct strv *names, struct cay_error *err)
+{
+	const size_t count = names ? names->count : 0;
+
+	for (size_t i = 0; i < MAX(count, 1); i++) {
+		const char *name = count > 0 ? names->items[i] : NULL;
+		const struct publication publication = { manifest_digest, index_digest, name,
+							 NULL };
+		struct image *image = NULL;
+		int r = store_publish(loader->store, &publication, &image, err);
+
+		if (r < 0)
+			return r;
+		if (names)
+			strv_take(&loader->loaded,
+				  name ? image_reference_familiar(name) : xstrdup(image->id));
+		image_free(image);
+	}
+	return 0;
+}
+
+int loader_image(struct loader *loader, const char *manifest_digest, const char *index_digest,
+		 const struct strv *names, struct cay_error *err)
 {
 	struct image_store *store = loader->store;
 	_cleanup_manifest_ struct manifest manifest = { 0 };
@@ -223,17 +279,11 @@ int loader_image(struct loader *loader, const char *manifest_digest, const struc
 	_cleanup_buf_ struct buf text = { 0 };
 	struct parallel parallel = { .work = load_layer, .threads = store->parallel };
 	struct layer_work work = { loader, &manifest, &config.diff_ids, &parallel };
-	struct image *image = NULL;
-	int r = content_read_blob(&store->content, manifest_digest, DOCUMENT_MAX, &text, err);
+	int r = read_manifest(&store->content, manifest_digest, &manifest, err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &manifest, err);
-	if (r == 0 && manifest.is_index)
-		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its indexes are nested");
 	if (r < 0)
 		return r;
 	pin_all(loader, &manifest);
-	buf_clear(&text);
 	r = content_read_blob(&store->content, manifest.config.digest, DOCUMENT_MAX, &text, err);
 	if (r == 0)
 		r = image_config_parse(text.data, text.length, manifest.item_count, &config, err);
@@ -241,20 +291,7 @@ int loader_image(struct loader *loader, const char *manifest_digest, const struc
 	parallel.count = manifest.item_count;
 	if (r == 0)
 		r = parallel_run(&parallel, err);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < MAX(names->count, 1); i++) {
-		image_free(image);
-		image = NULL;
-		r = store_publish(store, manifest_digest, names->count ? names->items[i] : NULL,
-				  NULL, &image, err);
-		if (r == 0)
-			strv_take(&loader->loaded,
-				  names->count ? image_reference_familiar(names->items[i])
-					       : xstrdup(image->id));
-	}
-	image_free(image);
-	return r;
+	return r < 0 ? r : publish(loader, manifest_digest, index_digest, names, err);
 }
 
 int image_store_load(struct image_store *store, int fd, const struct image_progress_sink *sink,

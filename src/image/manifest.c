@@ -89,7 +89,7 @@ static int read_items(json_t *array, size_t limit, struct manifest *manifest, st
 	return 0;
 }
 
-static bool is_index_type(const char *type)
+bool media_type_is_index(const char *type)
 {
 	return strcmp(type, MEDIA_OCI_INDEX) == 0 || strcmp(type, MEDIA_DOCKER_LIST) == 0;
 }
@@ -111,11 +111,11 @@ static int settle_type(const char *told, struct manifest *manifest, struct cay_e
 		manifest->media_type = xstrdup(told                         ? told
 						       : manifest->is_index ? MEDIA_OCI_INDEX
 									    : MEDIA_OCI_MANIFEST);
-	if (!is_index_type(manifest->media_type) && !is_manifest_type(manifest->media_type))
+	if (!media_type_is_index(manifest->media_type) && !is_manifest_type(manifest->media_type))
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 				     "manifests of the type %.128s are not supported",
 				     manifest->media_type);
-	if (is_index_type(manifest->media_type) != manifest->is_index)
+	if (media_type_is_index(manifest->media_type) != manifest->is_index)
 		return refuse(err, "its contents are not of its media type");
 	return 0;
 }

@@ -47,6 +47,9 @@ struct manifest {
 void manifest_done(struct manifest *manifest);
 #define _cleanup_manifest_ _cleanup_(manifest_done)
 
+/* Whether a media type is that of an index, OCI's or Docker's. */
+bool media_type_is_index(const char *type);
+
 /*
  * Reads a manifest or an index. `media_type` is what a descriptor or the Content-Type header says
  * it is, or NULL; it and the document's own "mediaType" must agree with each other and with what

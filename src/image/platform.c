@@ -57,6 +57,13 @@ static void normalize(struct platform *platform)
 		replace_string(&platform->variant, NULL);
 }
 
+void platform_copy(struct platform *to, const struct platform *from)
+{
+	to->os = xstrdup(from->os);
+	to->architecture = xstrdup(from->architecture);
+	to->variant = xstrdup(from->variant);
+}
+
 static bool part_is_valid(struct str part)
 {
 	if (part.length == 0 || part.length > PART_MAX)

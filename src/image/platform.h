@@ -14,6 +14,8 @@ struct platform {
 void platform_done(struct platform *platform);
 #define _cleanup_platform_ _cleanup_(platform_done)
 
+/* *to must be all NULL. */
+void platform_copy(struct platform *to, const struct platform *from);
 /* NULL gives linux and this host's architecture. Aliases (x86_64, aarch64, armhf) are replaced. */
 int platform_parse(const char *text, struct platform *ret_platform, struct cay_error *err);
 /* From the members os, architecture and variant of an object. */

@@ -68,55 +68,96 @@ static int merge(const struct image_store *store, const struct record *record,
 			    record->blobs.count, path, err);
 }
 
-/* Locked: adds the record, or finds it known already, and gives it the names. */
-static int enter(struct image_store *store, struct record **record, const char *name,
-		 const char *digest_name, struct cay_error *err)
+/* Locked: adds what is new to the catalog and gives it the names. */
+static int enter(struct image_store *store, const struct publication *publication,
+		 struct record **record, struct image_index **index, struct cay_error *err)
 {
-	struct record *known = catalog_by_manifest(&store->catalog, (*record)->digest);
+	struct catalog *catalog = &store->catalog;
+	struct record *known = catalog_by_manifest(catalog, publication->manifest_digest);
+	struct image_index *known_index = NULL;
 
 	if (!known) {
 		known = *record;
-		catalog_add(&store->catalog, TAKE_PTR(*record));
+		catalog_add(catalog, TAKE_PTR(*record));
 	}
-	if (name && !strv_contains(&known->names, name)) {
-		struct record *previous = catalog_by_name(&store->catalog, name);
-
-		if (previous)
-			(void)names_remove(&previous->names, name);
-		strv_add(&known->names, name);
+	if (*index) {
+		known_index = catalog_index(catalog, publication->index_digest);
+		if (!known_index) {
+			known_index = *index;
+			catalog_add_index(catalog, TAKE_PTR(*index));
+		}
 	}
-	if (digest_name && !strv_contains(&known->digests, digest_name))
-		strv_add(&known->digests, digest_name);
+	if (publication->name)
+		catalog_give(catalog, publication->name, known, known_index);
+	if (publication->digest_name)
+		catalog_give(catalog, publication->digest_name, known, known_index);
+	if (known_index)
+		catalog_anchor(catalog, known_index, known);
+	catalog_drop_unused_indexes(catalog);
 	return store_save(store, err);
 }
 
 /* Whether there is nothing to do: the image is known by these names already. */
-static bool is_known(struct image_store *store, const char *manifest_digest, const char *name,
-		     const char *digest_name, struct image **ret_image)
+static bool is_known(struct image_store *store, const struct publication *publication,
+		     struct image **ret_image)
 {
 	const struct record *record;
+	const struct image_index *index;
 	bool known;
 
 	(void)pthread_mutex_lock(&store->lock);
-	record = catalog_by_manifest(&store->catalog, manifest_digest);
-	known = record && (!name || strv_contains(&record->names, name)) &&
-		(!digest_name || strv_contains(&record->digests, digest_name));
+	record = catalog_by_manifest(&store->catalog, publication->manifest_digest);
+	known = record &&
+		(!publication->name || strv_contains(&record->names, publication->name)) &&
+		(!publication->digest_name ||
+		 strv_contains(&record->digests, publication->digest_name));
+	if (known && publication->name) {
+		index = catalog_index_of(&store->catalog, publication->name);
+		known = publication->index_digest
+			? index && strcmp(index->digest, publication->index_digest) == 0
+			: !index;
+	}
+	if (known && publication->index_digest)
+		known = catalog_index(&store->catalog, publication->index_digest);
 	if (known && ret_image)
 		*ret_image = store_image(store, record->config_digest);
 	(void)pthread_mutex_unlock(&store->lock);
 	return known;
 }
 
-int store_publish(struct image_store *store, const char *manifest_digest, const char *name,
-		  const char *digest_name, struct image **ret_image, struct cay_error *err)
+/* Reads an index, makes its blob last. */
+static int prepare_index(const struct image_store *store, const struct publication *publication,
+			 struct image_index **ret_index, struct cay_error *err)
 {
+	_cleanup_(image_index_free_p) struct image_index *index = NULL;
+	_cleanup_free_ char *path = NULL;
+	int r = image_index_load(&store->content, publication->index_digest, &index, err);
+
+	if (r < 0)
+		return r;
+	if (!strv_contains(&index->members, publication->manifest_digest))
+		return cay_error_set(err, CAY_INVALID, EINVAL, "%s is not a member of the index %s",
+				     publication->manifest_digest, publication->index_digest);
+	path = content_blob_path(&store->content, publication->index_digest);
+	r = content_sync_file(path, err);
+	if (r == 0)
+		*ret_index = TAKE_PTR(index);
+	return r;
+}
+
+int store_publish(struct image_store *store, const struct publication *publication,
+		  struct image **ret_image, struct cay_error *err)
+{
+	_cleanup_(image_index_free_p) struct image_index *index = NULL;
 	_cleanup_(record_free_p) struct record *record = NULL;
 	char id[DIGEST_SIZE];
 	int r;
 
-	if (is_known(store, manifest_digest, name, digest_name, ret_image))
+	if (is_known(store, publication, ret_image))
 		return 0;
-	r = record_load(&store->content, manifest_digest, &record, err);
+	r = record_load(&store->content, publication->manifest_digest, &record, err);
+	if (r == 0 && publication->index_digest)
+		r = prepare_index(store, publication, &index, err);
 	if (r == 0)
 		r = merge(store, record, err);
 	if (r == 0)
@@ -125,9 +166,28 @@ int store_publish(struct image_store *store, const char *manifest_digest, const 
 		return r;
 	memcpy(id, record->config_digest, DIGEST_SIZE);
 	(void)pthread_mutex_lock(&store->lock);
-	r = enter(store, &record, name, digest_name, err);
+	r = enter(store, publication, &record, &index, err);
 	if (r == 0 && ret_image)
 		*ret_image = store_image(store, id);
+	(void)pthread_mutex_unlock(&store->lock);
+	return r;
+}
+
+int store_attach(struct image_store *store, const char *index_digest, const char *manifest_digest,
+		 struct cay_error *err)
+{
+	struct image_index *index;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&store->lock);
+	index = catalog_index(&store->catalog, index_digest);
+	if (index) {
+		const size_t before = index->attachment_count;
+
+		r = image_index_attach(index, &store->content, manifest_digest, err);
+		if (r == 0 && index->attachment_count > before)
+			r = store_save(store, err);
+	}
 	(void)pthread_mutex_unlock(&store->lock);
 	return r;
 }

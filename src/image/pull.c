@@ -29,7 +29,8 @@ struct puller {
 	char top_digest[DIGEST_SIZE]; /* what the reference led to: an index or the manifest */
 	struct image_config config;
 	struct parallel parallel;
-	bool news; /* something had to be fetched */
+	bool by_index; /* top_digest is an index, which is kept too */
+	bool news;     /* something had to be fetched */
 };
 
 static bool is_cancelled(void *user)
@@ -66,6 +67,17 @@ static int fetch_manifest(struct puller *puller, struct transfer *transfer, cons
 			      ret_manifest, err);
 }
 
+/* Pins and keeps what was fetched. */
+static int store_document(struct puller *puller, const char *digest, const struct buf *text,
+			  struct cay_error *err)
+{
+	pins_add(&puller->pins, digest);
+	if (content_has_blob(&puller->store->content, digest, text->length))
+		return 0;
+	puller->news = true;
+	return content_write_blob(&puller->store->content, text->data, text->length, err);
+}
+
 /* From the reference to the manifest of this platform. */
 static int resolve(struct puller *puller, struct transfer *transfer, struct cay_error *err)
 {
@@ -78,11 +90,14 @@ static int resolve(struct puller *puller, struct transfer *transfer, struct cay_
 	if (r < 0)
 		return r;
 	memcpy(puller->manifest_digest, puller->top_digest, DIGEST_SIZE);
-	if (puller->manifest.is_index) {
+	puller->by_index = puller->manifest.is_index;
+	if (puller->by_index) {
 		_cleanup_manifest_ struct manifest index = puller->manifest;
 
 		puller->manifest = (struct manifest){ 0 };
 		r = manifest_select(&index, &puller->platform, &member, err);
+		if (r == 0)
+			r = store_document(puller, puller->top_digest, &text, err);
 		if (r < 0)
 			return r;
 		buf_clear(&text);
@@ -93,11 +108,7 @@ static int resolve(struct puller *puller, struct transfer *transfer, struct cay_
 		if (puller->manifest.is_index)
 			return cay_error_set(err, CAY_INVALID, EBADMSG, "its indexes are nested");
 	}
-	pins_add(&puller->pins, puller->manifest_digest);
-	if (content_has_blob(&puller->store->content, puller->manifest_digest, text.length))
-		return 0;
-	puller->news = true;
-	return content_write_blob(&puller->store->content, text.data, text.length, err);
+	return store_document(puller, puller->manifest_digest, &text, err);
 }
 
 static int append(const void *data, size_t size, void *user, struct cay_error *err)
@@ -321,8 +332,13 @@ static int pull(struct puller *puller, const char *reference, const char *platfo
 	if (r < 0)
 		return cay_error_prefix(err, "pulling %.256s", reference);
 	puller->digest_name = xasprintf("%s@%s", puller->name, puller->top_digest);
-	r = store_publish(puller->store, puller->manifest_digest, puller->full, puller->digest_name,
-			  ret_image, err);
+	const struct publication publication = {
+		.manifest_digest = puller->manifest_digest,
+		.index_digest = puller->by_index ? puller->top_digest : NULL,
+		.name = puller->full,
+		.digest_name = puller->digest_name,
+	};
+	r = store_publish(puller->store, &publication, ret_image, err);
 	if (r < 0)
 		return cay_error_prefix(err, "pulling %.256s", reference);
 	shown = image_reference_familiar(puller->full ? puller->full : puller->digest_name);

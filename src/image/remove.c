@@ -100,6 +100,7 @@ static void tell_untagged(struct strv *untagged, const char *full_name)
 /* Takes away the names that match: all of them, or one and with it its repository's digests. */
 static void untag(struct removal *removal, struct record *record, struct strv *untagged)
 {
+	_cleanup_strv_ struct strv gone = { 0 };
 	const char *only = removal->full_name;
 	const size_t length = only ? repository_length(only) : 0;
 	bool repository_left = false;
@@ -107,23 +108,23 @@ static void untag(struct removal *removal, struct record *record, struct strv *u
 	for (size_t i = record->names.count; i > 0; i--) {
 		const char *name = record->names.items[i - 1];
 
-		if (only && strcmp(name, only) != 0) {
+		if (!only || strcmp(name, only) == 0)
+			strv_add(&gone, name);
+		else
 			repository_left |= repository_length(name) == length &&
 				strncmp(name, only, length) == 0;
-			continue;
-		}
-		tell_untagged(untagged, name);
-		(void)names_remove(&record->names, name);
 	}
 	for (size_t i = record->digests.count; i > 0; i--) {
 		const char *digest = record->digests.items[i - 1];
 		const bool same_repository = only && repository_length(digest) == length &&
 			strncmp(digest, only, length) == 0;
 
-		if (only && strcmp(digest, only) != 0 && (!same_repository || repository_left))
-			continue;
-		tell_untagged(untagged, digest);
-		(void)names_remove(&record->digests, digest);
+		if (!only || strcmp(digest, only) == 0 || (same_repository && !repository_left))
+			strv_add(&gone, digest);
+	}
+	for (size_t i = 0; i < gone.count; i++) {
+		tell_untagged(untagged, gone.items[i]);
+		catalog_take(&removal->store->catalog, gone.items[i]);
 	}
 }
 
@@ -151,6 +152,37 @@ static void delete_record(struct image_store *store, struct record *record, stru
 			strv_add(deleted, diff_ids.items[i - 1]);
 }
 
+/* Whether nothing keeps an image but the index that is about to go. */
+static bool is_forsaken(const struct image_store *store, const struct record *record)
+{
+	return record->names.count == 0 && record->digests.count == 0 &&
+		!catalog_is_member(&store->catalog, record) &&
+		!store_holder(store, record->config_digest);
+}
+
+/*
+ * The indexes that lost their last name go, and with them the images of other platforms that only
+ * they kept. Names that moved elsewhere leave such images without a name instead.
+ */
+static void delete_unused_indexes(struct image_store *store, struct strv *deleted)
+{
+	struct catalog *catalog = &store->catalog;
+
+	for (size_t i = 0; i < catalog->index_count; i++) {
+		const struct image_index *index = catalog->indexes[i];
+
+		for (size_t j = 0; j < index->members.count; j++) {
+			struct record *record =
+				catalog_by_manifest(catalog, index->members.items[j]);
+
+			if (!catalog_index_is_used(catalog, index) && record &&
+			    is_forsaken(store, record))
+				delete_record(store, record, deleted);
+		}
+	}
+	catalog_drop_unused_indexes(catalog);
+}
+
 static int execute(struct removal *removal, struct strv *untagged, struct strv *deleted,
 		   struct cay_error *err)
 {
@@ -166,6 +198,7 @@ static int execute(struct removal *removal, struct strv *untagged, struct strv *
 		if (removal->delete)
 			delete_record(store, record, deleted);
 	}
+	delete_unused_indexes(store, deleted);
 	r = store_save(store, err);
 	if (r == 0)
 		store_collect(store);

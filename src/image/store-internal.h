@@ -38,12 +38,14 @@ struct image_store {
 	struct strv claims; /* digests that someone is getting just now */
 };
 
-/* Digests pinned by one pull or load. */
+/* Digests pinned by one pull, load, push or save. */
 struct pins {
 	struct image_store *store;
 	struct strv digests;
 };
 void pins_add(struct pins *pins, const char *digest);
+/* The same for who holds the lock. */
+void pins_add_locked(struct pins *pins, const char *digest);
 /* Unpins all, and clears away what nobody uses any more. */
 void pins_done(struct pins *pins);
 
@@ -61,13 +63,62 @@ bool store_has_layer(const struct image_store *store, const struct descriptor *l
 int store_convert_layer(struct image_store *store, const char *digest, const char *diff_id,
 			const struct worker_cancel *cancel, struct cay_error *err);
 
+/* An image to be made known. Names and digests may be NULL. */
+struct publication {
+	const char *manifest_digest;
+	const char *index_digest; /* of which the manifest is a member; its blob is here */
+	const char *name;         /* full: "registry/repository:tag" */
+	const char *digest_name;  /* "registry/repository@digest" */
+};
 /*
- * Makes an image known: merges its layers, makes everything last, then gives it the names (NULL or
- * full; `digest_name` is "repository@digest"). A name is taken from the image that had it.
- * All its digests must be pinned. ret_image may be NULL.
+ * Makes an image known: merges its layers, makes everything last, then gives it the names. A name
+ * is taken from the image that had it. With an index, the name points to it and shows this
+ * manifest, and what else is known of the index stays with it. All digests must be pinned.
+ * ret_image may be NULL.
  */
-int store_publish(struct image_store *store, const char *manifest_digest, const char *name,
-		  const char *digest_name, struct image **ret_image, struct cay_error *err);
+int store_publish(struct image_store *store, const struct publication *publication,
+		  struct image **ret_image, struct cay_error *err);
+/* Makes known that a manifest is an attachment of a known index. All its digests must be pinned. */
+int store_attach(struct image_store *store, const char *index_digest, const char *manifest_digest,
+		 struct cay_error *err);
+
+/* ---- what leaves the store: push and save ---- */
+
+struct export_blob {
+	char *media_type;
+	char digest[DIGEST_SIZE];
+	uint64_t size;
+};
+/* One manifest that is here, with all of its blobs. */
+struct export_manifest {
+	struct export_blob blob;   /* the manifest itself */
+	struct export_blob *parts; /* its configuration, then its layers, lowest first */
+	size_t part_count;
+	struct platform platform; /* of its configuration; all NULL for an attachment */
+	bool is_attachment;
+};
+/* What one reference stands for. Its blobs stay, whatever is removed, until export_done(). */
+struct export
+{
+	struct pins pins;
+	char *name;             /* full, as it was asked for; NULL: by id */
+	char *id;               /* of the image that it shows */
+	struct export_blob top; /* the index, or the one manifest */
+	bool is_index;
+	bool is_whole; /* every manifest of the index is here */
+	struct export_manifest *manifests;
+	size_t manifest_count;
+	size_t shown; /* the one that the reference shows */
+};
+/*
+ * Finds what a person wrote, as image_store_find(). `platform` ("os/arch[/variant]") takes that
+ * member of an index alone, as if the reference pointed to it; NULL takes all that is here.
+ * *ret_export must be released by export_done().
+ */
+int export_open(struct image_store *store, const char *reference, const char *platform,
+		struct export *ret_export, struct cay_error *err);
+void export_done(struct export *export);
+#define _cleanup_export_ _cleanup_(export_done)
 
 /* Below here the lock must be held. */
 

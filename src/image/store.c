@@ -83,9 +83,29 @@ static void add_all(struct strv *to, const struct strv *from)
 			strv_add(to, from->items[i]);
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Docker's order. */
+static void sort_names(struct strv *names)
+{
+	if (names->count > 1)
+		qsort(names->items, names->count, sizeof(char *), compare_names);
+}
+
+/* Whether an index keeps it, and nothing shows it. */
+static bool is_mere_member(const struct catalog *catalog, const struct record *record)
+{
+	return record->names.count == 0 && record->digests.count == 0 &&
+		catalog_is_member(catalog, record) && !catalog_index_shown_by(catalog, record);
+}
+
 struct image *store_image(const struct image_store *store, const char *id)
 {
 	struct image *image = NULL;
+	size_t records = 0, members = 0;
 
 	for (size_t i = 0; i < store->catalog.count; i++) {
 		const struct record *record = store->catalog.records[i];
@@ -107,54 +127,76 @@ struct image *store_image(const struct image_store *store, const char *id)
 		}
 		add_all(&image->names, &record->names);
 		add_all(&image->digests, &record->digests);
+		members += is_mere_member(&store->catalog, record);
+		records++;
+	}
+	if (image) {
+		sort_names(&image->names);
+		sort_names(&image->digests);
+		image->is_member = members == records;
 	}
 	return image;
 }
 
-/* "name@digest" is what it was pulled by, or a name of the image whose manifest that is. */
-static bool record_has_digest(const struct record *record, const struct image_ref *ref)
+static bool is_in_repository(const char *name, const char *repository)
 {
-	_cleanup_free_ char *name = image_ref_name(ref);
-	_cleanup_free_ char *with_digest = xasprintf("%s@%s", name, ref->digest);
-	const size_t length = strlen(name);
+	return starts_with(name, repository) && name[strlen(repository)] == ':';
+}
 
-	if (strv_contains(&record->digests, with_digest))
-		return true;
-	if (strcmp(record->digest, ref->digest) != 0)
-		return false;
-	for (size_t i = 0; i < record->names.count; i++)
-		if (starts_with(record->names.items[i], name) &&
-		    record->names.items[i][length] == ':')
+static bool one_is_in_repository(const struct strv *names, const char *repository)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (is_in_repository(names->items[i], repository))
 			return true;
 	return false;
+}
+
+/*
+ * "name@digest" is what an image was pulled by, or else the digest of a manifest or of an index
+ * that has a name in that repository.
+ */
+static struct record *find_by_digest(const struct catalog *catalog, const char *repository,
+				     const char *digest)
+{
+	_cleanup_free_ char *reference = xasprintf("%s@%s", repository, digest);
+	const struct image_index *index = catalog_index(catalog, digest);
+	struct record *record = catalog_by_manifest(catalog, digest);
+
+	for (size_t i = 0; i < catalog->count; i++)
+		if (strv_contains(&catalog->records[i]->digests, reference))
+			return catalog->records[i];
+	if (record && one_is_in_repository(&record->names, repository))
+		return record;
+	for (size_t i = 0; record && i < catalog->index_count; i++)
+		if (strv_contains(&catalog->indexes[i]->members, digest) &&
+		    one_is_in_repository(&catalog->indexes[i]->names, repository))
+			return record;
+	for (size_t i = 0; index && i < index->names.count; i++)
+		if (is_in_repository(index->names.items[i], repository))
+			return catalog_by_name(catalog, index->names.items[i]);
+	return NULL;
 }
 
 static struct record *find_by_reference(struct image_store *store, const char *text,
 					char **ret_full_name)
 {
 	_cleanup_image_ref_ struct image_ref ref = { 0 };
-	_cleanup_free_ char *full = NULL;
+	_cleanup_free_ char *full = NULL, *name = NULL;
 	struct record *record;
 
 	if (image_ref_parse(text, &ref, NULL) < 0)
 		return NULL;
-	if (!ref.digest) {
+	name = image_ref_name(&ref);
+	if (ref.digest) {
+		full = xasprintf("%s@%s", name, ref.digest);
+		record = find_by_digest(&store->catalog, name, ref.digest);
+	} else {
 		full = image_ref_format(&ref);
 		record = catalog_by_name(&store->catalog, full);
-		if (record)
-			*ret_full_name = TAKE_PTR(full);
-		return record;
 	}
-	for (size_t i = 0; i < store->catalog.count; i++) {
-		_cleanup_free_ char *name = NULL;
-
-		if (!record_has_digest(store->catalog.records[i], &ref))
-			continue;
-		name = image_ref_name(&ref);
-		*ret_full_name = xasprintf("%s@%s", name, ref.digest);
-		return store->catalog.records[i];
-	}
-	return NULL;
+	if (record)
+		*ret_full_name = TAKE_PTR(full);
+	return record;
 }
 
 static int find_by_id(struct image_store *store, const char *text, struct record **ret_record,
@@ -303,7 +345,7 @@ int image_store_tag(struct image_store *store, const char *name, const char *new
 {
 	_cleanup_image_ref_ struct image_ref ref = { 0 };
 	_cleanup_free_ char *full = NULL, *new_full = NULL;
-	struct record *record, *previous;
+	struct record *record;
 	int r = image_ref_parse(new_name, &ref, err);
 
 	if (r < 0)
@@ -315,10 +357,10 @@ int image_store_tag(struct image_store *store, const char *name, const char *new
 	(void)pthread_mutex_lock(&store->lock);
 	r = store_find_record(store, name, &record, &full, err);
 	if (r == 0) {
-		previous = catalog_by_name(&store->catalog, new_full);
-		if (previous)
-			(void)names_remove(&previous->names, new_full);
-		strv_add(&record->names, new_full);
+		catalog_give(&store->catalog, new_full, record,
+			     full ? catalog_index_of(&store->catalog, full)
+				  : catalog_index_shown_by(&store->catalog, record));
+		catalog_drop_unused_indexes(&store->catalog);
 		r = store_save(store, err);
 	}
 	(void)pthread_mutex_unlock(&store->lock);

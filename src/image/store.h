@@ -37,6 +37,7 @@ struct image {
 	char *manifest_digest; /* "sha256:…" */
 	struct strv names;     /* "docker.io/library/debian:bookworm", full form; may be empty */
 	struct strv digests;   /* "docker.io/library/debian@sha256:…" for pulled images */
+	bool is_member; /* an index that is in use keeps it, whether a name shows it or not */
 	int64_t created_ns;
 	char *os, *architecture, *variant;
 	uint64_t size; /* sum of the decompressed layers, in bytes */

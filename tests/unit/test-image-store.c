@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store: archives in, names, removal and what it gives back, holds, repair, scratch disks. */
-#include "image-fixture.h"
+#include "image-archive.h"
 
 #include "image/scratch.h"
 
@@ -39,54 +39,6 @@ static void reopen(struct fixture *fixture)
 	fixture->store = open_test_store(fixture->root);
 }
 
-static void add_file(struct buf *tar, const char *name, const struct buf *contents)
-{
-	const struct tar_item item = { 0 };
-
-	tar_header(tar, '0', name, NULL, &item, contents->length);
-	buf_append(tar, contents->data, contents->length);
-	tar_pad(tar);
-}
-
-/* A Docker archive of one image whose layers are scripts. `wrong` spoils the last diff id. */
-static void make_archive(struct buf *archive, const char *tags, const char *const *layers,
-			 bool wrong)
-{
-	_cleanup_buf_ struct buf manifest = { 0 }, config = { 0 };
-
-	buf_puts(&config,
-		 "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"type\":"
-		 "\"layers\",\"diff_ids\":[");
-	buf_printf(&manifest, "[{\"Config\":\"config.json\",\"RepoTags\":[%s],\"Layers\":[", tags);
-	for (size_t i = 0; layers[i]; i++) {
-		_cleanup_free_ char *name = xasprintf("%zu/layer.tar", i);
-		_cleanup_buf_ struct buf layer = { 0 };
-		char digest[DIGEST_SIZE];
-
-		tar_script(&layer, layers[i]);
-		digest_of(layer.data, layer.length, digest);
-		if (wrong && !layers[i + 1])
-			digest[10] = digest[10] == '0' ? '1' : '0';
-		buf_printf(&config, "%s\"%s\"", i ? "," : "", digest);
-		buf_printf(&manifest, "%s\"%s\"", i ? "," : "", name);
-		add_file(archive, name, &layer);
-	}
-	buf_puts(&config, "]}}");
-	buf_puts(&manifest, "]}]");
-	add_file(archive, "config.json", &config);
-	add_file(archive, "manifest.json", &manifest);
-	tar_end(archive);
-}
-
-static int load(struct fixture *fixture, const struct buf *archive, struct strv *loaded,
-		struct cay_error *err)
-{
-	_cleanup_close_ int fd = memfd_with("archive", archive->data, archive->length);
-
-	assert_true(fd >= 0);
-	return image_store_load(fixture->store, fd, NULL, loaded, err);
-}
-
 static void load_image(struct fixture *fixture, const char *tags, const char *layer)
 {
 	const char *const layers[] = { "f:base=1", layer, NULL };
@@ -94,8 +46,8 @@ static void load_image(struct fixture *fixture, const char *tags, const char *la
 	_cleanup_strv_ struct strv loaded = { 0 };
 	struct cay_error err = { 0 };
 
-	make_archive(&archive, tags, layers, false);
-	assert_ok(load(fixture, &archive, &loaded, &err));
+	archive_docker(&archive, tags, layers, false);
+	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
 	assert_int_equal(loaded.count, 1);
 }
 
@@ -228,21 +180,21 @@ static void test_bad_archives(void **state)
 	_cleanup_buf_ struct buf archive = { 0 }, empty = { 0 };
 	struct cay_error err = { 0 };
 
-	make_archive(&archive, "\"a:1\"", layers, true);
-	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	archive_docker(&archive, "\"a:1\"", layers, true);
+	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
 	assert_non_null(strstr(err.message, "decompressed it is"));
 	buf_clear(&archive);
-	make_archive(&archive, "\"a:1\"", hostile, false);
-	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	archive_docker(&archive, "\"a:1\"", hostile, false);
+	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
 	assert_non_null(strstr(err.message, "\"..\""));
 	buf_clear(&archive);
-	make_archive(&archive, "\"A:1\"", layers, false);
-	assert_true(load(fixture, &archive, &loaded, &err) < 0);
+	archive_docker(&archive, "\"A:1\"", layers, false);
+	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
 	buf_clear(&archive);
-	make_archive(&archive, "\"a:1\"", layers, false);
+	archive_docker(&archive, "\"a:1\"", layers, false);
 	archive.length -= 3000;
-	assert_true(load(fixture, &archive, &loaded, &err) < 0);
-	assert_true(load(fixture, &empty, &loaded, &err) < 0);
+	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
+	assert_true(archive_load(fixture->store, &empty, &loaded, &err) < 0);
 	assert_non_null(strstr(err.message, "neither"));
 	assert_int_equal(loaded.count, 0);
 	assert_files(fixture, "0 0 1 ");
@@ -292,7 +244,7 @@ static void test_cancel(void **state)
 	struct cay_error err = { 0 };
 	int pipe_fds[2];
 
-	make_archive(&archive, "\"a:1\"", layers, false);
+	archive_docker(&archive, "\"a:1\"", layers, false);
 	assert_int_equal(pipe2(pipe_fds, O_CLOEXEC), 0); /* from which nothing ever comes */
 	assert_true(image_store_load(fixture->store, pipe_fds[0], &sink, &loaded, &err) < 0);
 	assert_int_equal(err.code, CAY_CANCELLED);

@@ -158,7 +158,7 @@ static int parse_query(struct daemon *daemon, const char *text, const char *cons
 
 static bool match_image(const struct image_query *query, const struct image *image)
 {
-	bool dangling = image->names.count == 0;
+	bool dangling = image->names.count == 0 && !image->is_member;
 
 	return (!query->wants_dangling || dangling == query->dangling) &&
 		image->created_ns > query->after_ns && image->created_ns < query->before_ns &&
@@ -177,6 +177,8 @@ static int get_images(struct daemon *daemon, struct http_request *request, struc
 {
 	_cleanup_(image_query_done) struct image_query query = {};
 	_cleanup_image_list_ struct image_list images = {};
+	/* As docker's images in between, those of other platforms are shown on demand. */
+	bool all = http_query_bool(request, "all", false);
 	json_t *array;
 	int r;
 
@@ -189,7 +191,7 @@ static int get_images(struct daemon *daemon, struct http_request *request, struc
 		qsort(images.items, images.count, sizeof(struct image *), newest_first);
 	array = json_array();
 	for (size_t i = 0; i < images.count; i++)
-		if (match_image(&query, images.items[i]))
+		if ((all || !images.items[i]->is_member) && match_image(&query, images.items[i]))
 			json_array_append_new(
 				array,
 				image_to_summary(images.items[i], http_api_version(request)));

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a reference stands for, and all the blobs of it, for what leaves the store. */
+#include "image/store-internal.h"
+
+#include "base/alloc.h"
+
+#include <errno.h>
+
+static void export_blob_done(struct export_blob *blob)
+{
+	free(blob->media_type);
+}
+
+static void export_manifest_done(struct export_manifest *manifest)
+{
+	export_blob_done(&manifest->blob);
+	for (size_t i = 0; i < manifest->part_count; i++)
+		export_blob_done(&manifest->parts[i]);
+	free(manifest->parts);
+	platform_done(&manifest->platform);
+}
+
+void export_done(struct export *export)
+{
+	for (size_t i = 0; i < export->manifest_count; i++)
+		export_manifest_done(&export->manifests[i]);
+	free(export->manifests);
+	export_blob_done(&export->top);
+	free(export->name);
+	free(export->id);
+	if (export->pins.store)
+		pins_done(&export->pins);
+	*export = (struct export){ 0 };
+}
+
+static void set_blob(struct export_blob *blob, const char *media_type, const char *digest,
+		     uint64_t size)
+{
+	blob->media_type = xstrdup(media_type);
+	memcpy(blob->digest, digest, DIGEST_SIZE);
+	blob->size = size;
+}
+
+static struct export_manifest *add_manifest(struct export *export, const char *media_type,
+					    const char *digest, uint64_t size)
+{
+	struct export_manifest *manifest;
+
+	export->manifests = xreallocarray(export->manifests, export->manifest_count + 1,
+					  sizeof(*export->manifests));
+	manifest = &export->manifests[export->manifest_count++];
+	*manifest = (struct export_manifest){ 0 };
+	set_blob(&manifest->blob, media_type, digest, size);
+	return manifest;
+}
+
+/* Locked: pins what a record consists of. */
+static void take_record(struct export *export, const struct record *record)
+{
+	struct export_manifest *manifest =
+		add_manifest(export, record->media_type, record->digest, record->manifest_size);
+
+	platform_copy(&manifest->platform, &record->config.platform);
+	pins_add_locked(&export->pins, record->digest);
+	pins_add_locked(&export->pins, record->config_digest);
+	for (size_t i = 0; i < record->blobs.count; i++)
+		pins_add_locked(&export->pins, record->blobs.items[i]);
+}
+
+static void take_attachment(struct export *export, const struct attachment *attachment)
+{
+	add_manifest(export, attachment->media_type, attachment->digest, attachment->size)
+		->is_attachment = true;
+	pins_add_locked(&export->pins, attachment->digest);
+	for (size_t i = 0; i < attachment->blobs.count; i++)
+		pins_add_locked(&export->pins, attachment->blobs.items[i]);
+}
+
+/* Locked: the members that are here, in the index's order. */
+static void take_index(struct export *export, const struct catalog *catalog,
+		       const struct image_index *index, const struct record *shown)
+{
+	set_blob(&export->top, index->media_type, index->digest, index->size);
+	pins_add_locked(&export->pins, index->digest);
+	export->is_index = true;
+	for (size_t i = 0; i < index->members.count; i++) {
+		const char *digest = index->members.items[i];
+		const struct record *record = catalog_by_manifest(catalog, digest);
+
+		if (record == shown)
+			export->shown = export->manifest_count;
+		if (record)
+			take_record(export, record);
+		for (size_t j = 0; !record && j < index->attachment_count; j++)
+			if (strcmp(index->attachments[j].digest, digest) == 0)
+				take_attachment(export, &index->attachments[j]);
+	}
+	export->is_whole = export->manifest_count == index->members.count;
+}
+
+/* The record of the index, or of the reference itself, that fits a platform best. */
+static int choose(const struct catalog *catalog, const struct image_index *index,
+		  const char *reference, const char *text, const struct record **record,
+		  struct cay_error *err)
+{
+	_cleanup_platform_ struct platform wanted = { 0 };
+	const struct record *best = NULL;
+	unsigned int best_match = 0;
+	int r = platform_parse(text, &wanted, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < (index ? index->members.count : 1); i++) {
+		const struct record *member =
+			index ? catalog_by_manifest(catalog, index->members.items[i]) : *record;
+		const unsigned int match =
+			member ? platform_match(&wanted, &member->config.platform) : 0;
+
+		if (match > best_match) {
+			best = member;
+			best_match = match;
+		}
+	}
+	if (!best)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+				     "image %.256s is not here for the platform %.128s", reference,
+				     text);
+	*record = best;
+	return 0;
+}
+
+static int take(struct image_store *store, const char *reference, const char *platform,
+		struct export *export, struct cay_error *err)
+{
+	const struct image_index *index;
+	struct record *found;
+	const struct record *record;
+	int r = store_find_record(store, reference, &found, &export->name, err);
+
+	if (r < 0)
+		return r;
+	record = found;
+	index = export->name ? catalog_index_of(&store->catalog, export->name)
+			     : catalog_index_shown_by(&store->catalog, record);
+	if (platform)
+		r = choose(&store->catalog, index, reference, platform, &record, err);
+	if (r < 0)
+		return r;
+	export->id = xstrdup(record->config_digest);
+	if (index && !platform) {
+		take_index(export, &store->catalog, index, record);
+		return 0;
+	}
+	set_blob(&export->top, record->media_type, record->digest, record->manifest_size);
+	export->is_whole = true;
+	take_record(export, record);
+	return 0;
+}
+
+/* Reads a manifest for the sizes and types of its parts. All is pinned: no lock is needed. */
+static int read_parts(const struct content *content, struct export_manifest *manifest,
+		      struct cay_error *err)
+{
+	_cleanup_manifest_ struct manifest document = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = content_read_blob(content, manifest->blob.digest, DOCUMENT_MAX, &text, err);
+
+	if (r == 0)
+		r = manifest_parse(text.data, text.length, NULL, &document, err);
+	if (r < 0)
+		return r;
+	manifest->parts = xcalloc(document.item_count + 1, sizeof(*manifest->parts));
+	for (size_t i = 0; i <= document.item_count; i++) {
+		const struct descriptor *part = i == 0 ? &document.config : &document.items[i - 1];
+
+		set_blob(&manifest->parts[i], part->media_type, part->digest, part->size);
+		manifest->part_count = i + 1;
+	}
+	return 0;
+}
+
+int export_open(struct image_store *store, const char *reference, const char *platform,
+		struct export *ret_export, struct cay_error *err)
+{
+	_cleanup_export_ struct export export = { .pins = { .store = store } };
+	int r;
+
+	(void)pthread_mutex_lock(&store->lock);
+	r = take(store, reference, platform, &export, err);
+	(void)pthread_mutex_unlock(&store->lock);
+	for (size_t i = 0; r == 0 && i < export.manifest_count; i++)
+		r = read_parts(&store->content, &export.manifests[i], err);
+	if (r < 0)
+		return r;
+	*ret_export = export;
+	export = (struct export){ 0 };
+	return 0;
+}
