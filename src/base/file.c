@@ -62,6 +62,23 @@ int write_full(int fd, const void *data, size_t size)
 	return 0;
 }
 
+ssize_t pread_full(int fd, void *data, size_t size, off_t offset)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = pread(fd, (char *)data + done, size - done, offset + (off_t)done);
+
+		if (n == 0)
+			break;
+		if (n > 0)
+			done += (size_t)n;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return (ssize_t)done;
+}
+
 int pwrite_full(int fd, const void *data, size_t size, off_t offset)
 {
 	const char *at = data;

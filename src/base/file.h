@@ -17,7 +17,8 @@
 ssize_t read_full(int fd, void *data, size_t size);
 /* Writes all of it; 0 or -errno. Retries EINTR; on a non-blocking descriptor waits by poll(). */
 int write_full(int fd, const void *data, size_t size);
-/* The same at an offset. */
+/* The same two at an offset. */
+ssize_t pread_full(int fd, void *data, size_t size, off_t offset);
 int pwrite_full(int fd, const void *data, size_t size, off_t offset);
 
 int fd_set_nonblocking(int fd, bool on);

@@ -3,7 +3,11 @@
  * The index of a layer, "layers/<blob>.index": what a tar stream said, one
  * record an entry in the stream's order, so that images are merged from their
  * layers without reading any tar again. The regular files' contents stand in
- * "layers/<blob>.data", each from a block's start on.
+ * "layers/<blob>.data": large ones each from a block's start on, small ones
+ * packed, several to a block, each behind an EROFS inode of its own. Such an
+ * inode says nothing about where it stands or what else the image holds, so
+ * that all images with the layer share it, and a name in any of them may lead
+ * straight to it.
  *
  * Written by cay-layer and read by it, and its header by the daemon. It is a
  * file of this host alone, so numbers are in the host's order; all are
@@ -19,7 +23,11 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "EROFS and the index are little-endian");
 
 #define LAYER_MAGIC "CAYLAYER"
-enum { LAYER_VERSION = 1, LAYER_BLOCK = 4096 };
+enum {
+	LAYER_VERSION = 2, /* raised whenever the same blob would give other files */
+	LAYER_BLOCK = 4096,
+	LAYER_SLOT = 32, /* packed files start at multiples of this, as EROFS's inodes do */
+};
 
 struct layer_header {
 	char magic[8];
@@ -45,6 +53,7 @@ enum layer_kind {
 	LAYER_FIFO,
 	LAYER_WHITEOUT, /* path is what goes, without ".wh." */
 	LAYER_OPAQUE,   /* path is the directory whose lower contents go */
+	LAYER_PACKED,   /* a small regular file: inode, attributes and contents in one block */
 	LAYER_KIND_COUNT,
 };
 
@@ -63,7 +72,8 @@ struct layer_record {
 	uint32_t mtime_ns;
 	uint32_t device; /* as Linux encodes it: new_encode_dev() */
 	uint64_t size;   /* of a regular file */
-	uint64_t block;  /* where its contents start in the data file */
+	uint64_t
+		place; /* in the data file: its first block, or of a packed file the inode's byte */
 	uint16_t path_length;
 	uint16_t link_length;
 	uint32_t xattr_length;

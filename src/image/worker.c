@@ -264,6 +264,36 @@ int worker_finish_layer(struct worker *worker, const struct content *content,
 	return 0;
 }
 
+/* Opens a file for reading and takes its path; the descriptor or -errno. */
+static int open_stored(char *path, struct cay_error *err)
+{
+	_cleanup_free_ char *taken = path;
+	int fd = open(taken, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? cay_error_errno(err, errno, "opening %s", taken) : fd;
+}
+
+int worker_check_layer(const char *program, const struct content *content, const char *blob_digest,
+		       const char *diff_id, const struct worker_cancel *cancel,
+		       struct cay_error *err)
+{
+	_cleanup_(worker_done) struct worker worker = WORKER_INIT;
+	_cleanup_close_ int blob = -1, data = -1, index = -1;
+	char status[STATUS_MAX];
+	int r = blob = open_stored(content_blob_path(content, blob_digest), err);
+
+	if (r >= 0)
+		r = data = open_stored(content_data_path(content, blob_digest), err);
+	if (r >= 0)
+		r = index = open_stored(content_index_path(content, blob_digest), err);
+	if (r >= 0)
+		r = start(&worker, program, "check", NULL, blob, (const int[]){ data, index }, 2,
+			  err);
+	if (r >= 0)
+		r = end(&worker, cancel, status, err);
+	return r < 0 ? r : check_diff_id(status, diff_id, err);
+}
+
 static void close_all(int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -276,21 +306,21 @@ int worker_merge(const char *program, const struct content *content, char *const
 {
 	_cleanup_free_ char *temporary = NULL, *count_text = xasprintf("%zu", count);
 	_cleanup_(worker_done) struct worker worker = WORKER_INIT;
-	int *fds = xcalloc(count + 1, sizeof(*fds));
+	int *fds = xcalloc(2 * count + 1, sizeof(*fds));
 	size_t opened = 0;
 	char status[STATUS_MAX];
 	int r = content_temporary(content, &temporary, err);
 
 	if (r >= 0)
 		fds[opened++] = r;
-	for (size_t i = 0; r >= 0 && i < count; i++) {
-		_cleanup_free_ char *index = content_index_path(content, blob_digests[i]);
+	for (size_t i = 0; r >= 0 && i < 2 * count; i++) {
+		const char *digest = blob_digests[i % count];
 
-		r = open(index, O_RDONLY | O_CLOEXEC);
+		r = open_stored(i < count ? content_index_path(content, digest)
+					  : content_data_path(content, digest),
+				err);
 		if (r >= 0)
 			fds[opened++] = r;
-		else
-			r = cay_error_errno(err, errno, "opening %s", index);
 	}
 	if (r >= 0)
 		r = start(&worker, program, "merge", count_text, -1, fds, opened, err);

@@ -48,6 +48,15 @@ int worker_finish_layer(struct worker *worker, const struct content *content,
 			const char *blob_digest, const char *diff_id,
 			const struct worker_cancel *cancel, struct cay_error *err);
 
+/*
+ * Whether a stored layer's two files are what its blob gives: converts it once more and compares.
+ * CAY_CORRUPT when they are not, or when the blob does not give `diff_id` (NULL: not asked). What
+ * the blob's own digest is worth is the caller's to check.
+ */
+int worker_check_layer(const char *program, const struct content *content, const char *blob_digest,
+		       const char *diff_id, const struct worker_cancel *cancel,
+		       struct cay_error *err);
+
 /* Merges converted layers, lowest first, into a file at `path`, which is replaced. Blocks. */
 int worker_merge(const char *program, const struct content *content, char *const *blob_digests,
 		 size_t count, const char *path, struct cay_error *err);

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static int index_fd = -1;
+	static int data_fd = -1, index_fd = -1;
 	struct layer_header header = {
 		.magic = LAYER_MAGIC,
 		.version = LAYER_VERSION,
@@ -20,9 +20,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	};
 	int fd = scratch_file(&index_fd);
 
+	if (ftruncate(scratch_file(&data_fd), 1000 * LAYER_BLOCK) < 0)
+		abort();
+
 	if (pwrite_full(fd, &header, sizeof(header), 0) < 0 ||
 	    pwrite_full(fd, data, size, sizeof(header)) < 0)
 		abort();
-	(void)merge_and_write(fd);
+	(void)merge_and_write(data_fd, fd);
 	return 0;
 }

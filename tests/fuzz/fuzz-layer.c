@@ -24,12 +24,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	_cleanup_(stream_free_p) struct stream *stream =
 		stream_new(read_memory, &source, FUZZ_STREAM_MAX);
 
-	if (layer_convert(stream, scratch_file(&data_fd), scratch_file(&index_fd), &header, &err) <
-	    0) {
+	const struct output out = { scratch_file(&data_fd), false };
+	const struct output index = { scratch_file(&index_fd), false };
+
+	if (layer_convert(stream, out, index, &header, &err) < 0) {
 		if (err.code == CAY_OK || err.message[0] == '\0')
 			abort();
 		return 0;
 	}
-	(void)merge_and_write(index_fd);
+	(void)merge_and_write(data_fd, index_fd);
 	return 0;
 }

@@ -56,7 +56,7 @@ static inline int scratch_file(int *fd)
 }
 
 /* Merges the index twice, as if it were two layers, and writes the image. */
-static inline int merge_and_write(int index_fd)
+static inline int merge_and_write(int data_fd, int index_fd)
 {
 	static int image_fd = -1;
 	struct index_map map = { 0 };
@@ -66,7 +66,7 @@ static inline int merge_and_write(int index_fd)
 
 	if (r < 0)
 		return r;
-	const struct index_map maps[] = { map, map };
+	const struct erofs_layer layers[] = { { map, data_fd }, { map, data_fd } };
 
 	merge_init(&tree);
 	r = merge_apply(&tree, &map, 0, &err);
@@ -74,7 +74,7 @@ static inline int merge_and_write(int index_fd)
 		r = merge_apply(&tree, &map, 1, &err);
 	merge_sort(&tree);
 	if (r == 0)
-		r = erofs_write(&tree, maps, ARRAY_SIZE(maps), scratch_file(&image_fd), &err);
+		r = erofs_write(&tree, layers, ARRAY_SIZE(layers), scratch_file(&image_fd), &err);
 	merge_done(&tree);
 	index_map_close(&map);
 	return r;

@@ -397,18 +397,171 @@ static void test_attributes(void **state)
 	assert_int_equal(lstat(disk, &st), 0);
 	assert_true(S_ISBLK(st.st_mode) && st.st_rdev == makedev(259, 70000));
 
-	/* fsck.erofs 1.5 extracts no attributes: they are looked for in the metadata itself. */
-	_cleanup_free_ char *path = path_join(fixture->directory, "metadata");
-	_cleanup_buf_ struct buf metadata = { 0 };
+	/* fsck.erofs 1.5 extracts no attributes: they are looked for in the disk itself. */
+	_cleanup_free_ char *path = path_join(fixture->directory, "joined");
+	_cleanup_buf_ struct buf disk_bytes = { 0 };
 	static const char entry[] = "\x0a\x06\x14\0capability\x01\0\0\x02\0\x20";
 
-	assert_ok(file_read(path, MIB, &metadata, &err));
-	assert_non_null(memmem(metadata.data, metadata.length, entry, sizeof(entry) - 1));
-	assert_non_null(memmem(metadata.data, metadata.length, "\x04\x01\x05\0namevalue", 13));
-	assert_null(memmem(metadata.data, metadata.length, "overlay.opaque", 14));
+	assert_ok(file_read(path, MIB, &disk_bytes, &err));
+	assert_non_null(memmem(disk_bytes.data, disk_bytes.length, entry, sizeof(entry) - 1));
+	assert_non_null(memmem(disk_bytes.data, disk_bytes.length, "\x04\x01\x05\0namevalue", 13));
+	assert_null(memmem(disk_bytes.data, disk_bytes.length, "overlay.opaque", 14));
 
-	/* The start of the inode: extended and plain, no attributes, a file of mode 04755. */
-	assert_non_null(memmem(metadata.data, metadata.length, "\x01\0\0\0\xed\x89", 6));
+	/* The start of the inode: extended and inline, no attributes, a file of mode 04755. */
+	assert_non_null(memmem(disk_bytes.data, disk_bytes.length, "\x05\0\0\0\xed\x89", 6));
+}
+
+/* A tar of `count` files of the given sizes, each full of one letter of its own. */
+static void tar_of_sizes(struct buf *tar, const size_t *sizes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_free_ char *contents = xcalloc(sizes[i] + 1, 1);
+		char name[32];
+		const struct tar_item item = { .type = '0', .name = name, .contents = contents };
+
+		(void)snprintf(name, sizeof(name), "%03zu-%zu", i, sizes[i]);
+		memset(contents, 'a' + (int)(i % 26), sizes[i]);
+		tar_add(tar, &item);
+	}
+	tar_end(tar);
+}
+
+/* Files around the sizes where packing, blocks and several blocks begin. */
+static void test_sizes(void **state)
+{
+	static const size_t sizes[] = { 0,    1,    31,   32,   33,   511,  4000, 4031, 4032,
+					4033, 4095, 4096, 4097, 8191, 8192, 8193, 12000 };
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf tar = { 0 }, tree = { 0 }, expected = { 0 };
+	char digests[1][DIGEST_SIZE];
+	struct cay_error err = { 0 };
+
+	if (!have_judge())
+		skip();
+	tar_of_sizes(&tar, sizes, ARRAY_SIZE(sizes));
+	assert_ok(add_layer(&fixture->pins, &tar, digests[0], &err));
+	assert_ok(build(fixture, digests, 1, &tree, &err));
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		buf_printf(&expected, "%s%03zu-%zu=", i ? " " : "", i, sizes[i]);
+		for (size_t n = 0; n < sizes[i]; n++)
+			buf_putc(&expected, (char)('a' + i % 26));
+	}
+	assert_string_equal(buf_text(&tree), buf_text(&expected));
+}
+
+/* Many small files take no more space than their tar did. */
+static void test_space(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf tar = { 0 };
+	struct layer_header header;
+	char digest[DIGEST_SIZE];
+	struct cay_error err = { 0 };
+	size_t sizes[2000];
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		sizes[i] = i * 7919 % 4032 + 1;
+	tar_of_sizes(&tar, sizes, ARRAY_SIZE(sizes));
+	assert_ok(add_layer(&fixture->pins, &tar, digest, &err));
+	assert_true(content_has_layer(&fixture->store->content, digest, &header));
+	assert_true(header.data_blocks * LAYER_BLOCK < tar.length);
+}
+
+/* The "Links" that dump.erofs tells of a path in the joined disk. */
+static unsigned int links_of(const struct fixture *fixture, const char *path)
+{
+	_cleanup_free_ char *joined = path_join(fixture->directory, "joined");
+	_cleanup_free_ char *option = xasprintf("--path=%s", path);
+	_cleanup_strv_ struct strv argv = { 0 };
+	_cleanup_buf_ struct buf output = { 0 };
+	struct cay_error err = { 0 };
+	const char *at;
+
+	strv_add(&argv, "dump.erofs");
+	strv_add(&argv, option);
+	strv_add(&argv, joined);
+	assert_int_equal(process_run(&argv, 65536, &output, &err), 0);
+	at = strstr(buf_text(&output), "Links: ");
+	assert_non_null(at);
+	return (unsigned int)strtoul(at + strlen("Links: "), NULL, 10);
+}
+
+/* Small files share their inode between images until an image gives them a second name. */
+static void test_links(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf lower = { 0 }, upper = { 0 }, tree = { 0 };
+	char digests[2][DIGEST_SIZE];
+	struct cay_error err = { 0 };
+
+	if (!have_judge())
+		skip();
+	tar_script(&lower, "f:a=one f:b=two h:c>b f:d=three h:e>d");
+	tar_script(&upper, "h:f>a w:e");
+	assert_ok(add_layer(&fixture->pins, &lower, digests[0], &err));
+	assert_ok(add_layer(&fixture->pins, &upper, digests[1], &err));
+	assert_ok(build(fixture, digests, 1, &tree, &err));
+	assert_string_equal(buf_text(&tree), "a=one b=two c=two d=three e=three");
+	assert_int_equal(links_of(fixture, "/a"), 1);
+	assert_int_equal(links_of(fixture, "/c"), 2);
+	assert_int_equal(links_of(fixture, "/d"), 2);
+	buf_clear(&tree);
+	assert_ok(build(fixture, digests, 2, &tree, &err));
+	assert_string_equal(buf_text(&tree), "a=one b=two c=two d=three f=one");
+	assert_int_equal(links_of(fixture, "/a"), 2);
+	assert_int_equal(links_of(fixture, "/c"), 2);
+	assert_int_equal(links_of(fixture, "/d"), 1);
+}
+
+/* Flips one bit of a file. */
+static void damage(const char *path, off_t offset)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+	char c;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread_full(fd, &c, 1, offset), 1);
+	c ^= 0x10;
+	assert_int_equal(pwrite_full(fd, &c, 1, offset), 0);
+}
+
+static void test_check(void **state)
+{
+	static const size_t sizes[] = { 10, 5000, 600, 300000 };
+	struct fixture *fixture = *state;
+	const struct content *content = &fixture->store->content;
+	const char *worker = fixture->store->worker;
+	_cleanup_buf_ struct buf tar = { 0 };
+	char digest[DIGEST_SIZE];
+	struct cay_error err = { 0 };
+	struct stat st;
+
+	tar_of_sizes(&tar, sizes, ARRAY_SIZE(sizes));
+	assert_ok(add_layer(&fixture->pins, &tar, digest, &err));
+	assert_ok(worker_check_layer(worker, content, digest, digest, NULL, &err));
+	_cleanup_free_ char *data = content_data_path(content, digest);
+	_cleanup_free_ char *index = content_index_path(content, digest);
+	const struct {
+		const char *path;
+		off_t offset;
+	} places[] = {
+		{ data, 64 }, { data, 4096 + 100 }, { data, 305000 }, { index, 8 }, { index, 200 }
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		damage(places[i].path, places[i].offset);
+		assert_int_equal(worker_check_layer(worker, content, digest, NULL, NULL, &err),
+				 -EBADMSG);
+		assert_int_equal(err.code, CAY_CORRUPT);
+		assert_non_null(strstr(err.message, places[i].path == data ? "data" : "index"));
+		damage(places[i].path, places[i].offset);
+	}
+	assert_ok(worker_check_layer(worker, content, digest, NULL, NULL, &err));
+	assert_int_equal(stat(data, &st), 0);
+	assert_int_equal(truncate(data, st.st_size + LAYER_BLOCK), 0);
+	assert_true(worker_check_layer(worker, content, digest, NULL, NULL, &err) < 0);
+	assert_int_equal(truncate(data, st.st_size - LAYER_BLOCK), 0);
+	assert_true(worker_check_layer(worker, content, digest, NULL, NULL, &err) < 0);
 }
 
 /* A directory of many blocks, and 120 layers. */
@@ -455,6 +608,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_members, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bombs, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attributes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_space, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_links, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_check, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_large, set_up, tear_down),
 	};
 

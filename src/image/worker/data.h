@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The data file of a layer: contents one after the other, each from a block's start on. */
+/*
+ * The data file of a layer: large contents one after the other, each from a
+ * block's start on, and between them blocks into which small items are packed.
+ */
 #pragma once
 
 #include "base/buf.h"
-#include "base/error.h"
+#include "image/worker/output.h"
 
 struct data_writer;
 
-struct data_writer *data_writer_new(int fd);
+/* The file is empty, or to be checked. */
+struct data_writer *data_writer_new(struct output output);
 void data_writer_free(struct data_writer *writer);
 DEFINE_CLEANUP(struct data_writer *, data_writer_free);
 
@@ -21,5 +25,11 @@ int data_writer_begin(struct data_writer *writer, uint64_t size, uint64_t *ret_b
  */
 int data_writer_put(struct data_writer *writer, uint64_t offset, struct str data, uint64_t allowed,
 		    struct cay_error *err);
+/*
+ * Room for an item of at most LAYER_BLOCK bytes in one block: where to put it, zeros now, good
+ * until the next call, and its place in the file, a multiple of LAYER_SLOT.
+ */
+int data_writer_pack(struct data_writer *writer, size_t size, uint64_t allowed, char **ret_item,
+		     uint64_t *ret_place, struct cay_error *err);
 /* Writes what is left and gives the file its full size. */
 int data_writer_finish(struct data_writer *writer, uint64_t *ret_blocks, struct cay_error *err);

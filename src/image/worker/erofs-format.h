@@ -3,6 +3,7 @@
 #pragma once
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EROFS_MAGIC UINT32_C(0xe0f5e1e2)
@@ -56,3 +57,10 @@ struct erofs_dirent {
 	uint8_t type, reserved;
 } __attribute__((packed));
 static_assert(sizeof(struct erofs_dirent) == 12, "as in fs/erofs/erofs_fs.h");
+
+/* Bytes of an inode with its attributes, which are encoded already; its inline data follows. */
+static inline size_t erofs_inode_size(size_t xattrs)
+{
+	return sizeof(struct erofs_inode) +
+		(xattrs ? sizeof(struct erofs_xattr_header) + xattrs : 0);
+}

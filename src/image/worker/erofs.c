@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The EROFS writer. Two walks over the tree in one order, a directory's
- * children next to each other: the first gives every inode its place, the
- * second writes them, each with its attributes and, where they fit into the
- * same block, its link target or directory behind it. Larger directories go
- * into blocks of their own behind all inodes.
+ * The EROFS writer. Three walks over the tree in one order, a directory's
+ * children next to each other: the first counts links, the second gives every
+ * inode its place, the third writes them, each with its attributes and, where
+ * they fit into the same block, its link target or directory behind it. Larger
+ * directories go into blocks of their own behind all inodes.
  */
 #include "image/worker/erofs.h"
 
@@ -34,14 +34,15 @@ struct listed {
 
 struct writer {
 	struct merge_tree *tree;
+	const struct erofs_layer *layers;
 	uint64_t *bases; /* the disk's block where each layer's data starts */
 	struct listed *list;
 	size_t list_count, list_room;
 	uint32_t *directories; /* nodes, in the order of the walk */
 	size_t directory_count, directory_room;
-	uint64_t inode_end;   /* first walk: where the next inode may go */
-	uint64_t block_count; /* first walk: blocks behind the inodes */
-	uint64_t next_block;  /* second walk */
+	uint64_t inode_end;   /* second walk: where the next inode may go */
+	uint64_t block_count; /* second walk: blocks behind the inodes */
+	uint64_t next_block;  /* third walk */
 	uint64_t inode_count;
 	struct out inodes, blocks;
 };
@@ -143,23 +144,37 @@ static struct str inode_xattrs(const struct merge_inode *inode)
 /* Bytes of the inode and its attributes. */
 static size_t inode_size(const struct merge_inode *inode)
 {
-	const size_t xattrs = inode_xattrs(inode).length;
-
-	return sizeof(struct erofs_inode) +
-		(xattrs ? sizeof(struct erofs_xattr_header) + xattrs : 0);
+	return erofs_inode_size(inode_xattrs(inode).length);
 }
 
-/* Bytes of a directory's list or a link's target. */
+static enum layer_kind inode_kind(const struct merge_inode *inode)
+{
+	return inode->is_directory ? LAYER_DIRECTORY : (enum layer_kind)inode->record->kind;
+}
+
+/* Whether the inode that stands in its layer's data is the one to use. */
+static bool is_shared(const struct merge_inode *inode)
+{
+	return inode_kind(inode) == LAYER_PACKED && inode->links == 1;
+}
+
+/* Bytes of what goes with an inode: a directory's list, a link's target, a packed file's contents.
+ */
 static uint64_t payload_size(struct writer *writer, uint32_t node)
 {
 	const struct merge_inode *inode = &writer->tree->inodes[writer->tree->nodes[node].inode];
 
-	if (inode->is_directory) {
+	switch (inode_kind(inode)) {
+	case LAYER_DIRECTORY:
 		list_directory(writer, node);
 		return directory_size(writer);
+	case LAYER_SYMLINK:
+		return index_strings_of(inode->record).link.length;
+	case LAYER_PACKED:
+		return inode->record->size;
+	default:
+		return 0;
 	}
-	return inode->record->kind == LAYER_SYMLINK ? index_strings_of(inode->record).link.length
-						    : 0;
 }
 
 static bool goes_inline(const struct merge_inode *inode, uint64_t payload)
@@ -168,8 +183,8 @@ static bool goes_inline(const struct merge_inode *inode, uint64_t payload)
 }
 
 /*
- * First walk: the place of one inode. Inodes start at multiples of their own 64 bytes, so that none
- * crosses a block; one with something inline stands in a block as a whole.
+ * Second walk: the place of one inode. Inodes start at multiples of their own 64 bytes, so that
+ * none crosses a block; one with something inline stands in a block as a whole.
  */
 static int place(struct writer *writer, uint32_t node, struct cay_error *err)
 {
@@ -202,19 +217,18 @@ static void walk_later(struct writer *writer, uint32_t node)
 	writer->directories[writer->directory_count++] = node;
 }
 
-static int place_all(struct writer *writer, struct cay_error *err)
+/* First walk: every inode's links, and the directories in the order of all walks. */
+static void count_links(struct writer *writer)
 {
-	struct merge_node *nodes = writer->tree->nodes;
+	const struct merge_node *nodes = writer->tree->nodes;
 	struct merge_inode *inodes = writer->tree->inodes;
-	int r = place(writer, MERGE_ROOT, err);
 
 	inodes[nodes[MERGE_ROOT].inode].links = 2;
 	walk_later(writer, MERGE_ROOT);
-	for (size_t i = 0; r == 0 && i < writer->directory_count; i++) {
+	for (size_t i = 0; i < writer->directory_count; i++) {
 		const uint32_t directory = writer->directories[i];
 
-		for (uint32_t at = nodes[directory].first_child; r == 0 && at;
-		     at = nodes[at].next_sibling) {
+		for (uint32_t at = nodes[directory].first_child; at; at = nodes[at].next_sibling) {
 			struct merge_inode *inode = &inodes[nodes[at].inode];
 
 			inode->links++;
@@ -223,11 +237,35 @@ static int place_all(struct writer *writer, struct cay_error *err)
 				inodes[nodes[directory].inode].links++;
 				walk_later(writer, at);
 			}
-			if (inode->nid == 0)
-				r = place(writer, at, err);
 		}
 	}
+}
+
+static int place_all(struct writer *writer, struct cay_error *err)
+{
+	const struct merge_node *nodes = writer->tree->nodes;
+	int r = place(writer, MERGE_ROOT, err);
+
+	for (size_t i = 0; r == 0 && i < writer->directory_count; i++)
+		for (uint32_t at = nodes[writer->directories[i]].first_child; r == 0 && at;
+		     at = nodes[at].next_sibling) {
+			const struct merge_inode *inode = &writer->tree->inodes[nodes[at].inode];
+
+			if (is_shared(inode))
+				writer->inode_count++;
+			else if (inode->nid == 0)
+				r = place(writer, at, err);
+		}
 	return r;
+}
+
+/* Where an inode is on the disk. */
+static uint64_t inode_nid(const struct writer *writer, const struct merge_inode *inode)
+{
+	if (is_shared(inode))
+		return (writer->bases[inode->layer] * EROFS_BLOCK + inode->record->place) /
+			EROFS_SLOT;
+	return inode->nid;
 }
 
 static uint16_t inode_type(const struct merge_inode *inode)
@@ -236,9 +274,10 @@ static uint16_t inode_type(const struct merge_inode *inode)
 		[LAYER_FILE] = S_IFREG,         [LAYER_DIRECTORY] = S_IFDIR,
 		[LAYER_SYMLINK] = S_IFLNK,      [LAYER_CHARACTER] = S_IFCHR,
 		[LAYER_BLOCK_DEVICE] = S_IFBLK, [LAYER_FIFO] = S_IFIFO,
+		[LAYER_PACKED] = S_IFREG,
 	};
 
-	return inode->is_directory ? S_IFDIR : types[inode->record->kind];
+	return types[inode_kind(inode)];
 }
 
 /* The FT_ numbers of linux/fs_types.h. */
@@ -276,7 +315,7 @@ static int write_directory(struct writer *writer, struct out *out, struct cay_er
 			const struct listed *item = &writer->list[at + i];
 			const struct merge_inode *inode = &writer->tree->inodes[item->inode];
 			const struct erofs_dirent dirent = {
-				.nid = inode->nid,
+				.nid = inode_nid(writer, inode),
 				.name_offset = (uint16_t)offset,
 				.type = dirent_type(inode),
 			};
@@ -321,10 +360,10 @@ static struct erofs_inode encode_inode(const struct writer *writer, const struct
 		.links = inode->links,
 	};
 
-	if (type == S_IFREG) {
+	if (inode_kind(inode) == LAYER_FILE) {
 		raw.size = record->size;
 		if (record->size > 0)
-			raw.place = (uint32_t)(writer->bases[inode->layer] + record->block);
+			raw.place = (uint32_t)(writer->bases[inode->layer] + record->place);
 	} else if (type == S_IFCHR || type == S_IFBLK) {
 		raw.place = record->device;
 	} else if (payload > 0 && !goes_inline(inode, payload)) {
@@ -333,7 +372,26 @@ static struct erofs_inode encode_inode(const struct writer *writer, const struct
 	return raw;
 }
 
-/* Second walk: one inode and what belongs to it. */
+/* Appends the contents of a packed file from its layer's data. */
+static int copy_packed(struct writer *writer, const struct merge_inode *inode, struct buf *out,
+		       struct cay_error *err)
+{
+	const size_t size = inode->record->size;
+	const uint64_t at = inode->record->place + inode_size(inode);
+	ssize_t n = pread_full(writer->layers[inode->layer].data_fd, buf_reserve(out, size), size,
+			       (off_t)at);
+
+	if (n < 0)
+		return cay_error_errno(err, (int)n, "reading the data of layer %u",
+				       inode->layer + 1);
+	if ((size_t)n < size)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the data of layer %u is too short",
+				     inode->layer + 1);
+	out->length += size;
+	return 0;
+}
+
+/* Third walk: one inode and what belongs to it. */
 static int write_inode(struct writer *writer, uint32_t node, struct cay_error *err)
 {
 	static const struct erofs_xattr_header xattr_header;
@@ -357,6 +415,11 @@ static int write_inode(struct writer *writer, uint32_t node, struct cay_error *e
 	}
 	if (inode->is_directory)
 		return write_directory(writer, out, err);
+	if (inode_kind(inode) == LAYER_PACKED) {
+		int r = copy_packed(writer, inode, &out->pending, err);
+
+		return r < 0 ? r : out_put(out, "", 0, err);
+	}
 	if (payload > 0)
 		return out_put(out, index_strings_of(inode->record).link.data, payload, err);
 	return out_put(out, "", 0, err);
@@ -370,7 +433,8 @@ static int write_all(struct writer *writer, struct cay_error *err)
 	for (size_t i = 0; r == 0 && i < writer->directory_count; i++)
 		for (uint32_t at = nodes[writer->directories[i]].first_child; r == 0 && at;
 		     at = nodes[at].next_sibling)
-			if (!writer->tree->inodes[nodes[at].inode].written)
+			if (!writer->tree->inodes[nodes[at].inode].written &&
+			    !is_shared(&writer->tree->inodes[nodes[at].inode]))
 				r = write_inode(writer, at, err);
 	return r;
 }
@@ -391,9 +455,8 @@ static void write_super(struct writer *writer, uint64_t blocks)
 	buf_append(&writer->inodes.pending, &super, sizeof(super));
 }
 
-/* Where everything stands, once the first walk is done; the disk's size in blocks or -errno. */
-static int lay_out(struct writer *writer, const struct index_map *maps, size_t count,
-		   uint64_t *ret_blocks, struct cay_error *err)
+/* Where everything stands, once all inodes have their place; the disk's size in blocks. */
+static int lay_out(struct writer *writer, size_t count, uint64_t *ret_blocks, struct cay_error *err)
 {
 	uint64_t blocks;
 
@@ -401,7 +464,7 @@ static int lay_out(struct writer *writer, const struct index_map *maps, size_t c
 	blocks = writer->next_block + writer->block_count;
 	for (size_t i = 0; i < count; i++) {
 		writer->bases[i] = blocks;
-		blocks += maps[i].header.data_blocks;
+		blocks += writer->layers[i].index.header.data_blocks;
 	}
 	if (blocks > UINT32_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "the image is larger than 16 TiB");
@@ -418,21 +481,24 @@ static void writer_done(struct writer *writer)
 	buf_done(&writer->blocks.pending);
 }
 
-int erofs_write(struct merge_tree *tree, const struct index_map *maps, size_t count, int fd,
+int erofs_write(struct merge_tree *tree, const struct erofs_layer *layers, size_t count, int fd,
 		struct cay_error *err)
 {
 	_cleanup_(writer_done) struct writer writer = {
 		.tree = tree,
+		.layers = layers,
 		.bases = xcalloc(count + 1, sizeof(uint64_t)),
 		.inode_end = FIRST_INODE,
 		.inodes = { .fd = fd },
 		.blocks = { .fd = fd },
 	};
 	uint64_t blocks = 0, behind_inodes;
-	int r = place_all(&writer, err);
+	int r;
 
+	count_links(&writer);
+	r = place_all(&writer, err);
 	if (r == 0)
-		r = lay_out(&writer, maps, count, &blocks, err);
+		r = lay_out(&writer, count, &blocks, err);
 	if (r < 0)
 		return r;
 	behind_inodes = writer.next_block * EROFS_BLOCK;

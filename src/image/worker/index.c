@@ -3,7 +3,7 @@
 #include "image/worker/index.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
+#include "image/worker/erofs-format.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,18 +14,20 @@ enum { FLUSH_AT = 256 * 1024 };
 #define INDEX_SIZE_MAX (UINT64_C(1) << 30)
 
 struct index_writer {
-	int fd;
+	struct output output;
 	struct buf pending;
 	uint64_t written; /* of the body */
 	uint64_t entries;
 	uLong crc;
 };
 
-struct index_writer *index_writer_new(int fd)
+static const char what[] = "the layer's index";
+
+struct index_writer *index_writer_new(struct output output)
 {
 	struct index_writer *writer = xcalloc(1, sizeof(*writer));
 
-	writer->fd = fd;
+	writer->output = output;
 	writer->crc = crc32(0, NULL, 0);
 	return writer;
 }
@@ -41,11 +43,11 @@ void index_writer_free(struct index_writer *writer)
 static int flush(struct index_writer *writer, struct cay_error *err)
 {
 	struct buf *pending = &writer->pending;
-	int r = pwrite_full(writer->fd, pending->data, pending->length,
-			    (off_t)(sizeof(struct layer_header) + writer->written));
+	int r = output_put(&writer->output, pending->data, pending->length,
+			   sizeof(struct layer_header) + writer->written, what, err);
 
 	if (r < 0)
-		return cay_error_errno(err, r, "writing the layer's index");
+		return r;
 	writer->crc = crc32(writer->crc, (const Bytef *)pending->data, (uInt)pending->length);
 	writer->written += pending->length;
 	buf_clear(pending);
@@ -93,15 +95,14 @@ int index_writer_finish(struct index_writer *writer, struct layer_header *header
 	header->body_crc32 = (uint32_t)writer->crc;
 	header->body_size = writer->written;
 	header->entry_count = writer->entries;
-	r = pwrite_full(writer->fd, header, sizeof(*header), 0);
-	if (r < 0)
-		return cay_error_errno(err, r, "writing the layer's index");
-	return 0;
+	r = output_put(&writer->output, header, sizeof(*header), 0, what, err);
+	return r < 0 ? r
+		     : output_finish(&writer->output, sizeof(*header) + writer->written, what, err);
 }
 
-static int corrupt(const char *what, struct cay_error *err)
+static int corrupt(const char *how, struct cay_error *err)
 {
-	return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the layer's index is corrupt: %s", what);
+	return cay_error_set(err, CAY_CORRUPT, EBADMSG, "%s is corrupt: %s", what, how);
 }
 
 static int check_header(const struct index_map *map, struct cay_error *err)
@@ -200,8 +201,15 @@ static bool record_is_valid(const struct index_map *map, const struct layer_reco
 		return false;
 	switch (record->kind) {
 	case LAYER_FILE:
-		return record->size <= LAYER_DATA_MAX && record->block <= map->header.data_blocks &&
-			blocks <= map->header.data_blocks - record->block;
+		return record->size <= LAYER_DATA_MAX && record->place <= map->header.data_blocks &&
+			blocks <= map->header.data_blocks - record->place;
+	case LAYER_PACKED:
+		return record->size > 0 && record->size <= LAYER_BLOCK &&
+			record->place % LAYER_SLOT == 0 &&
+			record->place < map->header.data_blocks * LAYER_BLOCK &&
+			record->place % LAYER_BLOCK + erofs_inode_size(strings.xattrs.length) +
+				record->size <=
+			LAYER_BLOCK;
 	case LAYER_HARDLINK:
 		return strings.link.length > 0 && path_is_clean(strings.link);
 	case LAYER_SYMLINK:

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/buf.h"
-#include "base/error.h"
 #include "image/layer-format.h"
+#include "image/worker/output.h"
 
 /* What a record says besides its fixed fields. */
 struct index_strings {
@@ -13,8 +13,8 @@ struct index_strings {
 
 struct index_writer;
 
-/* The descriptor stays the caller's; it must be an empty file. */
-struct index_writer *index_writer_new(int fd);
+/* The file is empty, or to be checked. */
+struct index_writer *index_writer_new(struct output output);
 void index_writer_free(struct index_writer *writer);
 DEFINE_CLEANUP(struct index_writer *, index_writer_free);
 

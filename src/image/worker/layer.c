@@ -10,10 +10,12 @@
 
 #include "base/alloc.h"
 #include "image/worker/data.h"
+#include "image/worker/erofs-format.h"
 #include "image/worker/path.h"
 #include "image/worker/tar.h"
 
 #include <errno.h>
+#include <sys/stat.h>
 
 /*
  * A bomb is told from honest data by what it would occupy: real layers shrink to a tenth at best,
@@ -139,29 +141,69 @@ static int add_whiteout(struct converter *converter, char *path, struct cay_erro
 	return r < 0 ? r : 1;
 }
 
+/* What the data file may take in blocks that are not holes. */
+static uint64_t space_allowed(const struct converter *converter)
+{
+	return EXPANSION_FREE + stream_bytes_in(converter->stream) * EXPANSION_RATIO;
+}
+
 static int copy_contents(struct converter *converter, const struct tar_entry *entry,
 			 struct layer_record *record, struct cay_error *err)
 {
-	int r = data_writer_begin(converter->data, entry->size, &record->block, err);
+	int r = data_writer_begin(converter->data, entry->size, &record->place, err);
 
 	record->size = entry->size;
-	converter->header.content_bytes += entry->size;
-	for (;;) {
-		uint64_t offset, allowed;
+	while (r == 0) {
+		uint64_t offset;
 		struct str piece;
 
-		if (r < 0)
-			return r;
 		r = tar_read(converter->tar, &offset, &piece, err);
 		if (r <= 0)
 			return r;
-		allowed = EXPANSION_FREE + stream_bytes_in(converter->stream) * EXPANSION_RATIO;
-		r = data_writer_put(converter->data, offset, piece, allowed, err);
+		r = data_writer_put(converter->data, offset, piece, space_allowed(converter), err);
 	}
+	return r;
+}
+
+/* A file so small that it goes into one block with its inode. */
+static int pack_file(struct converter *converter, const struct tar_entry *entry, struct str xattrs,
+		     struct layer_record *record, struct cay_error *err)
+{
+	static const struct erofs_xattr_header header;
+	const struct erofs_inode inode = {
+		.format = EROFS_LAYOUT_EXTENDED | EROFS_FLAT_INLINE,
+		.xattr_count = (uint16_t)(xattrs.length ? xattrs.length / 4 + 1 : 0),
+		.mode = (uint16_t)(S_IFREG | record->mode),
+		.size = entry->size,
+		.uid = record->uid,
+		.gid = record->gid,
+		.mtime = (uint64_t)record->mtime,
+		.mtime_nsec = record->mtime_ns,
+		.links = 1,
+	};
+	const size_t head = erofs_inode_size(xattrs.length);
+	uint64_t offset;
+	struct str piece;
+	char *item;
+	int r = data_writer_pack(converter->data, head + (size_t)entry->size,
+				 space_allowed(converter), &item, &record->place, err);
+
+	if (r < 0)
+		return r;
+	record->kind = LAYER_PACKED;
+	record->size = entry->size;
+	memcpy(item, &inode, sizeof(inode));
+	if (xattrs.length > 0) {
+		memcpy(item + sizeof(inode), &header, sizeof(header));
+		memcpy(item + sizeof(inode) + sizeof(header), xattrs.data, xattrs.length);
+	}
+	while ((r = tar_read(converter->tar, &offset, &piece, err)) > 0)
+		memcpy(item + head + offset, piece.data, piece.length);
+	return r;
 }
 
 static int fill_record(struct converter *converter, const struct tar_entry *entry,
-		       struct layer_record *record, struct cay_error *err)
+		       struct str xattrs, struct layer_record *record, struct cay_error *err)
 {
 	static const enum layer_kind kinds[] = {
 		[TAR_FILE] = LAYER_FILE,
@@ -187,9 +229,13 @@ static int fill_record(struct converter *converter, const struct tar_entry *entr
 	};
 	if (entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK_DEVICE)
 		return encode_device(entry, &record->device, err);
-	if (entry->type == TAR_FILE)
-		return copy_contents(converter, entry, record, err);
-	return 0;
+	if (entry->type != TAR_FILE)
+		return 0;
+	converter->header.content_bytes += entry->size;
+	if (entry->size > 0 && entry->size <= LAYER_BLOCK &&
+	    erofs_inode_size(xattrs.length) + entry->size <= LAYER_BLOCK)
+		return pack_file(converter, entry, xattrs, record, err);
+	return copy_contents(converter, entry, record, err);
 }
 
 static int check_link(const struct tar_entry *entry, char *clean, struct str *ret_link,
@@ -236,21 +282,23 @@ static int convert_entry(struct converter *converter, const struct tar_entry *en
 	r = check_link(entry, link, &strings.link, err);
 	if (r == 0)
 		r = encode_xattrs(&entry->xattrs, &xattrs, err);
+	strings.xattrs = (struct str){ xattrs.data, xattrs.length };
 	if (r == 0)
-		r = fill_record(converter, entry, &record, err);
+		r = fill_record(converter, entry, strings.xattrs, &record, err);
 	if (r < 0)
 		return cay_error_prefix(err, "\"%s\"", path_shown(strings.path, shown));
-	strings.xattrs = (struct str){ xattrs.data, xattrs.length };
 	return index_writer_add(converter->index, &record, &strings, err);
 }
 
-int layer_convert(struct stream *stream, int data_fd, int index_fd, struct layer_header *ret_header,
-		  struct cay_error *err)
+int layer_convert(struct stream *stream, struct output data, struct output index,
+		  struct layer_header *ret_header, struct cay_error *err)
 {
 	_cleanup_(tar_free_p) struct tar *tar = tar_new(stream);
-	_cleanup_(data_writer_free_p) struct data_writer *data = data_writer_new(data_fd);
-	_cleanup_(index_writer_free_p) struct index_writer *index = index_writer_new(index_fd);
-	struct converter converter = { .tar = tar, .stream = stream, .data = data, .index = index };
+	_cleanup_(data_writer_free_p) struct data_writer *data_writer = data_writer_new(data);
+	_cleanup_(index_writer_free_p) struct index_writer *index_writer = index_writer_new(index);
+	struct converter converter = {
+		.tar = tar, .stream = stream, .data = data_writer, .index = index_writer
+	};
 	const struct tar_entry *entry;
 	int r;
 
@@ -262,12 +310,12 @@ int layer_convert(struct stream *stream, int data_fd, int index_fd, struct layer
 	if (r == 0)
 		r = stream_drain(stream, err);
 	if (r == 0)
-		r = data_writer_finish(data, &converter.header.data_blocks, err);
+		r = data_writer_finish(data_writer, &converter.header.data_blocks, err);
 	if (r < 0)
 		return r;
 	converter.header.tar_bytes = stream_bytes_out(stream);
 	stream_digest(stream, converter.header.diff_id);
-	r = index_writer_finish(index, &converter.header, err);
+	r = index_writer_finish(index_writer, &converter.header, err);
 	if (r == 0)
 		*ret_header = converter.header;
 	return r;

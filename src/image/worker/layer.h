@@ -6,8 +6,9 @@
 #include "image/worker/stream.h"
 
 /*
- * Reads the stream to its end and fills the two empty files. On success ret_header is what stands
- * at the head of the index, with the digest of the decompressed stream.
+ * Reads the stream to its end and fills the two empty files, or checks that they are what it would
+ * fill them with. On success ret_header is what stands at the head of the index, with the digest of
+ * the decompressed stream.
  */
-int layer_convert(struct stream *stream, int data_fd, int index_fd, struct layer_header *ret_header,
-		  struct cay_error *err);
+int layer_convert(struct stream *stream, struct output data, struct output index,
+		  struct layer_header *ret_header, struct cay_error *err);

@@ -5,7 +5,9 @@
  * gives it all it may touch as open descriptors:
  *
  *	cay-layer layer      0 the compressed layer, 3 status, 4 data file, 5 index
- *	cay-layer merge N    3 status, 4 metadata file, 5 to 4+N the layers' indexes
+ *	cay-layer check      the same, 4 and 5 for reading: are they what the layer gives?
+ *	cay-layer merge N    3 status, 4 metadata file, 5 to 4+N the layers' indexes, then their
+ *	                     data files
  *	cay-layer archive    0 the archive, 3 status, 4 frames
  *
  * The status is one line, "ok" with numbers or "error CODE ERRNO MESSAGE".
@@ -47,8 +49,9 @@ static ssize_t read_stdin(void *user, void *data, size_t size)
 	return n < 0 ? -errno : n;
 }
 
-static int convert(struct buf *status, struct cay_error *err)
+static int convert(bool check, struct buf *status, struct cay_error *err)
 {
+	const struct output data = { FIRST_FD, check }, index = { FIRST_FD + 1, check };
 	char diff_id[DIGEST_HEX_LENGTH + 1];
 	struct layer_header header;
 	_cleanup_(stream_free_p) struct stream *stream =
@@ -56,7 +59,7 @@ static int convert(struct buf *status, struct cay_error *err)
 	int r = sandbox_enter(&layer_limits, FIRST_FD + 2, err);
 
 	if (r == 0)
-		r = layer_convert(stream, FIRST_FD, FIRST_FD + 1, &header, err);
+		r = layer_convert(stream, data, index, &header, err);
 	if (r < 0)
 		return r;
 	hex_encode(header.diff_id, sizeof(header.diff_id), diff_id);
@@ -65,39 +68,40 @@ static int convert(struct buf *status, struct cay_error *err)
 	return 0;
 }
 
-static int merge_layers(struct index_map *maps, unsigned int count, struct merge_tree *tree,
+static int merge_layers(struct erofs_layer *layers, unsigned int count, struct merge_tree *tree,
 			struct cay_error *err)
 {
 	for (unsigned int i = 0; i < count; i++) {
-		int r = index_map_open(FIRST_FD + 1 + (int)i, &maps[i], err);
+		int r = index_map_open(FIRST_FD + 1 + (int)i, &layers[i].index, err);
 
+		layers[i].data_fd = FIRST_FD + 1 + (int)(count + i);
 		if (r == 0)
-			r = merge_apply(tree, &maps[i], i, err);
+			r = merge_apply(tree, &layers[i].index, i, err);
 		if (r < 0)
 			return cay_error_prefix(err, "layer %u of %u", i + 1, count);
 	}
 	merge_sort(tree);
-	return erofs_write(tree, maps, count, FIRST_FD, err);
+	return erofs_write(tree, layers, count, FIRST_FD, err);
 }
 
 static int merge(const char *count_text, struct buf *status, struct cay_error *err)
 {
-	_cleanup_free_ struct index_map *maps = NULL;
+	_cleanup_free_ struct erofs_layer *layers = NULL;
 	struct merge_tree tree;
 	uint64_t count;
 	int r;
 
 	if (parse_u64(count_text, MERGE_LAYERS_MAX, &count) < 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "bad number of layers");
-	r = sandbox_enter(&merge_limits, FIRST_FD + 1 + (unsigned int)count, err);
+	r = sandbox_enter(&merge_limits, FIRST_FD + 1 + 2 * (unsigned int)count, err);
 	if (r < 0)
 		return r;
-	maps = xcalloc(count + 1, sizeof(*maps));
+	layers = xcalloc(count + 1, sizeof(*layers));
 	merge_init(&tree);
-	r = merge_layers(maps, (unsigned int)count, &tree, err);
+	r = merge_layers(layers, (unsigned int)count, &tree, err);
 	merge_done(&tree);
 	for (size_t i = 0; i < count; i++)
-		index_map_close(&maps[i]);
+		index_map_close(&layers[i].index);
 	if (r == 0)
 		buf_puts(status, "ok");
 	return r;
@@ -124,7 +128,9 @@ int main(int argc, char **argv)
 
 	log_init("cay-layer", LOG_LEVEL_INFO);
 	if (argc == 2 && strcmp(argv[1], "layer") == 0)
-		r = convert(&status, &err);
+		r = convert(false, &status, &err);
+	else if (argc == 2 && strcmp(argv[1], "check") == 0)
+		r = convert(true, &status, &err);
 	else if (argc == 3 && strcmp(argv[1], "merge") == 0)
 		r = merge(argv[2], &status, &err);
 	else if (argc == 2 && strcmp(argv[1], "archive") == 0)

@@ -18,7 +18,7 @@ struct merge_inode {
 	const struct layer_record *record;
 	uint32_t layer;
 	uint32_t links; /* these three belong to the EROFS writer */
-	uint32_t nid;   /* 0: not placed yet */
+	uint32_t nid;   /* 0: not placed yet, or in the layer's data */
 	bool written;
 	bool is_directory;
 };
