@@ -52,7 +52,8 @@ void http_handler_run(struct http_request *request)
 				    error.message);
 		http_reply_error(request, &error);
 	}
-	if (request->answer == HTTP_ANSWER_STREAM)
+	/* One that failed lacks its end, by which the client knows that it is not whole. */
+	if (request->answer == HTTP_ANSWER_STREAM && r >= 0)
 		http_stream_end(request);
 	handler_end(server);
 }

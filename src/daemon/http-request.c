@@ -30,6 +30,13 @@ const char *http_query(const struct http_request *request, const char *name)
 	return NULL;
 }
 
+void http_query_all(const struct http_request *request, const char *name, struct strv *values)
+{
+	for (size_t i = 0; i < request->target.names.count; i++)
+		if (strcmp(request->target.names.items[i], name) == 0)
+			strv_add(values, request->target.values.items[i]);
+}
+
 bool http_query_bool(const struct http_request *request, const char *name, bool absent)
 {
 	static const char *const falsehoods[] = { "", "0", "no", "false", "none" };

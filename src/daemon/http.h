@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/strv.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -71,6 +72,8 @@ unsigned int http_api_version(const struct http_request *request);
 const char *http_param(const struct http_request *request, unsigned int n);
 /* A query argument, or NULL. */
 const char *http_query(const struct http_request *request, const char *name);
+/* Adds all arguments of this name. */
+void http_query_all(const struct http_request *request, const char *name, struct strv *values);
 /* Docker's booleans: absent, "", "0", "no", "false", "none" are false. */
 bool http_query_bool(const struct http_request *request, const char *name, bool absent);
 int http_query_int(const struct http_request *request, const char *name, int64_t min, int64_t max,
@@ -105,9 +108,10 @@ void http_set_header(struct http_request *request, const char *name, const char 
 
 /*
  * A stream: the headers go out now, what http_stream_write() gets goes out at once as a chunk, and
- * the end of the handler ends it. http_stream_write() blocks while the client is slow, at
- * most slow_ms, then fails, as it does when the client is gone: the handler should return. It may
- * be called from other threads than the handler's, one at a time, while the handler waits for them.
+ * the end of the handler ends it: with success as it should, with an error so that the client sees
+ * it cut off. http_stream_write() blocks while the client is slow, at most slow_ms, then fails, as
+ * it does when the client is gone: the handler should return. It may be called from other threads
+ * than the handler's, one at a time, while the handler waits for them.
  */
 int http_stream_begin(struct http_request *request, unsigned int status, const char *type);
 int http_stream_write(struct http_request *request, const void *data, size_t size);

@@ -120,6 +120,9 @@ int export_open(struct image_store *store, const char *reference, const char *pl
 void export_done(struct export *export);
 #define _cleanup_export_ _cleanup_(export_done)
 
+/* Adds all tags of "registry/repository" in full. */
+void store_names_of(struct image_store *store, const char *repository, struct strv *names);
+
 /* Below here the lock must be held. */
 
 /* Writes the catalog; if that fails, goes back to what is on disk. */

@@ -243,6 +243,19 @@ int store_find_record(struct image_store *store, const char *text, struct record
 	return 0;
 }
 
+void store_names_of(struct image_store *store, const char *repository, struct strv *names)
+{
+	const struct catalog *catalog = &store->catalog;
+
+	(void)pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < catalog->count; i++)
+		for (size_t j = 0; j < catalog->records[i]->names.count; j++)
+			if (is_in_repository(catalog->records[i]->names.items[j], repository))
+				strv_add(names, catalog->records[i]->names.items[j]);
+	(void)pthread_mutex_unlock(&store->lock);
+	sort_names(names);
+}
+
 int image_store_find(struct image_store *store, const char *name, struct image **ret_image,
 		     struct cay_error *err)
 {

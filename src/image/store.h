@@ -107,6 +107,23 @@ int image_store_pull(struct image_store *store, const char *reference, const cha
 int image_store_load(struct image_store *store, int fd, const struct image_progress_sink *sink,
 		     struct strv *ret_loaded, struct cay_error *err);
 
+/* Where an archive goes, in pieces; what it returns ends the work if it is negative. */
+struct image_writer {
+	int (*write)(const void *data, size_t size, void *user, struct cay_error *err);
+	void *user;
+};
+
+/*
+ * Writes the images as one tar that is both an OCI layout and a Docker archive, in memory that
+ * does not grow with them. A repository without a tag stands for all of its tags. An index is saved
+ * with all of its manifests that are here; `platform` ("os/arch[/variant]", else NULL) takes that
+ * one alone. Nothing is written before all images are found; they are kept from then on, whoever
+ * removes them. `sink` may be NULL.
+ */
+int image_store_save(struct image_store *store, const struct strv *references, const char *platform,
+		     const struct image_writer *writer, const struct image_progress_sink *sink,
+		     struct cay_error *err);
+
 int image_store_tag(struct image_store *store, const char *name, const char *new_name,
 		    struct cay_error *err);
 

@@ -21,7 +21,6 @@ DEFINE_ABSENT(no_builds, "does not build images")
 DEFINE_ABSENT(no_login, "does not check logins; credentials are used when an image is pulled")
 DEFINE_ABSENT(no_search, "does not search registries")
 DEFINE_ABSENT(no_push, "does not push images")
-DEFINE_ABSENT(no_save, "does not save images to archives")
 DEFINE_ABSENT(no_commit, "does not make images from containers")
 DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")
@@ -42,8 +41,6 @@ const struct http_route api_absent_routes[] = {
 	{ "POST", "/auth", no_login },
 	{ "GET", "/images/search", no_search },
 	{ "POST", "/images/**/push", no_push },
-	{ "GET", "/images/get", no_save },
-	{ "GET", "/images/**/get", no_save },
 	{ "POST", "/commit", no_commit },
 	{ "GET", "/swarm", no_swarm },
 	{ "POST", "/swarm/init", no_swarm },

@@ -16,11 +16,12 @@ extern const struct http_route api_system_routes[];
 extern const struct http_route api_events_routes[];
 extern const struct http_route api_images_routes[];
 extern const struct http_route api_image_transfer_routes[];
+extern const struct http_route api_image_archive_routes[];
 extern const struct http_route api_containers_routes[];
 extern const struct http_route api_exec_routes[];
 extern const struct http_route api_cay_routes[];    /* what docker's API has no words for */
 extern const struct http_route api_absent_routes[]; /* what cay does not have */
 
 /* All of the above, for http_server_start(). */
-enum { API_TABLE_COUNT = 8 };
+enum { API_TABLE_COUNT = 9 };
 extern const struct http_route *const api_tables[API_TABLE_COUNT];

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "image/platform.h"
 
 enum {
 	NS_PER_SECOND = 1000000000,
@@ -51,6 +52,28 @@ static json_t *tags_or_none(const struct strv *names, const char *none, unsigned
 	if (names->count > 0 || version >= VERSION_NO_NONE)
 		return familiar_names(names);
 	return json_pack("[s]", none);
+}
+
+int image_platform_argument(const char *text, char **ret_platform, struct cay_error *err)
+{
+	_cleanup_platform_ struct platform platform = {};
+	_cleanup_json_ json_t *object = NULL;
+	int r = 0;
+
+	if (!text || !*text) {
+		*ret_platform = NULL;
+		return 0;
+	}
+	if (*text == '{') {
+		r = json_parse(text, strlen(text), "platform", &object, err);
+		if (r == 0)
+			r = platform_read(object, &platform, err);
+	} else {
+		r = platform_parse(text, &platform, err);
+	}
+	if (r == 0)
+		*ret_platform = platform_format(&platform);
+	return r;
 }
 
 json_t *image_to_summary(const struct image *image, unsigned int version)

@@ -7,6 +7,12 @@
 
 #include "image/store.h"
 
+/*
+ * A "platform" argument, "os/arch[/variant]" or, as newer clients send it, an object with the
+ * members os, architecture and variant, in the first form; NULL where it is absent or empty.
+ */
+int image_platform_argument(const char *text, char **ret_platform, struct cay_error *err);
+
 /* An item of GET /images/json, for the API's minor version. */
 json_t *image_to_summary(const struct image *image, unsigned int version);
 /* GET /images/{name}/json. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Images that come in: POST /images/create (pull) and POST /images/load. */
+/* Images that come in from registries: POST /images/create. */
 #include "base/alloc.h"
 #include "base/json.h"
 #include "daemon/api/api.h"
@@ -67,48 +67,7 @@ static int post_create(struct daemon *daemon, struct http_request *request, stru
 	return api_progress_end(&progress, r, err);
 }
 
-static void tell_loaded(struct daemon *daemon, struct api_progress *progress, const char *name)
-{
-	_cleanup_(image_free_p) struct image *image = NULL;
-	_cleanup_free_ char *text = NULL, *familiar = NULL;
-
-	if (starts_with(name, "sha256:")) {
-		text = xasprintf("Loaded image ID: %s\n", name);
-	} else {
-		familiar = image_reference_familiar(name);
-		text = xasprintf("Loaded image: %s\n", familiar);
-	}
-	api_progress_stream(progress, text);
-	/* One that was removed in the meantime needs no event. */
-	if (image_store_find(daemon->images, name, &image, NULL) == 0)
-		events_emit(daemon->events, "image", "load", image->id,
-			    image_attributes(image, familiar ? familiar : image->id), 0);
-}
-
-static int post_load(struct daemon *daemon, struct http_request *request, struct cay_error *err)
-{
-	_cleanup_strv_ struct strv loaded = {};
-	struct image_progress_sink sink;
-	struct api_progress progress;
-	int fd, r;
-
-	r = http_body_fd(request, &fd, err);
-	if (r < 0)
-		return r;
-	api_progress_init(&progress, request, http_query_bool(request, "quiet", false));
-	sink = api_progress_sink(&progress);
-	r = image_store_load(daemon->images, fd, &sink, &loaded, err);
-	if (r < 0 && err->code == CAY_CORRUPT)
-		err->code = CAY_INVALID; /* what is broken is the client's */
-	for (size_t i = 0; i < loaded.count; i++)
-		tell_loaded(daemon, &progress, loaded.items[i]);
-	if (r == 0 && loaded.count == 0)
-		api_progress_stream(&progress, "The archive holds no image\n");
-	return api_progress_end(&progress, r, err);
-}
-
 const struct http_route api_image_transfer_routes[] = {
 	{ "POST", "/images/create", post_create },
-	{ "POST", "/images/load", post_load, .raw_body = true },
 	{},
 };
