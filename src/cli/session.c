@@ -10,24 +10,18 @@
  * Small calls made on the way (signals, sizes) are kept as pending answers:
  * a daemon that is slow to answer one keeps nothing else waiting.
  */
-#include "cli/session.h"
+#include "cli/session-internal.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "cli/pending.h"
 #include "cli/signals.h"
-#include "cli/sink.h"
-#include "cli/stream.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 
 enum {
 	CHUNK = 64 * 1024,
-	RESIZE_TRIES = 8, /* a process that is about to start refuses them for a moment */
 	RESIZE_RETRY_MS = 60,
 };
 
@@ -40,26 +34,6 @@ enum {
 	WATCH_START,
 	WATCH_WAIT,
 	WATCH_CALLS
-};
-
-struct session {
-	const struct session_spec *spec;
-	struct session_result *result;
-	int signals; /* signalfd */
-	int stream;  /* -1: ended */
-	struct stream_decoder decoder;
-	struct sink out, err;
-	struct buf input; /* typed, on its way to the process */
-	struct detach_keys keys;
-	bool stdin_open;  /* more may be read */
-	bool stream_open; /* the process still takes input */
-	bool raw;
-	struct call *start, *wait;
-	struct pending pending;
-	const struct call *resize; /* one of those, whose failure is tried again */
-	bool resize_due;           /* the size changed while that call was under way */
-	unsigned int resize_tries;
-	bool over;
 };
 
 static void session_done(struct session *session)
@@ -76,121 +50,6 @@ static void session_done(struct session *session)
 	call_free(session->start);
 	call_free(session->wait);
 	pending_done(&session->pending);
-}
-
-static void end_session(struct session *session, enum session_end end)
-{
-	session->result->end = end;
-	session->over = true;
-}
-
-static struct call *post(struct session *session, const struct target *target)
-{
-	const struct call_spec spec = { .method = "POST", .target = target, .body_fd = -1 };
-	struct call *call = NULL;
-
-	if (call_open(session->spec->client, &spec, &call, NULL) < 0)
-		return NULL; /* a daemon that has gone shows on the stream and the wait */
-	if (pending_add(&session->pending, call) == session->resize)
-		session->resize = NULL;
-	return call;
-}
-
-static void set_resize_target(const struct session *session, const struct terminal_size *size,
-			      struct target *target)
-{
-	target_set(target, session->spec->resize_path, session->spec->resize_id, NULL);
-	target_add_int(target, "h", size->rows);
-	target_add_int(target, "w", size->columns);
-}
-
-/* One at a time: of two on their way together, the older might arrive last. */
-static void resize(struct session *session)
-{
-	_cleanup_target_ struct target target = { 0 };
-	struct terminal_size size;
-
-	session->resize_due = session->resize != NULL;
-	if (session->resize_due || !session->spec->tty || !session->result->started ||
-	    !terminal_get_size(STDOUT_FILENO, &size))
-		return;
-	set_resize_target(session, &size, &target);
-	session->resize = post(session, &target);
-}
-
-/* A program repaints itself when its window changes, so it is told another size first. */
-static void resize_to_redraw(struct session *session)
-{
-	_cleanup_target_ struct target target = { 0 };
-	struct terminal_size size;
-
-	if (!session->spec->redraw || !session->spec->tty ||
-	    !terminal_get_size(STDOUT_FILENO, &size))
-		return;
-	size.rows++;
-	set_resize_target(session, &size, &target);
-	/* A failure shows again, and is tried again, with the real size. */
-	(void)client_call(session->spec->client, "POST", &target, NULL, NULL, NULL);
-}
-
-static void pass_signal(struct session *session, int number)
-{
-	_cleanup_target_ struct target target = { 0 };
-
-	target_set(&target, "/containers/%s/kill", session->spec->container, NULL);
-	target_add_int(&target, "signal", number);
-	(void)post(session, &target);
-}
-
-/* The process runs: from here on Ctrl-C is its own, and so is the terminal's size. */
-static int set_started(struct session *session, struct cay_error *err)
-{
-	if (session->result->started)
-		return 0;
-	session->result->started = true;
-	if (session->raw) {
-		int r = terminal_raw(STDIN_FILENO, false, err);
-
-		if (r < 0)
-			return r;
-	}
-	resize_to_redraw(session);
-	session->resize_tries = RESIZE_TRIES;
-	resize(session);
-	return 0;
-}
-
-/* ---- signals ---- */
-
-/* Stops as the user asked, with the terminal in its own mode meanwhile. */
-static void stop_self(struct session *session)
-{
-	if (session->raw)
-		terminal_restore();
-	(void)raise(SIGSTOP);
-	if (session->raw)
-		(void)terminal_raw(STDIN_FILENO, !session->result->started, NULL);
-	resize(session);
-}
-
-static void read_signal(struct session *session)
-{
-	struct signalfd_siginfo info;
-	int number;
-
-	if (read(session->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
-		return;
-	number = (int)info.ssi_signo;
-	if (number == SIGWINCH) {
-		resize(session);
-	} else if (number == SIGTSTP) {
-		stop_self(session);
-	} else if (session->spec->pass_signals && session->result->started) {
-		pass_signal(session, number);
-	} else if (signal_ends_client(number)) {
-		session->result->signal = number;
-		end_session(session, SESSION_SIGNALLED);
-	}
 }
 
 /* ---- streams ---- */
@@ -225,7 +84,7 @@ static int read_stream(struct session *session, struct cay_error *err)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	if (n > 0) {
-		int r = set_started(session, err);
+		int r = session_set_started(session, err);
 
 		return r < 0 ? r : distribute(session, data, (size_t)n, err);
 	}
@@ -262,7 +121,7 @@ static void read_stdin(struct session *session)
 	} else if (!session->raw) {
 		buf_append(&session->input, data, (size_t)n);
 	} else if (detach_keys_filter(&session->keys, data, (size_t)n, &session->input)) {
-		end_session(session, SESSION_DETACHED);
+		session_end(session, SESSION_DETACHED);
 	}
 }
 
@@ -285,12 +144,12 @@ static int read_start(struct session *session, struct cay_error *err)
 	if (r > 0) {
 		call_free(session->start);
 		session->start = NULL;
-		return set_started(session, err);
+		return session_set_started(session, err);
 	}
 	if (r < 0 && err->code == CAY_NOT_MODIFIED) { /* it ran already */
 		call_free(session->start);
 		session->start = NULL;
-		return set_started(session, err);
+		return session_set_started(session, err);
 	}
 	return r;
 }
@@ -372,7 +231,7 @@ static int serve_streams(struct session *session, const struct pollfd *polls, st
 	if (polls[WATCH_ERR].revents)
 		sink_write(&session->err);
 	if (session->out.broken) {
-		end_session(session, SESSION_BROKEN);
+		session_end(session, SESSION_BROKEN);
 		return session->out.error == EPIPE
 			? 0
 			: cay_error_errno(err, session->out.error, "writing the output");
@@ -392,10 +251,10 @@ static int serve(struct session *session, const struct pollfd *polls, struct cay
 	int r = 0;
 
 	if (polls[WATCH_SIGNAL].revents)
-		read_signal(session);
+		session_read_signal(session);
 	pending_serve(&session->pending, polls + WATCH_CALLS, call_ended, session);
 	if (session->resize_due)
-		resize(session);
+		session_resize(session);
 	if (polls[WATCH_START].revents)
 		r = read_start(session, err);
 	if (r >= 0 && polls[WATCH_WAIT].revents)
@@ -432,7 +291,7 @@ static int loop(struct session *session, struct cay_error *err)
 			return cay_error_errno(err, errno, "waiting for the container");
 		if (n == 0) {
 			session->resize_tries--;
-			resize(session);
+			session_resize(session);
 		} else if (n > 0) {
 			r = serve(session, polls, err);
 		}
@@ -473,7 +332,7 @@ static int session_open(struct session *session, struct cay_error *err)
 
 		r = call_open(spec->client, &start, &session->start, err);
 	} else {
-		r = set_started(session, err);
+		r = session_set_started(session, err);
 	}
 	if (r >= 0 && extra.length > 0)
 		r = distribute(session, extra.data, extra.length, err);

@@ -66,3 +66,24 @@ struct template_function {
 const struct template_function *template_function_find(struct str name);
 /* As Go's templates test values. A missing one (NULL) is false. */
 bool template_is_true(const json_t *value);
+
+/* The parser's place: in text, or within an action up to its "}}". */
+struct scan {
+	const char *at;
+	unsigned int depth;
+	bool trim_next; /* the last action ended with "-}}" */
+	struct cay_error *err;
+};
+
+/* What both halves of the parser use: errors, nesting, and the words of an action. */
+int template_fail(struct scan *scan, const char *what);
+int template_enter(struct scan *scan);
+void template_skip_blanks(struct scan *scan);
+struct str template_take_name(struct scan *scan);
+bool template_at_word(const struct scan *scan, const char *word);
+/* Reads the "}}" that ends an action. */
+int template_take_action_end(struct scan *scan);
+/* "a | f x", up to what does not belong to it. */
+int template_parse_pipeline(struct scan *scan, struct expression **ret_expression);
+void expression_free(struct expression *expression);
+DEFINE_CLEANUP(struct expression *, expression_free);

@@ -8,43 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 
-/* The parser's place: in text, or within an action up to its "}}". */
-struct scan {
-	const char *at;
-	unsigned int depth;
-	bool trim_next; /* the last action ended with "-}}" */
-	struct cay_error *err;
-};
-
 static int parse_nodes(struct scan *scan, struct node **ret_nodes, const char **ret_end);
-static int parse_pipeline(struct scan *scan, struct expression **ret_expression);
-
-static int fail(struct scan *scan, const char *what)
-{
-	return cay_error_set(scan->err, CAY_INVALID, EINVAL, "template: %s at \"%.20s\"", what,
-			     scan->at);
-}
-
-static int enter(struct scan *scan)
-{
-	if (++scan->depth > TEMPLATE_DEPTH_MAX)
-		return fail(scan, "too many levels");
-	return 0;
-}
-
-static void expression_free(struct expression *expression)
-{
-	if (!expression)
-		return;
-	expression_free(expression->base);
-	free(expression->variable);
-	strv_done(&expression->fields);
-	json_decref(expression->constant);
-	for (size_t i = 0; i < expression->argument_count; i++)
-		expression_free(expression->arguments[i]);
-	free(expression);
-}
-DEFINE_CLEANUP(struct expression *, expression_free);
 
 static void node_free(struct node *node)
 {
@@ -72,236 +36,6 @@ void template_free(struct template *template)
 	free(template);
 }
 
-static void skip_blanks(struct scan *scan)
-{
-	while (*scan->at && strchr(" \t\r\n", *scan->at))
-		scan->at++;
-}
-
-static bool is_name_character(char c)
-{
-	return isalnum((unsigned char)c) || c == '_';
-}
-
-static struct str take_name(struct scan *scan)
-{
-	struct str name = { scan->at, 0 };
-
-	while (is_name_character(scan->at[0])) {
-		scan->at++;
-		name.length++;
-	}
-	return name;
-}
-
-static bool at_action_end(struct scan *scan)
-{
-	skip_blanks(scan);
-	return starts_with(scan->at, "}}") || starts_with(scan->at, "-}}");
-}
-
-static int take_action_end(struct scan *scan)
-{
-	if (!at_action_end(scan))
-		return fail(scan, *scan->at ? "unexpected text" : "missing }}");
-	scan->trim_next = *scan->at == '-';
-	scan->at += scan->trim_next ? 3 : 2;
-	return 0;
-}
-
-/* ".A.B" behind a base; the fields that follow without a blank. */
-static void parse_fields(struct scan *scan, struct expression *path)
-{
-	while (scan->at[0] == '.' && is_name_character(scan->at[1])) {
-		scan->at++;
-		strv_take(&path->fields, str_dup(take_name(scan)));
-	}
-}
-
-static int parse_string(struct scan *scan, json_t **ret_value)
-{
-	_cleanup_buf_ struct buf text = { 0 };
-	char quote = *scan->at++;
-
-	for (; *scan->at && *scan->at != quote; scan->at++) {
-		char c = *scan->at;
-
-		if (quote == '"' && c == '\\') {
-			static const char letters[] = "nt\"\\", meanings[] = "\n\t\"\\";
-			const char *letter = scan->at[1] ? strchr(letters, scan->at[1]) : NULL;
-
-			if (!letter)
-				return fail(scan, "unsupported escape");
-			c = meanings[letter - letters];
-			scan->at++;
-		}
-		buf_putc(&text, c);
-	}
-	if (*scan->at != quote)
-		return fail(scan, "string without an end");
-	scan->at++;
-	*ret_value = json_string(buf_text(&text));
-	return *ret_value ? 0 : fail(scan, "string that is not UTF-8");
-}
-
-static int parse_number(struct scan *scan, json_t **ret_value)
-{
-	bool negative = *scan->at == '-';
-	struct str digits = { scan->at + negative, 0 };
-	uint64_t number;
-
-	digits.length = strspn(digits.data, "0123456789");
-	if (str_to_u64(digits, INT64_MAX, &number) < 0)
-		return fail(scan, "unsupported number");
-	scan->at = digits.data + digits.length;
-	*ret_value = json_integer(negative ? -(json_int_t)number : (json_int_t)number);
-	return 0;
-}
-
-static bool at_word(const struct scan *scan, const char *word)
-{
-	return starts_with(scan->at, word) && !is_name_character(scan->at[strlen(word)]);
-}
-
-/* A term that stands by itself: a path, a constant, a pipeline in parentheses. */
-static int parse_term(struct scan *scan, struct expression **ret_expression)
-{
-	_cleanup_(expression_free_p) struct expression *term = xcalloc(1, sizeof(*term));
-	int r = 0;
-
-	if (*scan->at == '(') {
-		r = enter(scan);
-		if (r < 0)
-			return r;
-		scan->at++;
-		r = parse_pipeline(scan, &term->base);
-		if (r < 0)
-			return r;
-		skip_blanks(scan);
-		if (*scan->at != ')')
-			return fail(scan, "missing )");
-		scan->at++;
-		scan->depth--;
-		parse_fields(scan, term);
-	} else if (*scan->at == '$') {
-		const char *start = scan->at++;
-
-		(void)take_name(scan);
-		term->variable = xstrndup(start, (size_t)(scan->at - start));
-		parse_fields(scan, term);
-	} else if (*scan->at == '.') {
-		if (is_name_character(scan->at[1]))
-			parse_fields(scan, term);
-		else
-			scan->at++;
-	} else if (*scan->at == '"' || *scan->at == '`') {
-		term->kind = EXPRESSION_CONSTANT;
-		r = parse_string(scan, &term->constant);
-	} else if (isdigit((unsigned char)*scan->at) || *scan->at == '-') {
-		term->kind = EXPRESSION_CONSTANT;
-		r = parse_number(scan, &term->constant);
-	} else if (at_word(scan, "true") || at_word(scan, "false")) {
-		term->kind = EXPRESSION_CONSTANT;
-		term->constant = json_boolean(*scan->at == 't');
-		(void)take_name(scan);
-	} else {
-		return fail(scan, "expected a value");
-	}
-	if (r < 0)
-		return r;
-	*ret_expression = TAKE_PTR(term);
-	return 0;
-}
-
-/* A function and its arguments, or a single term. */
-static int parse_command(struct scan *scan, struct expression **ret_expression)
-{
-	_cleanup_(expression_free_p) struct expression *call = NULL;
-	struct str name;
-
-	skip_blanks(scan);
-	if (!isalpha((unsigned char)*scan->at) || at_word(scan, "true") || at_word(scan, "false"))
-		return parse_term(scan, ret_expression);
-	call = xcalloc(1, sizeof(*call));
-	call->kind = EXPRESSION_CALL;
-	name = take_name(scan);
-	call->function = template_function_find(name);
-	if (!call->function) {
-		(void)cay_error_set(scan->err, CAY_UNSUPPORTED, EINVAL,
-				    "template: unknown function \"%.*s\"",
-				    (int)MIN(name.length, 40), name.data);
-		return -EINVAL;
-	}
-	for (;;) {
-		int r;
-
-		skip_blanks(scan);
-		if (!*scan->at || strchr("|)", *scan->at) || at_action_end(scan))
-			break;
-		if (call->argument_count == TEMPLATE_ARGUMENTS_MAX - 1)
-			return fail(scan, "too many arguments");
-		r = parse_term(scan, &call->arguments[call->argument_count]);
-		if (r < 0)
-			return r;
-		call->argument_count++;
-	}
-	*ret_expression = TAKE_PTR(call);
-	return 0;
-}
-
-static int check_arguments(struct scan *scan, const struct expression *call)
-{
-	if (call->kind != EXPRESSION_CALL)
-		return 0;
-	if (call->argument_count >= call->function->min &&
-	    call->argument_count <= call->function->max)
-		return 0;
-	return cay_error_set(scan->err, CAY_INVALID, EINVAL,
-			     "template: \"%s\" does not take %zu arguments", call->function->name,
-			     call->argument_count);
-}
-
-/* "a | f x": the value becomes the last argument of what follows. */
-static int parse_pipeline(struct scan *scan, struct expression **ret_expression)
-{
-	_cleanup_(expression_free_p) struct expression *value = NULL;
-	unsigned int links = 0;
-	int r = parse_command(scan, &value);
-
-	for (;;) {
-		struct expression *next = NULL;
-
-		skip_blanks(scan);
-		if (r < 0 || *scan->at != '|')
-			break;
-		scan->at++;
-		/* Each link nests the tree one deeper, which the interpreter recurses into. */
-		if (++links > TEMPLATE_DEPTH_MAX)
-			return fail(scan, "too many levels");
-		assert(value);
-		r = check_arguments(scan, value);
-		if (r >= 0)
-			r = parse_command(scan, &next);
-		if (r < 0)
-			break;
-		assert(value && next);
-		if (next->kind != EXPRESSION_CALL) {
-			expression_free(next);
-			return fail(scan, "only a function can follow |");
-		}
-		next->arguments[next->argument_count++] = value;
-		value = next;
-	}
-	if (r < 0)
-		return r;
-	assert(value);
-	r = check_arguments(scan, value);
-	if (r < 0)
-		return r;
-	*ret_expression = TAKE_PTR(value);
-	return 0;
-}
-
 /* "$key, $value :=" or "$value :=" in front of what is ranged over. */
 static int parse_range_variables(struct scan *scan, struct node *node)
 {
@@ -311,23 +45,23 @@ static int parse_range_variables(struct scan *scan, struct node *node)
 	if (*scan->at != '$')
 		return 0;
 	scan->at++;
-	(void)take_name(scan);
+	(void)template_take_name(scan);
 	first = xstrndup(start, (size_t)(scan->at - start));
-	skip_blanks(scan);
+	template_skip_blanks(scan);
 	if (*scan->at == ',') {
 		scan->at++;
-		skip_blanks(scan);
+		template_skip_blanks(scan);
 		start = scan->at;
 		if (*scan->at != '$')
-			return fail(scan, "expected a variable");
+			return template_fail(scan, "expected a variable");
 		scan->at++;
-		(void)take_name(scan);
+		(void)template_take_name(scan);
 		second = xstrndup(start, (size_t)(scan->at - start));
-		skip_blanks(scan);
+		template_skip_blanks(scan);
 	}
 	if (!starts_with(scan->at, ":=")) {
 		if (second)
-			return fail(scan, "expected :=");
+			return template_fail(scan, "expected :=");
 		scan->at = start; /* a variable that is ranged over */
 		return 0;
 	}
@@ -345,38 +79,38 @@ static int parse_range_variables(struct scan *scan, struct node *node)
 static int parse_block(struct scan *scan, struct node *node)
 {
 	const char *end = NULL;
-	int r = enter(scan);
+	int r = template_enter(scan);
 
 	if (r >= 0)
 		r = parse_nodes(scan, &node->body, &end);
 	if (r >= 0 && strcmp(end, "else") == 0) {
-		skip_blanks(scan);
-		if (node->kind == NODE_IF && at_word(scan, "if")) {
+		template_skip_blanks(scan);
+		if (node->kind == NODE_IF && template_at_word(scan, "if")) {
 			struct node *nested = xcalloc(1, sizeof(*nested));
 
 			node->otherwise = nested;
 			nested->kind = NODE_IF;
 			scan->at += 2;
-			r = parse_pipeline(scan, &nested->expression);
+			r = template_parse_pipeline(scan, &nested->expression);
 			if (r >= 0)
-				r = take_action_end(scan);
+				r = template_take_action_end(scan);
 			if (r >= 0)
 				r = parse_block(scan, nested);
 			scan->depth--;
 			return r;
 		}
-		r = take_action_end(scan);
+		r = template_take_action_end(scan);
 		if (r >= 0)
 			r = parse_nodes(scan, &node->otherwise, &end);
 		if (r >= 0 && strcmp(end, "else") == 0)
-			return fail(scan, "second else");
+			return template_fail(scan, "second else");
 	}
 	if (r < 0)
 		return r;
 	if (strcmp(end, "end") != 0)
-		return fail(scan, "missing {{end}}");
+		return template_fail(scan, "missing {{end}}");
 	scan->depth--;
-	return take_action_end(scan);
+	return template_take_action_end(scan);
 }
 
 /* What stands between "{{" and "}}". */
@@ -390,20 +124,20 @@ static int parse_action(struct scan *scan, struct node *node)
 
 	node->kind = NODE_PRINT;
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++) {
-		if (!at_word(scan, blocks[i].word))
+		if (!template_at_word(scan, blocks[i].word))
 			continue;
 		node->kind = blocks[i].kind;
 		scan->at += strlen(blocks[i].word);
-		skip_blanks(scan);
+		template_skip_blanks(scan);
 	}
 	if (node->kind == NODE_RANGE) {
 		r = parse_range_variables(scan, node);
 		if (r < 0)
 			return r;
 	}
-	r = parse_pipeline(scan, &node->expression);
+	r = template_parse_pipeline(scan, &node->expression);
 	if (r >= 0)
-		r = take_action_end(scan);
+		r = template_take_action_end(scan);
 	if (r >= 0 && node->kind != NODE_PRINT)
 		r = parse_block(scan, node);
 	return r;
@@ -432,9 +166,9 @@ static int skip_comment(struct scan *scan)
 	const char *end = strstr(scan->at + 2, "*/");
 
 	if (!end)
-		return fail(scan, "comment without an end");
+		return template_fail(scan, "comment without an end");
 	scan->at = end + 2;
-	return take_action_end(scan);
+	return template_take_action_end(scan);
 }
 
 /*
@@ -459,15 +193,15 @@ static int parse_nodes(struct scan *scan, struct node **ret_nodes, const char **
 		if (!*scan->at)
 			break;
 		scan->at += starts_with(scan->at, "{{-") ? 3 : 2;
-		skip_blanks(scan);
+		template_skip_blanks(scan);
 		if (starts_with(scan->at, "/*")) {
 			r = skip_comment(scan);
 			if (r < 0)
 				return r;
 			continue;
 		}
-		if (at_word(scan, "end") || at_word(scan, "else")) {
-			*ret_end = at_word(scan, "end") ? "end" : "else";
+		if (template_at_word(scan, "end") || template_at_word(scan, "else")) {
+			*ret_end = template_at_word(scan, "end") ? "end" : "else";
 			scan->at += strlen(*ret_end);
 			break;
 		}
