@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One call to the daemon: a connection, a request, and the answer through the
- * HTTP parser. Sending blocks; receiving is in one step, call_pump(), that a
- * poll loop can drive and on which the blocking forms stand.
+ * HTTP parser. Sending a head and a small body blocks; receiving is in one
+ * step, call_pump(), that a poll loop can drive and on which the blocking forms
+ * stand. A file as the body goes out in those steps too, so that what the
+ * daemon says meanwhile is read: it may say much about a long archive.
  */
 #include "cli/client.h"
 
@@ -27,7 +29,10 @@ struct call {
 	struct buf input; /* received behind the head of a hijacked connection */
 	struct buf body;  /* received and not yet handed out */
 	bool hijack;
-	bool ended; /* the answer is complete */
+	bool ended;          /* the answer is complete */
+	int source;          /* of the request's body, not ours; -1: none, or all of it is sent */
+	bool source_ended;   /* all of it was read */
+	struct buf outgoing; /* read from it, framed, and not sent yet */
 };
 
 void call_free(struct call *call)
@@ -39,6 +44,7 @@ void call_free(struct call *call)
 	http_parser_done(&call->parser);
 	buf_done(&call->input);
 	buf_done(&call->body);
+	buf_done(&call->outgoing);
 	free(call);
 }
 
@@ -131,33 +137,6 @@ static void format_head(const struct call_spec *spec, const struct buf *body, st
 	buf_puts(head, "\r\n");
 }
 
-/* A daemon that answers before it has all is not an error here: its answer says what is. */
-static int send_file(int fd, int body_fd, struct cay_error *err)
-{
-	_cleanup_free_ char *chunk = xmalloc(READ_SIZE);
-	char line[32];
-	ssize_t n;
-	int r = 0;
-
-	while (r == 0 && (n = read(body_fd, chunk, READ_SIZE)) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return cay_error_errno(err, errno, "reading the archive");
-		(void)snprintf(line, sizeof(line), "%zx\r\n", (size_t)n);
-		r = send_all(fd, line, strlen(line));
-		if (r == 0)
-			r = send_all(fd, chunk, (size_t)n);
-		if (r == 0)
-			r = send_all(fd, "\r\n", 2);
-	}
-	if (r == 0)
-		r = send_all(fd, "0\r\n\r\n", 5);
-	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
-		return cay_error_errno(err, r, "sending the archive to the daemon");
-	return 0;
-}
-
 int call_open(struct client *client, const struct call_spec *spec, struct call **ret_call,
 	      struct cay_error *err)
 {
@@ -166,6 +145,7 @@ int call_open(struct client *client, const struct call_spec *spec, struct call *
 	int r;
 
 	call->fd = -1;
+	call->source = spec->body_fd;
 	call->hijack = spec->hijack;
 	r = connect_to(client, &call->fd, err);
 	if (r < 0)
@@ -178,11 +158,6 @@ int call_open(struct client *client, const struct call_spec *spec, struct call *
 	if (r < 0)
 		return cay_error_set(err, CAY_UNAVAILABLE, -r, "asking the daemon: %s",
 				     errno_text(r));
-	if (spec->body_fd >= 0) {
-		r = send_file(call->fd, spec->body_fd, err);
-		if (r < 0)
-			return r;
-	}
 	*ret_call = TAKE_PTR(call);
 	return 0;
 }
@@ -240,6 +215,58 @@ bool call_is_complete(const struct call *call)
 	return call->ended;
 }
 
+/* The next piece of the body, as a chunk. */
+static int read_source(struct call *call, struct cay_error *err)
+{
+	char data[READ_SIZE];
+	ssize_t n = read(call->source, data, sizeof(data));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return 0;
+	if (n < 0)
+		return cay_error_errno(err, errno, "reading the archive");
+	buf_printf(&call->outgoing, "%zx\r\n", (size_t)n);
+	buf_append(&call->outgoing, data, (size_t)n);
+	buf_puts(&call->outgoing, "\r\n");
+	call->source_ended = n == 0;
+	return 0;
+}
+
+/* A daemon that takes no more is not an error here: its answer says what is. */
+static void send_outgoing(struct call *call)
+{
+	ssize_t n = send(call->fd, call->outgoing.data, call->outgoing.length,
+			 MSG_NOSIGNAL | MSG_DONTWAIT);
+
+	if (n >= 0) {
+		buf_consume(&call->outgoing, (size_t)n);
+	} else if (errno != EINTR && errno != EAGAIN) {
+		call->source_ended = true;
+		buf_clear(&call->outgoing);
+	}
+	if (call->source_ended && call->outgoing.length == 0)
+		call->source = -1;
+}
+
+/* Waits until the body can move on or the daemon says something: 1 when it does. */
+static int exchange(struct call *call, struct cay_error *err)
+{
+	bool full = call->outgoing.length > 0;
+	struct pollfd polls[] = {
+		{ .fd = call->fd, .events = (short)(full ? POLLIN | POLLOUT : POLLIN) },
+		{ .fd = full ? -1 : call->source, .events = POLLIN },
+	};
+	int r = 0;
+
+	if (poll(polls, ARRAY_SIZE(polls), -1) < 0)
+		return errno == EINTR ? 0 : cay_error_errno(err, errno, "waiting for the daemon");
+	if (polls[1].revents)
+		r = read_source(call, err);
+	if (r >= 0 && (polls[0].revents & POLLOUT))
+		send_outgoing(call);
+	return r < 0 ? r : (polls[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+}
+
 int call_pump(struct call *call, struct cay_error *err)
 {
 	char data[READ_SIZE];
@@ -248,6 +275,11 @@ int call_pump(struct call *call, struct cay_error *err)
 
 	if (call->ended)
 		return 1;
+	if (call->source >= 0) {
+		r = exchange(call, err);
+		if (r <= 0)
+			return r;
+	}
 	do
 		n = read(call->fd, data, sizeof(data));
 	while (n < 0 && errno == EINTR);

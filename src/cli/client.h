@@ -54,12 +54,12 @@ struct call_spec {
 	const char *method;
 	const struct target *target;
 	const json_t *body; /* NULL: none */
-	int body_fd;        /* -1: none; sent to its end, as application/x-tar */
+	int body_fd;        /* -1: none; sent to its end, as application/x-tar, by call_pump() */
 	bool hijack;        /* asks for the connection itself */
 	const char *auth;   /* X-Registry-Auth; NULL: none */
 };
 
-/* Connects and sends the request; does not wait for the answer. */
+/* Connects and sends the request; does not wait for the answer. A body_fd must outlive the call. */
 int call_open(struct client *client, const struct call_spec *spec, struct call **ret_call,
 	      struct cay_error *err);
 void call_free(struct call *call);
