@@ -125,6 +125,27 @@ static const struct option root_options[] = {
 		"pull", NULL, "IMAGE", "Fetch an image from its registry", NULL, pull_options, \
 			NULL, 1, 1, OPERAND_IMAGE, COMMAND_STARTS_DAEMON, command_pull \
 	}
+#define ROW_PUSH \
+	{ \
+		"push", NULL, "NAME[:TAG]", "Send an image to its registry", NULL, push_options, \
+			NULL, 1, 1, OPERAND_IMAGE, COMMAND_STARTS_DAEMON, command_push \
+	}
+#define ROW_SAVE(section) \
+	{ \
+		"save", NULL, "IMAGE [IMAGE...]", "Write images to an archive", section, \
+			save_options, NULL, 1, OPERANDS_ANY, OPERAND_IMAGE, 0, command_save \
+	}
+#define ROW_LOGIN(section) \
+	{ \
+		"login", NULL, "[REGISTRY]", "Store the credentials for a registry", section, \
+			login_options, NULL, 0, 1, OPERAND_NONE, COMMAND_STARTS_DAEMON, \
+			command_login \
+	}
+#define ROW_LOGOUT \
+	{ \
+		"logout", NULL, "[REGISTRY]", "Forget the credentials for a registry", NULL, NULL, \
+			NULL, 0, 1, OPERAND_NONE, COMMAND_LOCAL, command_logout \
+	}
 #define ROW_LOAD \
 	{ \
 		"load", NULL, NULL, "Read images from an archive", NULL, load_options, NULL, 0, 0, \
@@ -194,6 +215,8 @@ static const struct command container_commands[] = {
 
 static const struct command image_commands[] = {
 	ROW_PULL,
+	ROW_PUSH,
+	ROW_SAVE(NULL),
 	ROW_LOAD,
 	ROW_IMAGES("ls", "list", NULL),
 	ROW_REMOVE_IMAGE("rm", "remove delete"),
@@ -203,6 +226,14 @@ static const struct command image_commands[] = {
 	  NULL, 1, OPERANDS_ANY, OPERAND_IMAGE, 0, command_inspect_image },
 	{ "prune", NULL, NULL, "Remove images that nothing uses", NULL, image_prune_options, NULL,
 	  0, 0, OPERAND_NONE, 0, command_prune_images },
+	{ 0 },
+};
+
+static const struct command registry_commands[] = {
+	ROW_LOGIN(NULL),
+	ROW_LOGOUT,
+	{ "ls", "list", NULL, "List the registries that credentials are stored for", NULL,
+	  registry_list_options, NULL, 0, 0, OPERAND_NONE, COMMAND_LOCAL, command_list_registries },
 	{ 0 },
 };
 
@@ -227,6 +258,7 @@ static const struct command root_commands[] = {
 	ROW_LIST("ps", "ls list"),
 	ROW_LOGS,
 	ROW_PULL,
+	ROW_PUSH,
 	ROW_IMAGES("images", NULL, NULL),
 	ROW_CREATE("More about containers"),
 	ROW_START,
@@ -244,11 +276,13 @@ static const struct command root_commands[] = {
 	ROW_UNPAUSE,
 	ROW_RENAME,
 	ROW_PORT,
-	{ "load", NULL, NULL, "Read images from an archive", "More about images", load_options,
-	  NULL, 0, 0, OPERAND_NONE, COMMAND_STARTS_DAEMON, command_load },
+	ROW_SAVE("More about images"),
+	ROW_LOAD,
 	ROW_REMOVE_IMAGE("rmi", NULL),
 	ROW_TAG,
 	ROW_HISTORY,
+	ROW_LOGIN(NULL),
+	ROW_LOGOUT,
 	ROW_VERSION("About cay itself"),
 	ROW_INFO,
 	ROW_EVENTS,
@@ -256,8 +290,10 @@ static const struct command root_commands[] = {
 	  NULL, NULL, NULL, 1, 1, OPERAND_NONE, COMMAND_LOCAL, command_completion },
 	{ "container", NULL, NULL, "Manage containers", "Groups of commands", NULL,
 	  container_commands, 0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },
-	{ "image", NULL, NULL, "Manage images", NULL, NULL, image_commands, 0, 0, OPERAND_NONE,
+	{ "image", "i", NULL, "Manage images", NULL, NULL, image_commands, 0, 0, OPERAND_NONE,
 	  COMMAND_LOCAL, NULL },
+	{ "registry", NULL, NULL, "Manage credentials for registries", NULL, NULL,
+	  registry_commands, 0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },
 	{ "system", NULL, NULL, "Manage the daemon", NULL, NULL, system_commands, 0, 0,
 	  OPERAND_NONE, COMMAND_LOCAL, NULL },
 	{ "__complete", NULL, NULL, "Complete a command line", NULL, NULL, NULL, 0, OPERANDS_ANY,

@@ -1,50 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pull and load: images that come in. */
+/* pull and push: images between the daemon and registries. */
 #include "cli/pull.h"
 
 #include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/credentials.h"
 #include "cli/progress.h"
 #include "cli/text.h"
 
 #include <errno.h>
-#include <fcntl.h>
+
+/* Scripts written for docker say this; cay checks digests, not signatures, in any case. */
+#define CONTENT_TRUST \
+	{ \
+		0, OPTION_FLAG, "disable-content-trust", NULL, NULL, \
+			"Accepted for docker's sake: there is no such check" \
+	}
 
 const struct option pull_options[] = {
+	{ 'a', OPTION_FLAG, "all-tags", NULL, NULL, "Fetch every tag of that name" },
+	CONTENT_TRUST,
 	{ 0, OPTION_TEXT, "platform", "OS/ARCH", NULL, "Choose among the image's platforms" },
 	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only print the image's name at the end" },
 	{ 0 },
 };
 
-const struct option load_options[] = {
-	{ 'i', OPTION_TEXT, "input", "FILE", NULL, "Read this file, not standard input" },
-	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Don't show the progress" },
+const struct option push_options[] = {
+	{ 'a', OPTION_FLAG, "all-tags", NULL, NULL, "Send every tag of that name" },
+	CONTENT_TRUST,
+	{ 0, OPTION_TEXT, "platform", "OS/ARCH", NULL, "Send only this platform of the image" },
+	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only print the image's name at the end" },
 	{ 0 },
 };
-
-/* Where the tag or digest begins: behind '@', or behind a ':' that follows the last '/'. */
-static size_t name_length(const char *image)
-{
-	const char *digest = strchr(image, '@'), *slash = strrchr(image, '/');
-	const char *colon = strchr(slash ? slash : image, ':');
-
-	if (digest)
-		return (size_t)(digest - image);
-	return colon ? (size_t)(colon - image) : strlen(image);
-}
-
-char *image_full_name(const char *image)
-{
-	size_t first = strcspn(image, "/"), length = name_length(image);
-	bool with_host = image[first] == '/' &&
-		(memchr(image, '.', first) || memchr(image, ':', first) ||
-		 strncmp(image, "localhost/", first + 1) == 0);
-	const char *prefix = with_host ? ""
-		: image[first] == '/'  ? "docker.io/"
-				       : "docker.io/library/";
-
-	return xasprintf("%s%s%s", prefix, image, image[length] ? "" : ":latest");
-}
 
 static int ignore_unless_error(void *context, const json_t *message, struct cay_error *err)
 {
@@ -53,24 +40,19 @@ static int ignore_unless_error(void *context, const json_t *message, struct cay_
 	return progress_render(context, message, &unused, err);
 }
 
-int pull_image(struct client *client, const char *image, const char *platform, int fd, bool quiet,
-	       struct cay_error *err)
+/* The call, its credentials, and its progress to the end. */
+static int transfer(struct client *client, const struct target *target, const char *image, int fd,
+		    bool quiet, struct cay_error *err)
 {
-	size_t length = name_length(image);
-	const char *rest = image + length;
-	_cleanup_free_ char *name = xstrndup(image, length);
 	_cleanup_(progress_free_p) struct progress *progress = NULL;
+	_cleanup_(credentials_wipe_p) char *header = NULL;
 	_cleanup_(call_free_p) struct call *call = NULL;
-	_cleanup_target_ struct target target = { 0 };
-	const struct call_spec spec = { .method = "POST", .target = &target, .body_fd = -1 };
-	int r;
+	struct call_spec spec = { .method = "POST", .target = target, .body_fd = -1 };
+	int r = credentials_header(image, &header, err);
 
-	/* The API takes a tag or a digest; where an image has both, the digest decides. */
-	target_set(&target, "/images/create", NULL, NULL);
-	target_add(&target, "fromImage", name);
-	target_add(&target, "tag", *rest ? rest + 1 : "latest");
-	if (platform)
-		target_add(&target, "platform", platform);
+	if (r < 0)
+		return r;
+	spec.auth = header;
 	r = call_open(client, &spec, &call, err);
 	if (r < 0)
 		return r;
@@ -78,44 +60,96 @@ int pull_image(struct client *client, const char *image, const char *platform, i
 	return client_stream_json(call, quiet ? ignore_unless_error : progress_each, progress, err);
 }
 
-int command_pull(const struct invocation *invocation, struct cay_error *err)
+int pull_image(struct client *client, const struct image_name *name, const char *platform, int fd,
+	       bool quiet, struct cay_error *err)
 {
-	const char *image = invocation->operands[0];
-	_cleanup_free_ char *full = image_full_name(image);
-	int r = pull_image(invocation->client, image, option_text(invocation->options, "platform"),
-			   STDOUT_FILENO, option_flag(invocation->options, "quiet"), err);
+	_cleanup_target_ struct target target = { 0 };
 
-	if (r < 0)
-		return strstr(err->message, image) ? r : cay_error_prefix(err, "pulling %s", image);
-	return text_print_line(full, err);
+	/* The API takes a tag or a digest; where an image has both, the digest decides. */
+	target_set(&target, "/images/create", NULL, NULL);
+	target_add(&target, "fromImage", name->name);
+	target_add(&target, "tag", name->digest ? name->digest : name->tag ? name->tag : "");
+	if (platform)
+		target_add(&target, "platform", platform);
+	return transfer(client, &target, name->name, fd, quiet, err);
 }
 
-int command_load(const struct invocation *invocation, struct cay_error *err)
+static int print_name(const struct image_name *name, struct cay_error *err)
 {
-	const char *path = option_text(invocation->options, "input");
-	bool quiet = option_flag(invocation->options, "quiet");
-	_cleanup_(progress_free_p) struct progress *progress = NULL;
-	_cleanup_(call_free_p) struct call *call = NULL;
-	_cleanup_target_ struct target target = { 0 };
-	_cleanup_close_ int file = -1;
-	struct call_spec spec = { .method = "POST", .target = &target, .body_fd = STDIN_FILENO };
-	int r;
+	_cleanup_free_ char *full = image_name_expand(name->name);
+	_cleanup_free_ char *line =
+		xasprintf("%s%s%s%s%s", full, name->tag ? ":" : "", name->tag ? name->tag : "",
+			  name->digest ? "@" : "", name->digest ? name->digest : "");
 
-	if (path) {
-		file = open(path, O_RDONLY | O_CLOEXEC);
-		if (file < 0)
-			return cay_error_errno(err, errno, "opening %s", path);
-		spec.body_fd = file;
-	} else if (isatty(STDIN_FILENO)) {
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "standard input is a terminal; name the archive with -i FILE");
-	}
-	target_set(&target, "/images/load", NULL, NULL);
-	if (quiet)
-		target_add(&target, "quiet", "1");
-	r = call_open(invocation->client, &spec, &call, err);
+	return text_print_line(line, err);
+}
+
+int command_pull(const struct invocation *invocation, struct cay_error *err)
+{
+	const struct options *options = invocation->options;
+	const char *image = invocation->operands[0];
+	bool quiet = option_flag(options, "quiet");
+	_cleanup_image_name_ struct image_name name = { 0 };
+	int r = image_name_for_transfer(image, option_flag(options, "all-tags"), quiet, &name, err);
+
 	if (r < 0)
 		return r;
-	progress_open_for(STDOUT_FILENO, &progress);
-	return client_stream_json(call, progress_each, progress, err);
+	r = pull_image(invocation->client, &name, option_text(options, "platform"), STDOUT_FILENO,
+		       quiet, err);
+	if (r < 0)
+		return strstr(err->message, name.name) ? r
+						       : cay_error_prefix(err, "pulling %s", image);
+	return print_name(&name, err);
+}
+
+/* The platform as the API wants it: an OCI platform object. */
+static int add_platform(struct target *target, const char *text, struct cay_error *err)
+{
+	static const char *const keys[] = { "os", "architecture", "variant" };
+	_cleanup_json_ json_t *platform = json_object();
+	struct str rest = str_from(text);
+	size_t count = 0;
+
+	while (rest.length > 0 && count < ARRAY_SIZE(keys)) {
+		_cleanup_free_ char *part = str_dup(str_split(rest, '/', &rest));
+
+		if (!*part)
+			break;
+		json_set_string(platform, keys[count++], part);
+	}
+	if (count == 0 || rest.length > 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--platform: \"%s\" is not of the form OS[/ARCH[/VARIANT]]",
+				     text);
+	target_add_json(target, "platform", platform);
+	return 0;
+}
+
+int command_push(const struct invocation *invocation, struct cay_error *err)
+{
+	const struct options *options = invocation->options;
+	const char *image = invocation->operands[0], *platform = option_text(options, "platform");
+	bool quiet = option_flag(options, "quiet");
+	_cleanup_image_name_ struct image_name name = { 0 };
+	_cleanup_target_ struct target target = { 0 };
+	int r = image_name_for_transfer(image, option_flag(options, "all-tags"), quiet, &name, err);
+
+	if (r < 0)
+		return r;
+	if (name.digest)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "%s: a digest can't be pushed; give the image a tag with "
+				     "\"cay tag\"",
+				     image);
+	target_set(&target, "/images/%s/push", name.name, NULL);
+	if (name.tag)
+		target_add(&target, "tag", name.tag);
+	if (platform)
+		r = add_platform(&target, platform, err);
+	if (r >= 0)
+		r = transfer(invocation->client, &target, name.name, STDOUT_FILENO, quiet, err);
+	if (r < 0)
+		return strstr(err->message, name.name) ? r
+						       : cay_error_prefix(err, "pushing %s", image);
+	return quiet ? print_name(&name, err) : 0;
 }

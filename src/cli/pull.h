@@ -3,14 +3,14 @@
 #pragma once
 
 #include "cli/client.h"
+#include "cli/image-name.h"
 
 #include <stdbool.h>
 
 /*
- * POST /images/create. `platform` may be NULL. Progress goes to `fd` unless quiet. Blocks until the
- * image is there; the daemon stops when this client goes.
+ * POST /images/create with the credentials that are stored for the registry; a name without tag and
+ * digest means all of its tags. `platform` may be NULL. Progress goes to `fd` unless quiet. Blocks
+ * until the image is there; the daemon stops when this client goes.
  */
-int pull_image(struct client *client, const char *image, const char *platform, int fd, bool quiet,
-	       struct cay_error *err);
-/* The name in full, "docker.io/library/debian:latest"; the caller frees. */
-char *image_full_name(const char *image);
+int pull_image(struct client *client, const struct image_name *name, const char *platform, int fd,
+	       bool quiet, struct cay_error *err);

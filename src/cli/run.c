@@ -87,7 +87,12 @@ static int post_create(const struct invocation *invocation, const json_t *body, 
 
 static int pull_for(const struct invocation *invocation, const char *image, struct cay_error *err)
 {
-	return pull_image(invocation->client, image, option_text(invocation->options, "platform"),
+	_cleanup_image_name_ struct image_name name = { 0 };
+	int r = image_name_for_transfer(image, false, true, &name, err);
+
+	if (r < 0)
+		return r;
+	return pull_image(invocation->client, &name, option_text(invocation->options, "platform"),
 			  STDERR_FILENO, option_flag(invocation->options, "quiet"), err);
 }
 

@@ -84,6 +84,57 @@ int terminal_raw(int fd, bool keep_signals, struct cay_error *err)
 	return 0;
 }
 
+/* What a person could type; a line beyond it is cut off by the terminal's driver long before. */
+enum { SECRET_MAX = 64 * 1024 };
+
+static int read_line(int fd, struct buf *line, struct cay_error *err)
+{
+	char c;
+	ssize_t n;
+
+	while ((n = read(fd, &c, 1)) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return cay_error_errno(err, errno, "reading from the terminal");
+		if (c == '\n')
+			return 0;
+		if (line->length < SECRET_MAX)
+			buf_putc(line, c);
+	}
+	if (line->length == 0)
+		return cay_error_set(err, CAY_CANCELLED, ECANCELED, "nothing was typed");
+	return 0;
+}
+
+int terminal_read_secret(int fd, struct buf *ret_line, struct cay_error *err)
+{
+	static const int endings[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	const struct sigaction action = { .sa_handler = restore_and_crash,
+					  .sa_flags = (int)SA_RESETHAND };
+	struct sigaction before[ARRAY_SIZE(endings)];
+	struct termios quiet;
+	int r;
+
+	if (tcgetattr(fd, &terminal.before) < 0)
+		return cay_error_errno(err, errno, "reading the terminal's mode");
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++) {
+		(void)sigaction(endings[i], NULL, &before[i]);
+		if (before[i].sa_handler != SIG_IGN)
+			(void)sigaction(endings[i], &action, NULL);
+	}
+	quiet = terminal.before;
+	quiet.c_lflag &= ~(tcflag_t)ECHO;
+	quiet.c_lflag |= ECHONL;
+	terminal.fd = fd;
+	set_mode(fd, &quiet);
+	r = read_line(fd, ret_line, err);
+	terminal_restore();
+	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)
+		(void)sigaction(endings[i], &before[i], NULL);
+	return r;
+}
+
 /* One key: a character, or "ctrl-" and a letter or one of @ [ \ ] ^ _ as the ASCII table has it. */
 static int parse_key(struct str text, unsigned char *ret_key)
 {

@@ -27,6 +27,13 @@ void terminal_restore(void);
 /* After the process was stopped and continued: the shell has put its own mode back. */
 void terminal_raw_again(void);
 
+/*
+ * A line typed without being shown, for secrets; appended to `ret_line` without its end. The
+ * terminal's mode is put back also when a signal ends the process meanwhile. -ECANCELED at the end
+ * of input before anything was typed.
+ */
+int terminal_read_secret(int fd, struct buf *ret_line, struct cay_error *err);
+
 enum { DETACH_KEYS_MAX = 16 };
 
 /* A sequence of bytes to watch for in what is typed. */

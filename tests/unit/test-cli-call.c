@@ -6,7 +6,7 @@
 #include "base/process.h"
 #include "cli/attachment.h"
 #include "cli/client.h"
-#include "cli/pull.h"
+#include "cli/image-name.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -225,23 +225,124 @@ static void test_start_errors(void **state)
 	}
 }
 
-static void test_full_names(void **state)
+/* Child: lots of words before the body is read, as a daemon reports progress; then its size. */
+static _Noreturn void serve_upload(int listener)
+{
+	static char words[4096];
+	_cleanup_buf_ struct buf request = { 0 };
+	int fd = accept(listener, NULL, NULL);
+	size_t size = 0;
+	char data[4096];
+	ssize_t n;
+
+	memset(words, ' ', sizeof(words));
+	while (!strstr(buf_text(&request), "\r\n\r\n") && read(fd, data, 1) == 1)
+		buf_append(&request, data, 1);
+	(void)write_full(fd, "HTTP/1.1 200 OK\r\n\r\n", 19);
+	for (int i = 0; i < 512; i++)
+		(void)write_full(fd, words, sizeof(words));
+	buf_clear(&request);
+	while (!ends_with(buf_text(&request), "0\r\n\r\n") &&
+	       (n = read(fd, data, sizeof(data))) > 0) {
+		size += (size_t)n;
+		buf_clear(&request);
+		buf_append(&request, data, (size_t)n);
+	}
+	(void)snprintf(data, sizeof(data), "{\"stream\":\"%d\"}", size > 4 * MIB);
+	(void)write_full(fd, data, strlen(data));
+	_exit(0);
+}
+
+static int keep_stream(void *context, const json_t *value, struct cay_error *err)
+{
+	replace_string(context, json_string_value(json_object_get(value, "stream")));
+	return 0;
+}
+
+/* Both sides send more than a socket holds: whoever only sends would wait for ever. */
+static void test_upload_both_ways(void **state)
+{
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	_cleanup_(client_free_p) struct client *client = NULL;
+	_cleanup_free_ char *path = NULL, *host = NULL, *said = NULL, *data = xcalloc(4, MIB);
+	_cleanup_close_ int file = memfd_with("archive", data, 4 * MIB);
+	struct call_spec spec = { .method = "POST", .target = &target, .body_fd = file };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
+	struct cay_error err = { 0 };
+	char directory[64];
+	pid_t pid;
+
+	make_test_directory(directory);
+	path = path_join(directory, "sock");
+	host = xasprintf("unix://%s", path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	pid = fork();
+	if (pid == 0)
+		serve_upload(listener);
+	(void)close(listener);
+	assert_ok(client_new(host, &client, &err));
+	target_set(&target, "/images/load", NULL, NULL);
+	(void)alarm(60);
+	assert_ok(call_open(client, &spec, &call, &err));
+	assert_ok(client_stream_json(call, keep_stream, &said, &err));
+	(void)alarm(0);
+	assert_string_equal(said, "1");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_ok(remove_tree(directory, &err));
+}
+
+/* What the daemon says about an archive that it stops reading is what the user hears. */
+static void test_upload_refused(void **state)
+{
+	struct server server;
+	struct client *client = start(&server,
+				      "HTTP/1.1 400 Bad Request\r\nContent-Length: 20\r\n\r\n"
+				      "{\"message\":\"no tar\"}");
+	_cleanup_free_ char *data = xcalloc(4, MIB), *seen = NULL;
+	_cleanup_close_ int file = memfd_with("archive", data, 4 * MIB);
+	_cleanup_target_ struct target target = { 0 };
+	_cleanup_(call_free_p) struct call *call = NULL;
+	struct call_spec spec = { .method = "POST", .target = &target, .body_fd = file };
+	_cleanup_json_ json_t *value = NULL;
+	struct cay_error err = { 0 };
+
+	target_set(&target, "/images/load", NULL, NULL);
+	assert_ok(call_open(client, &spec, &call, &err));
+	assert_true(call_json(call, &value, &err) < 0);
+	assert_string_equal(err.message, "no tar");
+	seen = stop(&server, client);
+	assert_non_null(strstr(seen, "Transfer-Encoding: chunked\r\n"));
+}
+
+static void test_image_names(void **state)
 {
 	static const struct {
-		const char *name, *full;
+		const char *image, *name, *tag, *digest, *full;
 	} cases[] = {
-		{ "debian", "docker.io/library/debian:latest" },
-		{ "debian:12", "docker.io/library/debian:12" },
-		{ "a/b", "docker.io/a/b:latest" },
-		{ "localhost/b", "localhost/b:latest" },
-		{ "127.0.0.1:5000/b:c", "127.0.0.1:5000/b:c" },
-		{ "h:5/b", "h:5/b:latest" },
-		{ "x@sha256:00", "docker.io/library/x@sha256:00" },
+		{ "debian", "debian", NULL, NULL, "docker.io/library/debian" },
+		{ "debian:12", "debian", "12", NULL, "docker.io/library/debian" },
+		{ "a/b", "a/b", NULL, NULL, "docker.io/a/b" },
+		{ "localhost/b", "localhost/b", NULL, NULL, "localhost/b" },
+		{ "127.0.0.1:5000/b:c", "127.0.0.1:5000/b", "c", NULL, "127.0.0.1:5000/b" },
+		{ "h:5/b", "h:5/b", NULL, NULL, "h:5/b" },
+		{ "x@sha256:00", "x", NULL, "sha256:00", "docker.io/library/x" },
+		{ "h:5/x:t@sha256:00", "h:5/x", "t", "sha256:00", "h:5/x" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		_cleanup_free_ char *full = image_full_name(cases[i].name);
+		_cleanup_image_name_ struct image_name name = { 0 };
+		_cleanup_free_ char *full = NULL;
 
+		image_name_split(cases[i].image, &name);
+		full = image_name_expand(name.name);
+		assert_string_equal(name.name, cases[i].name);
+		assert_string_equal(name.tag ? name.tag : "-", cases[i].tag ? cases[i].tag : "-");
+		assert_string_equal(name.digest ? name.digest : "-",
+				    cases[i].digest ? cases[i].digest : "-");
 		assert_string_equal(full, cases[i].full);
 	}
 }
@@ -249,10 +350,11 @@ static void test_full_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json),       cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_hijack),     cmocka_unit_test(test_stream_of_documents),
-		cmocka_unit_test(test_addresses),  cmocka_unit_test(test_start_errors),
-		cmocka_unit_test(test_full_names),
+		cmocka_unit_test(test_json),           cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_hijack),         cmocka_unit_test(test_stream_of_documents),
+		cmocka_unit_test(test_addresses),      cmocka_unit_test(test_start_errors),
+		cmocka_unit_test(test_image_names),    cmocka_unit_test(test_upload_both_ways),
+		cmocka_unit_test(test_upload_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,11 +211,12 @@ static void test_completion(void **state)
 		const char *line, *found;
 	} cases[] = {
 		{ "im", "images\nimage\n" },
-		{ "image p", "pull\nprune\n" },
+		{ "image p", "pull\npush\nprune\n" },
 		{ "run --read", "--read-only\n" },
 		{ "run --pull ", "always\nmissing\nnever\n" },
 		{ "run --name --re", "" },
 		{ "run -it image --re", "" },
+		{ "registry l", "login\nlogout\nls\n" },
 		{ "completion f", "fish\n" },
 		{ "__", "" },
 		{ "nosuch ", "" },
