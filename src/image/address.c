@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <strings.h>
 
@@ -122,4 +123,96 @@ bool url_same_server(const struct url *a, const struct url *b)
 {
 	return a->https == b->https && strcasecmp(a->host, b->host) == 0 &&
 		strcmp(a->port, b->port) == 0;
+}
+
+int url_resolve(const char *base, const char *reference, char **ret_url, struct cay_error *err)
+{
+	_cleanup_free_ char *joined = NULL;
+	_cleanup_url_ struct url parts = { 0 };
+	CURLU *handle = curl_url();
+	int r = 0;
+
+	if (!handle || curl_url_set(handle, CURLUPART_URL, base, 0) != CURLUE_OK ||
+	    curl_url_set(handle, CURLUPART_URL, reference, 0) != CURLUE_OK)
+		r = cay_error_set(err, CAY_INVALID, EINVAL, "it is not a URL");
+	if (r == 0)
+		joined = url_part(handle, CURLUPART_URL, 0);
+	curl_url_cleanup(handle);
+	if (r == 0 && !joined)
+		r = cay_error_set(err, CAY_INVALID, EINVAL, "it is not a URL");
+	if (r == 0)
+		r = url_parse(joined, &parts, err);
+	if (r < 0)
+		return r;
+	*ret_url = TAKE_PTR(joined);
+	return 0;
+}
+
+/* An address of either family in 16 bytes; IPv4 as "::ffff:a.b.c.d", whose first bits are 96. */
+static bool parse_address(const char *text, uint8_t ret_bytes[16], unsigned int *ret_base)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	*ret_base = 0;
+	if (inet_pton(AF_INET6, text, ret_bytes) == 1)
+		return true;
+	memcpy(ret_bytes, mapped, sizeof(mapped));
+	*ret_base = 96;
+	return inet_pton(AF_INET, text, ret_bytes + sizeof(mapped)) == 1;
+}
+
+static bool parse_network(const char *text, uint8_t ret_bytes[16], unsigned int *ret_bits)
+{
+	const char *slash = strchr(text, '/');
+	_cleanup_free_ char *address =
+		xstrndup(text, slash ? (size_t)(slash - text) : strlen(text));
+	unsigned int base;
+	uint64_t bits;
+
+	if (!parse_address(address, ret_bytes, &base))
+		return false;
+	bits = 128 - base;
+	if (slash && parse_u64(slash + 1, 128 - base, &bits) < 0)
+		return false;
+	*ret_bits = base + (unsigned int)bits;
+	return true;
+}
+
+bool network_is_valid(const char *text)
+{
+	uint8_t bytes[16];
+	unsigned int bits;
+
+	return strchr(text, '/') && parse_network(text, bytes, &bits);
+}
+
+bool address_in_network(const char *host, const char *network)
+{
+	uint8_t address[16], start[16];
+	unsigned int bits, base;
+
+	if (!parse_network(network, start, &bits) || !parse_address(host, address, &base))
+		return false;
+	if (memcmp(address, start, bits / 8) != 0)
+		return false;
+	return bits % 8 == 0 || (address[bits / 8] ^ start[bits / 8]) >> (8 - bits % 8) == 0;
+}
+
+bool host_in_network(const char *host, const char *network)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
+	bool found = false;
+
+	if (getaddrinfo(host, NULL, &hints, &list) != 0)
+		return false;
+	for (const struct addrinfo *at = list; at && !found; at = at->ai_next) {
+		char text[INET6_ADDRSTRLEN + 32];
+
+		found = getnameinfo(at->ai_addr, at->ai_addrlen, text, sizeof(text), NULL, 0,
+				    NI_NUMERICHOST) == 0 &&
+			address_in_network(text, network);
+	}
+	freeaddrinfo(list);
+	return found;
 }

@@ -24,3 +24,15 @@ int url_parse(const char *text, struct url *ret_url, struct cay_error *err);
 /* Whether the host is spelled as an address that address_is_local(), or as "localhost". */
 bool url_is_local(const struct url *url);
 bool url_same_server(const struct url *a, const struct url *b);
+/*
+ * A reference (RFC 3986) from a page at `base`, as a URL; the caller frees. CAY_INVALID where that
+ * is none that url_parse() takes.
+ */
+int url_resolve(const char *base, const char *reference, char **ret_url, struct cay_error *err);
+
+/* Whether `host` is an address that equals `network`, or lies in it where it is "ADDRESS/BITS". */
+bool address_in_network(const char *host, const char *network);
+/* Whether `text` is "ADDRESS/BITS". */
+bool network_is_valid(const char *text);
+/* The same as address_in_network() for a host's name, by what it resolves to. Blocks for DNS. */
+bool host_in_network(const char *host, const char *network);

@@ -184,6 +184,19 @@ char *auth_basic(const char *username, const char *password)
 	return xasprintf("Basic %s", encoded);
 }
 
+/* It goes into a header or a form: nothing in it may end one. */
+static int check_token(const char *token, struct cay_error *err)
+{
+	if (token[0] == '\0' || strlen(token) > TOKEN_MAX)
+		return cay_error_set(err, CAY_INVALID, EBADMSG,
+				     "the token server's token is empty or too long");
+	for (const char *c = token; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			return cay_error_set(err, CAY_INVALID, EBADMSG,
+					     "the token server's token is malformed");
+	return 0;
+}
+
 int auth_read_token(const char *data, size_t size, char **ret_authorization, struct cay_error *err)
 {
 	_cleanup_json_ json_t *document = NULL;
@@ -196,14 +209,29 @@ int auth_read_token(const char *data, size_t size, char **ret_authorization, str
 		r = json_read_string(document, "token", &token, err);
 	if (r < 0)
 		return r;
-	/* It goes into a header: nothing in it may end one. */
-	if (!token || token[0] == '\0' || strlen(token) > TOKEN_MAX)
+	if (!token)
 		return cay_error_set(err, CAY_INVALID, EBADMSG,
 				     "the token server's answer has no token");
-	for (const char *c = token; *c; c++)
-		if (*c <= ' ' || *c > '~')
-			return cay_error_set(err, CAY_INVALID, EBADMSG,
-					     "the token server's token is malformed");
+	r = check_token(token, err);
+	if (r < 0)
+		return r;
 	*ret_authorization = xasprintf("Bearer %s", token);
 	return 0;
+}
+
+int auth_read_refresh_token(const char *data, size_t size, char **ret_token, struct cay_error *err)
+{
+	_cleanup_json_ json_t *document = NULL;
+	_cleanup_free_ char *token = NULL;
+	int r = json_parse(data, size, "the token server's answer", &document, err);
+
+	if (r == 0 && json_is_object(document))
+		r = json_read_string(document, "refresh_token", &token, err);
+	if (r == 0 && token)
+		r = check_token(token, err);
+	if (r == 0 && token) {
+		free(*ret_token);
+		*ret_token = TAKE_PTR(token);
+	}
+	return r;
 }

@@ -35,3 +35,8 @@ const struct challenge *challenges_choose(const struct challenges *challenges);
 char *auth_basic(const char *username, const char *password);
 /* Reads a token from a realm's answer: "Bearer …" as an Authorization header has it. */
 int auth_read_token(const char *data, size_t size, char **ret_authorization, struct cay_error *err);
+/*
+ * The refresh token in the same answer, docker's "identity token": the caller frees and wipes it;
+ * *ret_token stays as it was where there is none.
+ */
+int auth_read_refresh_token(const char *data, size_t size, char **ret_token, struct cay_error *err);

@@ -174,6 +174,7 @@ static int read_parts(const struct content *content, struct export_manifest *man
 		const struct descriptor *part = i == 0 ? &document.config : &document.items[i - 1];
 
 		set_blob(&manifest->parts[i], part->media_type, part->digest, part->size);
+		manifest->parts[i].is_foreign = part->urls.count > 0;
 		manifest->part_count = i + 1;
 	}
 	return 0;

@@ -15,6 +15,7 @@ static void descriptor_done(struct descriptor *descriptor)
 {
 	free(descriptor->media_type);
 	platform_done(&descriptor->platform);
+	strv_done(&descriptor->urls);
 	json_decref(descriptor->annotations);
 }
 
@@ -54,6 +55,8 @@ static int read_descriptor(const json_t *object, struct descriptor *descriptor,
 		r = json_read_object(object, "platform", &platform, err);
 	if (r == 0)
 		r = json_read_object(object, "annotations", &annotations, err);
+	if (r == 0)
+		r = json_read_strv(object, "urls", URLS_MAX, &descriptor->urls, err);
 	if (r == 0 && platform)
 		r = platform_read(platform, &descriptor->platform, err);
 	if (r < 0)

@@ -25,6 +25,7 @@ enum {
 	DOCUMENT_MAX = 4 << 20, /* bytes of a manifest, an index or a configuration */
 	LAYERS_MAX = 500,       /* of an image */
 	MANIFESTS_MAX = 1000,   /* of an index */
+	URLS_MAX = 16,          /* of one layer */
 };
 
 struct descriptor {
@@ -32,6 +33,7 @@ struct descriptor {
 	char digest[DIGEST_SIZE];
 	uint64_t size;
 	struct platform platform; /* of an index's members */
+	struct strv urls;         /* where else it may be got from */
 	json_t *annotations;      /* may be NULL */
 };
 

@@ -5,6 +5,7 @@
  * the blob's file, its digest, and the worker that converts it.
  */
 #include "base/alloc.h"
+#include "base/log.h"
 #include "image/parallel.h"
 #include "image/progress.h"
 #include "image/registry.h"
@@ -78,6 +79,23 @@ static int store_document(struct puller *puller, const char *digest, const struc
 	return content_write_blob(&puller->store->content, text->data, text->length, err);
 }
 
+/* The manifest that an index names: from the store, where it is already. */
+static int get_member(struct puller *puller, struct transfer *transfer,
+		      const struct descriptor *member, struct buf *text, struct cay_error *err)
+{
+	const struct content *content = &puller->store->content;
+
+	pins_add(&puller->pins, member->digest);
+	if (!content_has_blob(content, member->digest, member->size) ||
+	    content_read_blob(content, member->digest, DOCUMENT_MAX, text, NULL) < 0)
+		return fetch_manifest(puller, transfer, member->digest, member->media_type,
+				      &puller->manifest, puller->manifest_digest, text, err);
+	memcpy(puller->manifest_digest, member->digest, DIGEST_SIZE);
+	return manifest_parse(text->data, text->length,
+			      member->media_type[0] ? member->media_type : NULL, &puller->manifest,
+			      err);
+}
+
 /* From the reference to the manifest of this platform. */
 static int resolve(struct puller *puller, struct transfer *transfer, struct cay_error *err)
 {
@@ -101,8 +119,7 @@ static int resolve(struct puller *puller, struct transfer *transfer, struct cay_
 		if (r < 0)
 			return r;
 		buf_clear(&text);
-		r = fetch_manifest(puller, transfer, member->digest, member->media_type,
-				   &puller->manifest, puller->manifest_digest, &text, err);
+		r = get_member(puller, transfer, member, &text, err);
 		if (r < 0)
 			return r;
 		if (puller->manifest.is_index)
@@ -147,8 +164,7 @@ static int fetch_config(struct puller *puller, struct transfer *transfer, struct
 	if (content_has_blob(content, config->digest, config->size)) {
 		r = content_read_blob(content, config->digest, DOCUMENT_MAX, &text, err);
 	} else {
-		r = registry_get_blob(puller->registry, transfer, config->digest, config->size,
-				      append, &text, err);
+		r = registry_get_blob(puller->registry, transfer, config, append, &text, err);
 		if (r < 0)
 			return cay_error_prefix(err, "the image's configuration");
 		digest_of(text.data, text.length, digest);
@@ -206,8 +222,7 @@ static int download_layer(struct puller *puller, const struct descriptor *layer,
 	if (r == 0)
 		r = worker_start_layer(&sink.worker, puller->store->worker, content, -1, err);
 	if (r == 0)
-		r = registry_get_blob(puller->registry, transfer, layer->digest, layer->size,
-				      receive_layer, &sink, err);
+		r = registry_get_blob(puller->registry, transfer, layer, receive_layer, &sink, err);
 	if (r == 0)
 		r = blob_writer_commit(&sink.blob, layer->digest, layer->size, err);
 	if (r < 0)
@@ -276,20 +291,33 @@ static int fetch_layers(struct puller *puller, struct cay_error *err)
 	return parallel_run(&puller->parallel, err);
 }
 
-static int fetch_all(struct puller *puller, const struct image_credentials *credentials,
-		     struct cay_error *err)
+/* Everything, from the registry itself or from one mirror of it. */
+static int fetch_from(struct puller *puller, const char *mirror,
+		      const struct image_credentials *credentials, struct cay_error *err)
 {
 	_cleanup_(transfer_free_p) struct transfer *transfer = transfer_new();
+	const struct image_store *store = puller->store;
 	const struct registry_options options = {
 		.ref = &puller->ref,
-		.insecure = &puller->store->insecure,
-		.credentials = credentials,
+		.mirror = mirror,
+		.insecure = &store->insecure,
+		.certs = &store->certs,
+		/* They are the registry's, and none of a mirror's business. */
+		.credentials = mirror ? NULL : credentials,
 		.cancel = &puller->cancel,
-		.idle_seconds = puller->store->idle_seconds,
-		.retry_ms = puller->store->retry_ms,
+		.idle_seconds = store->idle_seconds,
+		.retry_ms = store->retry_ms,
 	};
-	int r = registry_open(&options, &puller->registry, err);
+	int r;
 
+	/* What another mirror has said is not to be mixed with this one's words. */
+	registry_close(puller->registry);
+	puller->registry = NULL;
+	manifest_done(&puller->manifest);
+	image_config_done(&puller->config);
+	atomic_store(&puller->parallel.failed, false);
+	atomic_store(&puller->parallel.next, 0);
+	r = registry_open(&options, &puller->registry, err);
 	if (r == 0)
 		r = resolve(puller, transfer, err);
 	if (r == 0)
@@ -297,6 +325,29 @@ static int fetch_all(struct puller *puller, const struct image_credentials *cred
 	if (r == 0)
 		r = fetch_layers(puller, err);
 	return r;
+}
+
+static int fetch_all(struct puller *puller, const struct image_credentials *credentials,
+		     struct cay_error *err)
+{
+	const struct strv *mirrors = &puller->store->mirrors;
+	const bool mirrored = strcmp(puller->ref.registry, "docker.io") == 0;
+
+	for (size_t i = 0; mirrored && i < mirrors->count; i++) {
+		struct cay_error why = { 0 };
+		int r = fetch_from(puller, mirrors->items[i], NULL, &why);
+
+		if (r == 0)
+			return 0;
+		if (why.code == CAY_CANCELLED) {
+			if (err)
+				*err = why;
+			return r;
+		}
+		log_warning("%s is not pulled from the mirror %s: %s", puller->ref.repository,
+			    mirrors->items[i], why.message);
+	}
+	return fetch_from(puller, NULL, credentials, err);
 }
 
 /* What the user asked for, in all the forms that are needed. */

@@ -23,8 +23,8 @@ struct hold {
 struct image_store {
 	struct content content;
 	char *worker;
-	struct strv insecure;
-	unsigned int parallel;
+	struct strv insecure, mirrors, certs; /* of registries */
+	unsigned int parallel, uploads;
 	unsigned int
 		idle_seconds;  /* a transfer that all but stands still for this long is given up */
 	unsigned int retry_ms; /* the first pause before a retry */
@@ -88,6 +88,7 @@ struct export_blob {
 	char *media_type;
 	char digest[DIGEST_SIZE];
 	uint64_t size;
+	bool is_foreign; /* its manifest tells a URL for it, so that it is not given on */
 };
 /* One manifest that is here, with all of its blobs. */
 struct export_manifest {

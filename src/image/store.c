@@ -11,7 +11,14 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-enum { PREFIX_MIN = 4, IDLE_SECONDS = 30, RETRY_MS = 250, PARALLEL_DEFAULT = 3, PARALLEL_MAX = 16 };
+enum {
+	PREFIX_MIN = 4,
+	IDLE_SECONDS = 30,
+	RETRY_MS = 250,
+	PARALLEL_DEFAULT = 3,
+	UPLOADS_DEFAULT = 5,
+	PARALLEL_MAX = 16,
+};
 
 int image_store_open(const struct image_store_options *options, struct image_store **ret_store,
 		     struct cay_error *err)
@@ -31,6 +38,12 @@ int image_store_open(const struct image_store_options *options, struct image_sto
 		strv_copy(&store->insecure, options->insecure_registries);
 	store->parallel = options->parallel_layers ? options->parallel_layers : PARALLEL_DEFAULT;
 	store->parallel = MIN(store->parallel, PARALLEL_MAX);
+	store->uploads = options->parallel_uploads ? options->parallel_uploads : UPLOADS_DEFAULT;
+	store->uploads = MIN(store->uploads, PARALLEL_MAX);
+	if (options->registry_mirrors)
+		strv_copy(&store->mirrors, options->registry_mirrors);
+	if (options->registry_certs)
+		strv_copy(&store->certs, options->registry_certs);
 	store->idle_seconds = IDLE_SECONDS;
 	store->retry_ms = RETRY_MS;
 	(void)pthread_mutex_init(&store->lock, NULL); /* these two can't fail on Linux */
@@ -52,6 +65,8 @@ void image_store_close(struct image_store *store)
 	}
 	free(store->holds);
 	strv_done(&store->insecure);
+	strv_done(&store->mirrors);
+	strv_done(&store->certs);
 	strv_done(&store->pins);
 	strv_done(&store->claims);
 	(void)pthread_cond_destroy(&store->changed);

@@ -20,10 +20,14 @@ struct image_store;
 
 struct image_store_options {
 	const char *root;
-	const char *worker;                     /* path of the cay-layer program */
-	const struct strv *insecure_registries; /* "host[:port]" to be used by plain HTTP; loopback
-						   is always */
-	unsigned int parallel_layers;           /* 0: 3 */
+	const char *worker; /* path of the cay-layer program */
+	/* "host", "host:port", "address/bits": plain HTTP or unverified TLS; loopback always */
+	const struct strv *insecure_registries;
+	const struct strv *registry_mirrors; /* URLs, asked in order before Docker Hub */
+	const struct strv *registry_certs;   /* folders like /etc/docker/certs.d, the first that
+						knows a registry counts */
+	unsigned int parallel_layers;        /* of a pull; 0: 3 */
+	unsigned int parallel_uploads;       /* of a push; 0: 5 */
 };
 
 /* Makes what is missing and clears away what a crash left half-made. */
@@ -99,6 +103,60 @@ int image_store_pull(struct image_store *store, const char *reference, const cha
 		     const struct image_credentials *credentials,
 		     const struct image_progress_sink *sink, struct image **ret_image,
 		     struct cay_error *err);
+
+/* What was pushed, in the words of its registry. */
+struct image_pushed {
+	char digest[72]; /* "sha256:…" of the manifest or index */
+	uint64_t size;   /* its bytes */
+};
+
+/*
+ * Pushes the image that has the name `reference` (with a tag, or "latest") to the registry in that
+ * name: what is there already is not sent, what another of its repositories has is mounted. From
+ * then on the image is also known by the digest in that repository. platform is as for a pull; NULL
+ * takes what there is.
+ */
+int image_store_push(struct image_store *store, const char *reference, const char *platform,
+		     const struct image_credentials *credentials,
+		     const struct image_progress_sink *sink, struct image_pushed *ret_pushed,
+		     struct cay_error *err);
+/* The tags by which images of the repository that `reference` names are known here. */
+int image_store_local_tags(struct image_store *store, const char *reference, struct strv *ret_tags,
+			   struct cay_error *err);
+
+/* Below: questions to registries, about what need not be here. They block for the network. */
+
+/* The tags that the repository of `reference` has there. */
+int image_store_remote_tags(struct image_store *store, const char *reference,
+			    const struct image_credentials *credentials,
+			    const struct image_progress_sink *sink, struct strv *ret_tags,
+			    struct cay_error *err);
+
+/* What a reference leads to in its registry. */
+struct image_remote {
+	char *media_type;
+	char digest[72];
+	uint64_t size;
+	struct image_remote_platform {
+		char *os, *architecture, *variant; /* the last may be NULL */
+	} * platforms;
+	size_t platform_count;
+};
+int image_store_inspect_remote(struct image_store *store, const char *reference,
+			       const struct image_credentials *credentials,
+			       const struct image_progress_sink *sink,
+			       struct image_remote *ret_remote, struct cay_error *err);
+void image_remote_done(struct image_remote *remote);
+
+/*
+ * Whether the registry at `address` ("host[:port]", or a URL of it; "" and index.docker.io's are
+ * Docker Hub) takes the credentials. ret_identity_token is what a token server gives for them, to
+ * be used in place of the password, or NULL; the caller frees and wipes it.
+ */
+int image_store_login(struct image_store *store, const char *address,
+		      const struct image_credentials *credentials,
+		      const struct image_progress_sink *sink, char **ret_identity_token,
+		      struct cay_error *err);
 
 /*
  * Loads every image of an OCI or Docker archive (tar, also gzip or zstd compressed) read from fd.

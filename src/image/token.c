@@ -52,27 +52,77 @@ static void add_query(struct buf *out, const char *name, const char *value)
 	curl_free(escaped);
 }
 
-/* The refresh form of OAuth 2, for docker's identity tokens; the result is a secret. */
-static char *refresh_form(const struct challenge *challenge, const char *scope, const char *token)
+/*
+ * What is asked for is our own wish: a registry could otherwise ask for more. A login asks for
+ * nothing.
+ */
+static void make_scopes(const struct registry *registry, struct strv *out)
 {
+	const struct registry_options *options = &registry->options;
+
+	if (registry->login)
+		return;
+	strv_addf(out, "repository:%s:%s", options->ref->repository,
+		  options->push ? "pull,push" : "pull");
+	for (size_t i = 0; options->pull_from && i < options->pull_from->count; i++)
+		strv_addf(out, "repository:%s:pull", options->pull_from->items[i]);
+}
+
+/* The refresh form of OAuth 2, for docker's identity tokens; the result is a secret. */
+static char *refresh_form(const struct challenge *challenge, const struct strv *scopes,
+			  const char *token)
+{
+	_cleanup_buf_ struct buf joined = { 0 };
 	struct buf form = { 0 };
+
+	for (size_t i = 0; i < scopes->count; i++)
+		buf_printf(&joined, "%s%s", i > 0 ? " " : "", scopes->items[i]);
 
 	add_query(&form, "grant_type", "refresh_token");
 	add_query(&form, "service", challenge->service);
-	add_query(&form, "scope", scope);
+	add_query(&form, "scope", joined.data);
 	add_query(&form, "client_id", "cay");
 	add_query(&form, "refresh_token", token);
 	return buf_steal(&form);
 }
 
-static char *token_url(const struct challenge *challenge, const char *scope)
+static char *token_url(const struct registry *registry, const struct challenge *challenge,
+		       const struct strv *scopes)
 {
 	struct buf url = { 0 };
 
 	buf_printf(&url, "%s%s", challenge->realm, strchr(challenge->realm, '?') ? "" : "?");
 	add_query(&url, "service", challenge->service);
-	add_query(&url, "scope", scope);
+	for (size_t i = 0; i < scopes->count; i++)
+		add_query(&url, "scope", scopes->items[i]);
+	if (registry->login) {
+		add_query(&url, "account", credentials(registry)->username);
+		add_query(&url, "client_id", "cay");
+		add_query(&url, "offline_token", "true");
+	}
 	return buf_steal(&url);
+}
+
+static int read_answer(struct registry *registry, const struct transfer_reply *reply,
+		       char **ret_authorization, struct cay_error *err)
+{
+	int r = auth_read_token(buf_text(&reply->body), reply->body.length, ret_authorization, err);
+
+	if (r == 0 && registry->login)
+		r = auth_read_refresh_token(buf_text(&reply->body), reply->body.length,
+					    &registry->identity_token, err);
+	return r;
+}
+
+static int tell_refusal(const struct transfer_reply *reply, const struct url *realm, bool sent,
+			struct cay_error *err)
+{
+	if (reply->status == 401 || reply->status == 403)
+		return cay_error_set(
+			err, CAY_UNAUTHORIZED, EACCES, "%s refuses a token: %s", realm->host,
+			sent ? "the credentials are wrong" : "authentication is required");
+	return cay_error_set(err, CAY_UNAVAILABLE, EIO, "asking %s for a token: HTTP status %d",
+			     realm->host, reply->status);
 }
 
 /* Asks the realm. */
@@ -82,9 +132,10 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 {
 	const struct image_credentials *mine = credentials(registry);
 	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
-	_cleanup_free_ char *url = NULL, *basic = NULL, *form = NULL, *own_scope = NULL;
+	_cleanup_free_ char *url = NULL, *basic = NULL, *form = NULL;
+	_cleanup_security_ struct security security = { 0 };
+	_cleanup_strv_ struct strv scopes = { 0 };
 	_cleanup_url_ struct url realm = { 0 };
-	const char *scope;
 	bool send;
 	int r;
 
@@ -95,23 +146,25 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 	if (r < 0)
 		return cay_error_prefix(err, "the registry names a malformed token server");
 	r = check_realm(registry, &realm, err);
+	if (r == 0)
+		r = registry_security(registry, &realm, &security, err);
 	if (r < 0)
 		return r;
 	send = may_send_credentials(registry, &realm);
-	/* What is asked for is our own wish: a registry could otherwise ask for more. */
-	own_scope = xasprintf("repository:%s:pull", registry->options.ref->repository);
-	scope = own_scope;
+	make_scopes(registry, &scopes);
 	if (send && mine->identity_token)
-		form = refresh_form(challenge, scope, mine->identity_token);
+		form = refresh_form(challenge, &scopes, mine->identity_token);
 	else if (send && mine->username && mine->password)
 		basic = auth_basic(mine->username, mine->password);
-	url = form ? xstrdup(challenge->realm) : token_url(challenge, scope);
+	url = form ? xstrdup(challenge->realm) : token_url(registry, challenge, &scopes);
 	const struct transfer_request request = {
 		.url = url,
 		.authorization = basic,
 		.form = form,
 		.direct = url_is_local(&realm),
-		.guarded = !registry->local && !registry->proxied,
+		.guarded = !registry->local,
+		.certs = &security.certs,
+		.unverified = security.unverified,
 		.idle_seconds = registry->options.idle_seconds,
 		.cancel = registry->options.cancel,
 		.limit = TOKEN_ANSWER_MAX,
@@ -120,16 +173,9 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 	r = transfer_run(transfer, &request, &reply, err);
 	if (r < 0)
 		return cay_error_prefix(err, "asking %s for a token", realm.host);
-	if (reply.status == 401 || reply.status == 403)
-		return cay_error_set(err, CAY_UNAUTHORIZED, EACCES, "%s refuses a token: %s",
-				     realm.host,
-				     send && (basic || form) ? "the credentials are wrong"
-							     : "authentication is required");
 	if (reply.status != 200)
-		return cay_error_set(err, CAY_UNAVAILABLE, EIO,
-				     "asking %s for a token: HTTP status %d", realm.host,
-				     reply.status);
-	return auth_read_token(buf_text(&reply.body), reply.body.length, ret_authorization, err);
+		return tell_refusal(&reply, &realm, basic || form, err);
+	return read_answer(registry, &reply, ret_authorization, err);
 }
 
 /* Locked. */
@@ -175,4 +221,24 @@ int registry_authorize(struct registry *registry, struct transfer *transfer,
 		r = authorize(registry, transfer, headers, err);
 	(void)pthread_mutex_unlock(&registry->lock);
 	return r;
+}
+
+int registry_login(struct registry *registry, struct transfer *transfer, char **ret_identity_token,
+		   struct cay_error *err)
+{
+	_cleanup_free_ char *url = xasprintf("%s/", registry->base);
+	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
+	struct transfer_request request = { .limit = TRANSFER_ERROR_MAX };
+	int r;
+
+	registry->login = true;
+	r = registry_ask(registry, transfer, url, &request, &reply, err);
+	if (r < 0)
+		return r;
+	if (reply.status == 401 || reply.status == 403)
+		return cay_error_set(err, CAY_UNAUTHORIZED, EACCES, "the credentials are wrong");
+	if (reply.status != 200)
+		return registry_tell_status(registry, &reply, err);
+	*ret_identity_token = TAKE_PTR(registry->identity_token);
+	return 0;
 }

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "image/address.h"
+#include "image/proxy.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -19,6 +20,7 @@ enum {
 	CHALLENGES_MAX = 8,
 	RETRY_AFTER_MAX = 60,
 	IDLE_BYTES_PER_SECOND = 1024, /* less than this for idle_seconds is standing still */
+	COMMIT_PATIENCE = 6, /* a server may take so many times longer to check what it was sent */
 };
 
 struct transfer {
@@ -33,10 +35,10 @@ struct running {
 	CURL *easy;
 	struct cay_error *err;
 	int result; /* of a callback that ended the transfer */
-	uint64_t received;
+	uint64_t received, sent;
 	int64_t window_ms; /* start of the stretch of time that is watched for standing still */
 	uint64_t window_bytes;
-	bool guard_refused;
+	bool guarded, guard_refused;
 };
 
 void transfer_reply_done(struct transfer_reply *reply)
@@ -45,6 +47,9 @@ void transfer_reply_done(struct transfer_reply *reply)
 	free(reply->content_type);
 	free(reply->digest);
 	free(reply->range);
+	free(reply->location);
+	free(reply->link);
+	free(reply->received);
 	strv_done(&reply->challenges);
 	buf_done(&reply->body);
 	*reply = (struct transfer_reply){ 0 };
@@ -81,11 +86,48 @@ static bool is_success(int status)
 	return status >= 200 && status < 300;
 }
 
+/* The headers that are kept as they came. */
+static const struct {
+	const char *name;
+	size_t offset;
+} kept_headers[] = {
+	{ "Content-Type", offsetof(struct transfer_reply, content_type) },
+	{ "Docker-Content-Digest", offsetof(struct transfer_reply, digest) },
+	{ "Content-Range", offsetof(struct transfer_reply, range) },
+	{ "Location", offsetof(struct transfer_reply, location) },
+	{ "Link", offsetof(struct transfer_reply, link) },
+	{ "Range", offsetof(struct transfer_reply, received) },
+};
+
+static bool is_named(struct str name, const char *wanted)
+{
+	return name.length == strlen(wanted) && strncasecmp(name.data, wanted, name.length) == 0;
+}
+
+static void read_header(struct transfer_reply *reply, struct str name, char *text)
+{
+	uint64_t number;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept_headers); i++)
+		if (is_named(name, kept_headers[i].name))
+			replace_string((char **)((char *)reply + kept_headers[i].offset), text);
+	if (is_named(name, "Content-Type"))
+		reply->content_type[strcspn(reply->content_type, "; \t")] = '\0';
+	else if (is_named(name, "WWW-Authenticate") && reply->challenges.count < CHALLENGES_MAX)
+		strv_add(&reply->challenges, text);
+	/* A date instead of a number is rare: the usual pause serves for it. */
+	else if (is_named(name, "Retry-After") && parse_u64(text, UINT32_MAX, &number) == 0)
+		reply->retry_after = (unsigned int)MIN(number, RETRY_AFTER_MAX);
+	else if (is_named(name, "Content-Length") && parse_u64(text, INT64_MAX, &number) == 0)
+		reply->length = (int64_t)number;
+	else if (is_named(name, "OCI-Chunk-Min-Length") && parse_u64(text, INT64_MAX, &number) == 0)
+		reply->min_chunk = number;
+}
+
 /* One header line. Of several with one name the last counts, but for challenges. */
 static size_t on_header(char *data, size_t size, size_t count, void *user)
 {
 	struct running *running = user;
-	struct transfer_reply *reply = running->reply;
 	const struct str line = { data, size * count };
 	struct str value, name = str_split(line, ':', &value);
 	_cleanup_free_ char *text = NULL;
@@ -99,23 +141,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *user)
 	if (name.length == line.length || value.length > HEADER_VALUE_MAX)
 		return line.length;
 	text = str_dup(value);
-	if (name.length == 12 && strncasecmp(name.data, "Content-Type", 12) == 0) {
-		text[strcspn(text, "; \t")] = '\0';
-		replace_string(&reply->content_type, text);
-	} else if (name.length == 21 && strncasecmp(name.data, "Docker-Content-Digest", 21) == 0) {
-		replace_string(&reply->digest, text);
-	} else if (name.length == 13 && strncasecmp(name.data, "Content-Range", 13) == 0) {
-		replace_string(&reply->range, text);
-	} else if (name.length == 16 && strncasecmp(name.data, "WWW-Authenticate", 16) == 0) {
-		if (reply->challenges.count < CHALLENGES_MAX)
-			strv_add(&reply->challenges, text);
-	} else if (name.length == 11 && strncasecmp(name.data, "Retry-After", 11) == 0) {
-		uint64_t seconds;
-
-		/* A date instead of a number is rare: the usual pause serves for it. */
-		if (parse_u64(text, UINT32_MAX, &seconds) == 0)
-			reply->retry_after = (unsigned int)MIN(seconds, RETRY_AFTER_MAX);
-	}
+	read_header(running->reply, name, text);
 	return line.length;
 }
 
@@ -153,19 +179,107 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 	return length;
 }
 
+/* Some bytes of the body that is sent. */
+static size_t on_read(char *out, size_t size, size_t count, void *user)
+{
+	struct running *running = user;
+	const struct transfer_body *body = running->request->body;
+	const uint64_t left = body->size - running->sent;
+	const size_t room = (size_t)MIN((uint64_t)(size * count), left);
+	ssize_t n = (ssize_t)room;
+
+	if (body->data)
+		memcpy(out, (const char *)body->data + body->offset + running->sent, room);
+	else
+		n = pread(body->fd, out, room, (off_t)(body->offset + running->sent));
+	if (n < 0 || (n == 0 && room > 0)) {
+		running->result = cay_error_errno(running->err, n < 0 ? errno : EIO,
+						  "reading what is to be sent");
+		return CURL_READFUNC_ABORT;
+	}
+	running->sent += (uint64_t)n;
+	if (body->sent)
+		body->sent(running->sent, body->user);
+	return (size_t)n;
+}
+
+/* A connection that turned out to be closed: curl sends the body again on another. */
+static int on_seek(void *user, curl_off_t offset, int origin)
+{
+	struct running *running = user;
+
+	if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > running->request->body->size)
+		return CURL_SEEKFUNC_FAIL;
+	running->sent = (uint64_t)offset;
+	return CURL_SEEKFUNC_OK;
+}
+
 static curl_socket_t on_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	struct running *running = user;
 
-	if (running->request->guarded && address_is_local(&address->addr)) {
+	if (running->guarded && address_is_local(&address->addr)) {
 		running->guard_refused = true;
 		return CURL_SOCKET_BAD;
 	}
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+/* As below. */
+static void set_method(struct running *running)
+{
+	const struct transfer_request *request = running->request;
+	CURL *easy = running->easy;
+
+	if (request->form) {
+		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
+	} else if (!request->method) {
+		return;
+	} else if (strcmp(request->method, "HEAD") == 0) {
+		(void)curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	} else if (request->body) {
+		(void)curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+		(void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+		(void)curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+				       (curl_off_t)request->body->size);
+		(void)curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read);
+		(void)curl_easy_setopt(easy, CURLOPT_READDATA, running);
+		(void)curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_seek);
+		(void)curl_easy_setopt(easy, CURLOPT_SEEKDATA, running);
+		(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+	} else {
+		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, "");
+		(void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+	}
+}
+
+/* As below. */
+static void set_security(const struct running *running)
+{
+	const struct transfer_request *request = running->request;
+	const struct certs *certs = request->certs;
+	CURL *easy = running->easy;
+
+	if (request->unverified) {
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (certs && certs->authorities.length > 0) {
+		const struct curl_blob blob = { .data = certs->authorities.data,
+						.len = certs->authorities.length,
+						.flags = CURL_BLOB_NOCOPY };
+
+		(void)curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob);
+	}
+	if (certs && certs->certificate) {
+		(void)curl_easy_setopt(easy, CURLOPT_SSLCERT, certs->certificate);
+		(void)curl_easy_setopt(easy, CURLOPT_SSLKEY, certs->key);
+	}
+}
+
 /* Each of these calls can fail only for lack of memory; curl then fails when it runs. */
-static void set_options(struct running *running, const struct curl_slist *headers)
+static void set_options(struct running *running, const struct curl_slist *headers,
+			const char *proxy)
 {
 	const struct transfer_request *request = running->request;
 	CURL *easy = running->easy;
@@ -186,10 +300,10 @@ static void set_options(struct running *running, const struct curl_slist *header
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_socket);
 	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, running);
 	(void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	if (request->direct)
-		(void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
-	if (request->form)
-		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->form);
+	/* "" keeps curl from the environment, which it reads by rules of its own. */
+	(void)curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
+	set_method(running);
+	set_security(running);
 }
 
 static struct curl_slist *add_header(struct curl_slist *list, const char *name, const char *value)
@@ -203,14 +317,19 @@ static struct curl_slist *add_header(struct curl_slist *list, const char *name, 
 static bool is_idle(struct running *running)
 {
 	const int64_t now = clock_monotonic_ms(), span = now - running->window_ms;
-	const uint64_t bytes = running->received - running->window_bytes;
+	const struct transfer_body *body = running->request->body;
+	const uint64_t moved = running->received + running->sent;
+	const uint64_t bytes = moved - running->window_bytes;
+	int64_t allowed = (int64_t)running->request->idle_seconds * 1000;
 
-	if (span < (int64_t)running->request->idle_seconds * 1000)
+	if (body && body->size > 0 && running->sent == body->size)
+		allowed *= COMMIT_PATIENCE;
+	if (span < allowed)
 		return false;
 	if (bytes < (uint64_t)running->request->idle_seconds * IDLE_BYTES_PER_SECOND)
 		return true;
 	running->window_ms = now;
-	running->window_bytes = running->received;
+	running->window_bytes = moved;
 	return false;
 }
 
@@ -232,8 +351,10 @@ static int drive(CURLM *multi, struct running *running, CURLcode *ret_code)
 			return worker_cancelled(running->err);
 		if (is_idle(running)) {
 			running->reply->transient = true;
-			return cay_error_set(running->err, CAY_TIMEOUT, ETIMEDOUT,
-					     "the server sends nothing");
+			return cay_error_set(running->err, CAY_TIMEOUT, ETIMEDOUT, "the server %s",
+					     running->request->body
+						     ? "takes nothing and says nothing"
+						     : "sends nothing");
 		}
 		(void)curl_multi_poll(multi, NULL, 0, POLL_MS, NULL);
 	}
@@ -293,19 +414,25 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
 		.err = err,
 		.window_ms = clock_monotonic_ms(),
 	};
-	_cleanup_free_ char *range = NULL;
+	_cleanup_free_ char *range = NULL, *proxy = NULL;
 	struct curl_slist *headers = NULL;
 	CURLcode code = CURLE_OK;
 	int r;
 
 	if (!transfer->multi || !transfer->easy)
 		return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory for a transfer");
+	reply->length = -1;
+	proxy = request->direct ? NULL : proxy_for(request->url);
+	/* A connection to a proxy says nothing about where it leads. */
+	running.guarded = request->guarded && !proxy;
 	headers = add_header(headers, "Authorization", request->authorization);
 	headers = add_header(headers, "Accept", request->accept);
 	/* By hand: curl's own way to resume fails where a server answers with the whole. */
 	range = request->offset ? xasprintf("bytes=%" PRIu64 "-", request->offset) : NULL;
 	headers = add_header(headers, "Range", range);
-	set_options(&running, headers);
+	headers = add_header(headers, "Content-Type", request->content_type);
+	headers = add_header(headers, "Content-Range", request->content_range);
+	set_options(&running, headers, proxy);
 	(void)curl_multi_add_handle(transfer->multi, transfer->easy);
 	r = drive(transfer->multi, &running, &code);
 	if (r == 0)

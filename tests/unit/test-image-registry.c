@@ -504,7 +504,8 @@ static void test_leads_home(void **state)
 		fixture->server.stop = true;
 		assert_int_equal(pthread_join(fixture->server.thread, NULL), 0);
 		assert_int_equal(err.code, CAY_FORBIDDEN);
-		assert_int_equal(fixture->server.requests, 1);
+		/* It was asked what it speaks, and then for the manifest. */
+		assert_int_equal(fixture->server.requests, 2);
 		assert_int_equal(fixture->server.credentials, 0);
 		buf_done(&text);
 	}
