@@ -76,6 +76,10 @@ static int open_parts(struct daemon *daemon, struct cay_error *err)
 		.root = daemon->options.root,
 		.worker = daemon->options.layer_worker,
 		.insecure_registries = &daemon->options.insecure_registries,
+		.registry_mirrors = &daemon->options.registry_mirrors,
+		.registry_certs = &daemon->options.certs_folders,
+		.parallel_layers = daemon->options.max_downloads,
+		.parallel_uploads = daemon->options.max_uploads,
 	};
 	int r = database_open(database_path, &daemon->database, err);
 

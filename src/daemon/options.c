@@ -5,8 +5,13 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "image/address.h"
+#include "image/certs.h"
+#include "image/registry.h"
 
 #include <errno.h>
+
+enum { CONCURRENT_MAX = 16 };
 
 enum option_kind { OPTION_STRING, OPTION_LIST, OPTION_FLAG };
 
@@ -41,8 +46,17 @@ static const struct option_row rows[] = {
 	  "kvm, tcg, or auto: kvm where a guest really runs with it" },
 	{ "memory-default", OPTION_STRING, FIELD(memory_default), "SIZE", "1g",
 	  "memory of a VM whose container has no limit" },
-	{ "insecure-registry", OPTION_LIST, FIELD(insecure_registries), "HOST[:PORT]", NULL,
-	  "use plain HTTP for this registry; may be given more than once" },
+	{ "insecure-registry", OPTION_LIST, FIELD(insecure_registries), "HOST", NULL,
+	  "use plain HTTP or unverified TLS for this HOST[:PORT] or network; may be repeated" },
+	{ "registry-mirror", OPTION_LIST, FIELD(registry_mirrors), "URL", NULL,
+	  "a server to be asked before Docker Hub; may be repeated" },
+	{ "registry-certs", OPTION_LIST, FIELD(certs_folders), "DIR", NULL,
+	  "certificates, by HOST[:PORT]; may be repeated (default: /etc/cay/certs.d, "
+	  "/etc/docker/certs.d)" },
+	{ "max-concurrent-downloads", OPTION_STRING, FIELD(downloads), "N", "3",
+	  "layers of a pull that are fetched at once" },
+	{ "max-concurrent-uploads", OPTION_STRING, FIELD(uploads), "N", "5",
+	  "layers of a push that are sent at once" },
 	{ "log-level", OPTION_STRING, FIELD(log_level), "LEVEL", "info",
 	  "error, warning, info or debug" },
 	{ "version", OPTION_FLAG, FIELD(version), NULL, NULL, "print the version and end" },
@@ -159,6 +173,46 @@ static int make_absolute(char **field, struct cay_error *err)
 	return 0;
 }
 
+static int read_count(const char *name, const char *text, unsigned int *ret_count,
+		      struct cay_error *err)
+{
+	uint64_t count;
+
+	if (parse_u64(text, CONCURRENT_MAX, &count) < 0 || count == 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--%s: \"%s\" is not a number from 1 to %d", name, text,
+				     CONCURRENT_MAX);
+	*ret_count = (unsigned int)count;
+	return 0;
+}
+
+/* What says how registries are spoken to. */
+static int check_registries(struct daemon_options *options, struct cay_error *err)
+{
+	int r = read_count("max-concurrent-downloads", options->downloads, &options->max_downloads,
+			   err);
+
+	if (r == 0)
+		r = read_count("max-concurrent-uploads", options->uploads, &options->max_uploads,
+			       err);
+	for (size_t i = 0; r == 0 && i < options->registry_mirrors.count; i++) {
+		r = registry_check_mirror(options->registry_mirrors.items[i], err);
+		if (r < 0)
+			(void)cay_error_prefix(err, "--registry-mirror: \"%s\"",
+					       options->registry_mirrors.items[i]);
+	}
+	for (size_t i = 0; r == 0 && i < options->insecure_registries.count; i++) {
+		const char *entry = options->insecure_registries.items[i];
+
+		if (!network_is_valid(entry) && !certs_name_is_valid(entry))
+			r = cay_error_set(err, CAY_INVALID, EINVAL,
+					  "--insecure-registry: \"%s\" is not HOST[:PORT] or "
+					  "ADDRESS/BITS",
+					  entry);
+	}
+	return r;
+}
+
 static int check(struct daemon_options *options, struct cay_error *err)
 {
 	enum log_level level;
@@ -179,7 +233,7 @@ static int check(struct daemon_options *options, struct cay_error *err)
 	if (!starts_with(options->host, "unix:///"))
 		return cay_error_set(err, CAY_INVALID, EINVAL, "--host: \"%s\" is not unix:///PATH",
 				     options->host);
-	return 0;
+	return check_registries(options, err);
 }
 
 int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
@@ -200,6 +254,10 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 		r = make_absolute(paths[i], err);
 		if (r < 0)
 			return r;
+	}
+	if (options->certs_folders.count == 0) {
+		strv_add(&options->certs_folders, "/etc/cay/certs.d");
+		strv_add(&options->certs_folders, "/etc/docker/certs.d");
 	}
 	if (!options->host)
 		options->host = xasprintf("unix://%s/cay.sock", options->run);

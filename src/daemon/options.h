@@ -21,7 +21,11 @@ struct daemon_options {
 	char *log_level;
 	char *memory_default; /* a VM's memory where the container has no limit, as a size */
 	uint64_t memory_default_bytes;
-	struct strv insecure_registries;
+	struct strv insecure_registries; /* "host", "host:port", "address/bits" */
+	struct strv registry_mirrors;    /* URLs, in front of Docker Hub */
+	struct strv certs_folders;       /* of certificates for registries; the first counts */
+	char *downloads, *uploads;       /* as given, then as numbers */
+	unsigned int max_downloads, max_uploads;
 	bool help, version;
 };
 

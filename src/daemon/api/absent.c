@@ -18,9 +18,7 @@
 DEFINE_ABSENT(no_networks, "has no networks to manage")
 DEFINE_ABSENT(no_volumes, "has no volumes")
 DEFINE_ABSENT(no_builds, "does not build images")
-DEFINE_ABSENT(no_login, "does not check logins; credentials are used when an image is pulled")
 DEFINE_ABSENT(no_search, "does not search registries")
-DEFINE_ABSENT(no_push, "does not push images")
 DEFINE_ABSENT(no_commit, "does not make images from containers")
 DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")
@@ -38,9 +36,7 @@ const struct http_route api_absent_routes[] = {
 	{ "POST", "/build/prune", no_builds },
 	{ "POST", "/session", no_builds },
 	{ "POST", "/grpc", no_builds },
-	{ "POST", "/auth", no_login },
 	{ "GET", "/images/search", no_search },
-	{ "POST", "/images/**/push", no_push },
 	{ "POST", "/commit", no_commit },
 	{ "GET", "/swarm", no_swarm },
 	{ "POST", "/swarm/init", no_swarm },

@@ -45,6 +45,37 @@ static int pull(struct daemon *daemon, struct api_progress *progress, const char
 	return 0;
 }
 
+/* All tags that the registry has; each is pulled like one that was named. */
+static int pull_all(struct daemon *daemon, struct api_progress *progress, const char *name,
+		    const struct registry_auth *auth, struct cay_error *err)
+{
+	const struct image_credentials credentials = {
+		.username = auth->username,
+		.password = auth->password,
+		.identity_token = auth->identity_token,
+	};
+	struct image_progress_sink sink = api_progress_sink(progress);
+	_cleanup_strv_ struct strv tags = {};
+	int r = image_store_remote_tags(daemon->images, name, &credentials, &sink, &tags, err);
+
+	if (r == 0 && tags.count == 0)
+		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "%s has no tags", name);
+	for (size_t i = 0; r == 0 && i < tags.count; i++) {
+		_cleanup_free_ char *reference = xasprintf("%s:%s", name, tags.items[i]);
+
+		r = pull(daemon, progress, reference, auth, err);
+	}
+	return r;
+}
+
+/* Neither a tag nor a digest: docker's words for all tags. */
+static bool is_name_only(const char *reference)
+{
+	const char *last = strrchr(reference, '/');
+
+	return !strpbrk(last ? last : reference, ":@");
+}
+
 static int post_create(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	const char *from = http_query(request, "fromImage");
@@ -63,7 +94,8 @@ static int post_create(struct daemon *daemon, struct http_request *request, stru
 		return r;
 	reference = join_reference(from, http_query(request, "tag"));
 	api_progress_init(&progress, request, false);
-	r = pull(daemon, &progress, reference, &auth, err);
+	r = is_name_only(reference) ? pull_all(daemon, &progress, reference, &auth, err)
+				    : pull(daemon, &progress, reference, &auth, err);
 	return api_progress_end(&progress, r, err);
 }
 

@@ -125,6 +125,15 @@ void api_progress_stream(struct api_progress *progress, const char *text)
 	write_message(progress, message);
 }
 
+void api_progress_aux(struct api_progress *progress, json_t *aux)
+{
+	json_t *message = json_object();
+
+	json_set(message, "progressDetail", json_object());
+	json_set(message, "aux", aux);
+	write_message(progress, message);
+}
+
 static void write_error(struct api_progress *progress, const struct cay_error *error)
 {
 	json_t *message = json_object(), *detail = json_object();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Docker's progress messages: a stream of JSON lines about a pull or a load,
+ * Docker's progress messages: a stream of JSON lines about a pull, a push or a load,
  * which clients draw as bars. The stream begins with the second message, or at
  * the end: a failure before it, such as an image that does not exist, can still
  * be told by the reply's status.
@@ -23,11 +23,14 @@ struct api_progress {
 
 void api_progress_init(struct api_progress *progress, struct http_request *request, bool quiet);
 
-/* For image_store_pull() and image_store_load(): bars, and an end when the client goes. */
+/* For image_store_pull(), image_store_push() and image_store_load(): bars, and an end when the
+ * client goes. */
 struct image_progress_sink api_progress_sink(struct api_progress *progress);
 
 /* {"stream": …}: text for people. */
 void api_progress_stream(struct api_progress *progress, const char *text);
+/* {"aux": …}: a result for programs. Takes `aux` over. */
+void api_progress_aux(struct api_progress *progress, json_t *aux);
 /*
  * Ends it, with r as the work's result, and returns what the handler returns: a failure goes into
  * the stream as {"errorDetail": …} once that has begun, and the result is 0 then.

@@ -100,14 +100,26 @@ static int refuse(struct cay_error *err)
 			     "X-Registry-Auth is not the base64 of a JSON object");
 }
 
-static int parse_decoded(const char *data, size_t size, struct registry_auth *ret_auth,
-			 struct cay_error *err)
+int registry_auth_read(json_t *object, struct registry_auth *ret_auth, struct cay_error *err)
 {
 	static const char *const secrets[] = { "password", "identitytoken", "registrytoken",
 					       "auth" };
 	_cleanup_registry_auth_ struct registry_auth auth = {};
+	int r = read_auth(object, &auth, err);
+
+	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+		wipe_member(object, secrets[i]);
+	if (r < 0)
+		return r;
+	*ret_auth = auth;
+	auth = (struct registry_auth){};
+	return 0;
+}
+
+static int parse_decoded(const char *data, size_t size, struct registry_auth *ret_auth,
+			 struct cay_error *err)
+{
 	_cleanup_json_ json_t *object = NULL;
-	int r;
 
 	/* The parser's own words might quote the secret. */
 	if (json_parse(data, size, "X-Registry-Auth", &object, NULL) < 0)
@@ -116,14 +128,7 @@ static int parse_decoded(const char *data, size_t size, struct registry_auth *re
 		return 0;
 	if (!json_is_object(object))
 		return refuse(err);
-	r = read_auth(object, &auth, err);
-	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
-		wipe_member(object, secrets[i]);
-	if (r < 0)
-		return r;
-	*ret_auth = auth;
-	auth = (struct registry_auth){};
-	return 0;
+	return registry_auth_read(object, ret_auth, err);
 }
 
 int registry_auth_parse(const char *header, struct registry_auth *ret_auth, struct cay_error *err)

@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 
+#include <jansson.h>
+
 /* Owned copies of what the header holds; all NULL for an anonymous client. */
 struct registry_auth {
 	char *username, *password;
@@ -19,6 +21,8 @@ enum { REGISTRY_AUTH_MAX = 32 * 1024 };
  * nothing of what was inside.
  */
 int registry_auth_parse(const char *header, struct registry_auth *ret_auth, struct cay_error *err);
+/* The same from the object itself, which then has its secrets no more. */
+int registry_auth_read(json_t *object, struct registry_auth *ret_auth, struct cay_error *err);
 /* Wipes the secrets before it frees them. */
 void registry_auth_done(struct registry_auth *auth);
 #define _cleanup_registry_auth_ _cleanup_(registry_auth_done)

@@ -14,6 +14,7 @@
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "image/proxy.h"
 
 #include <errno.h>
 #include <fts.h>
@@ -201,6 +202,13 @@ static void add_abilities(json_t *object)
 }
 
 /* Members that docker's clients look into without asking whether they are there. */
+static json_t *proxy_json(const char *name, const char *other)
+{
+	_cleanup_free_ char *shown = proxy_shown(name, other);
+
+	return json_string(shown);
+}
+
 static void add_absent(json_t *object)
 {
 	json_set(object, "Plugins",
@@ -218,28 +226,35 @@ static void add_absent(json_t *object)
 	json_set_bool(object, "LiveRestoreEnabled", true); /* containers outlive the daemon */
 	json_set_string(object, "Isolation", "");
 	json_set_string(object, "InitBinary", "vminitd");
-	json_set_string(object, "HttpProxy", "");
-	json_set_string(object, "HttpsProxy", "");
-	json_set_string(object, "NoProxy", "");
+	json_set(object, "HttpProxy", proxy_json("HTTP_PROXY", "http_proxy"));
+	json_set(object, "HttpsProxy", proxy_json("HTTPS_PROXY", "https_proxy"));
+	json_set(object, "NoProxy", proxy_json("NO_PROXY", "no_proxy"));
 }
 
 static json_t *registry_config(const struct daemon *daemon)
 {
+	const struct strv *insecure = &daemon->options.insecure_registries;
+	const struct strv *mirrors = &daemon->options.registry_mirrors;
 	json_t *config = json_object(), *indexes = json_object();
+	json_t *networks = json_pack("[s, s]", "127.0.0.0/8", "::1/128");
 
 	json_set(indexes, "docker.io",
-		 json_pack("{s:s, s:[], s:b, s:b}", "Name", "docker.io", "Mirrors", "Secure", 1,
-			   "Official", 1));
-	for (size_t i = 0; i < daemon->options.insecure_registries.count; i++) {
-		const char *name = daemon->options.insecure_registries.items[i];
+		 json_pack("{s:s, s:o, s:b, s:b}", "Name", "docker.io", "Mirrors",
+			   json_from_strv(mirrors), "Secure", 1, "Official", 1));
+	for (size_t i = 0; i < insecure->count; i++) {
+		const char *name = insecure->items[i];
 
-		json_set(indexes, name,
-			 json_pack("{s:s, s:[], s:b, s:b}", "Name", name, "Mirrors", "Secure", 0,
-				   "Official", 0));
+		if (strchr(name, '/'))
+			(void)json_array_append_new(networks,
+						    json_string(name)); /* lack of memory */
+		else
+			json_set(indexes, name,
+				 json_pack("{s:s, s:[], s:b, s:b}", "Name", name, "Mirrors",
+					   "Secure", 0, "Official", 0));
 	}
 	json_set(config, "IndexConfigs", indexes);
-	json_set(config, "InsecureRegistryCIDRs", json_pack("[s, s]", "127.0.0.0/8", "::1/128"));
-	json_set(config, "Mirrors", json_array());
+	json_set(config, "InsecureRegistryCIDRs", networks);
+	json_set(config, "Mirrors", json_from_strv(mirrors));
 	return config;
 }
 
