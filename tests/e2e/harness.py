@@ -345,22 +345,30 @@ class Terminal:
 
 
 class Registry:
-    """Debian's docker-registry on a loopback port, with its data in a temporary directory."""
+    """Debian's docker-registry, with its data in a temporary directory: on loopback or the host given,
+    with TLS where `tls` is a pair of a certificate and a key, and with a login where `users` is a file
+    of names and bcrypt hashes."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1", tls=None, users=None, client_ca=None):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-registry-"))
+        self.host = host
+        self.tls = tls
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             self.port = probe.getsockname()[1]
-        self.address = f"127.0.0.1:{self.port}"
+        self.address = f"{host}:{self.port}"
+        http = {"addr": self.address}
+        if tls:
+            http["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+            if client_ca:
+                http["tls"]["clientcas"] = [str(client_ca)]
+        settings = {"version": 0.1, "http": http, "log": {"level": "info"},
+                    "storage": {"filesystem": {"rootdirectory": f"{self.directory}/data"},
+                                "delete": {"enabled": True}}}
+        if users:
+            settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(users)}}
         config = self.directory / "config.yml"
-        config.write_text(f"""version: 0.1
-storage:
-  filesystem: {{rootdirectory: {self.directory}/data}}
-  delete: {{enabled: true}}
-http: {{addr: "{self.address}"}}
-log: {{level: info}}
-""")
+        config.write_text(json.dumps(settings))  # which is YAML, too
         self.log_path = self.directory / "log"
         with open(self.log_path, "wb") as log:
             self.process = subprocess.Popen(["docker-registry", "serve", str(config)], stdin=subprocess.DEVNULL,
@@ -368,13 +376,17 @@ log: {{level: info}}
         wait_until(self.answers, "docker-registry to answer", 30)
 
     def answers(self):
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-            with contextlib.closing(connection):
-                connection.request("GET", "/v2/")
-                return connection.getresponse().status == 200
-        except OSError:
-            return False
+        """Whether it is there: whoever it is that it wants to hear from."""
+        if self.process.poll() is not None:
+            raise AssertionError(f"docker-registry ended: {self.log_path.read_text()[-2000:]}")
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=5):
+            return True
+        return False
+
+    def requests(self, words):
+        """How many requests its log tells of whose line has all the words."""
+        lines = self.log_path.read_text(errors="replace").splitlines()
+        return sum(1 for line in lines if "http.request" in line and all(word in line for word in words))
 
     def push(self, source, name):
         """Copies an image there with skopeo: an outside tool."""
