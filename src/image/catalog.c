@@ -15,6 +15,7 @@ void record_free(struct record *record)
 	strv_done(&record->names);
 	strv_done(&record->digests);
 	image_config_done(&record->config);
+	free(record->layer_sizes);
 	free(record);
 }
 
@@ -33,25 +34,23 @@ bool names_remove(struct strv *names, const char *name)
 	return false;
 }
 
-static int find_layers(const struct content *content, const struct manifest *manifest,
-		       struct record *record, struct cay_error *err)
+int record_measure(const struct content *content, struct record *record, struct cay_error *err)
 {
-	for (size_t i = 0; i < manifest->item_count; i++) {
-		struct layer_header header;
-		char diff_id[DIGEST_SIZE];
+	uint64_t size = 0;
 
-		if (!content_has_layer(content, manifest->items[i].digest, &header))
+	for (size_t i = 0; i < record->blobs.count; i++) {
+		const char *digest = record->blobs.items[i];
+		struct layer_header header;
+
+		if (content_has_layer_of(content, digest, record->config.diff_ids.items[i],
+					 &header))
+			record->layer_sizes[i] = header.tar_bytes;
+		else if (!content_blob_size(content, digest, &record->layer_sizes[i]))
 			return cay_error_set(err, CAY_CORRUPT, ENOENT, "the layer %s is missing",
-					     manifest->items[i].digest);
-		digest_format(header.diff_id, diff_id);
-		if (strcmp(diff_id, record->config.diff_ids.items[i]) != 0)
-			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
-					     "the layer %s decompresses to %s and not to %s",
-					     manifest->items[i].digest, diff_id,
-					     record->config.diff_ids.items[i]);
-		record->size += header.tar_bytes;
-		strv_add(&record->blobs, manifest->items[i].digest);
+					     digest);
+		size += record->layer_sizes[i];
 	}
+	record->size = size;
 	return 0;
 }
 
@@ -78,8 +77,12 @@ int record_load(const struct content *content, const char *manifest_digest,
 	if (r == 0)
 		r = image_config_parse(text.data, text.length, manifest.item_count, &record->config,
 				       err);
-	if (r == 0)
-		r = find_layers(content, &manifest, record, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < manifest.item_count; i++)
+		strv_add(&record->blobs, manifest.items[i].digest);
+	record->layer_sizes = xcalloc(manifest.item_count + 1, sizeof(uint64_t));
+	r = record_measure(content, record, err);
 	if (r < 0)
 		return r;
 	*ret_record = TAKE_PTR(record);

@@ -35,14 +35,16 @@ struct record {
 	struct strv names, digests;
 	struct image_config config;
 	uint64_t size; /* of the decompressed layers */
+	/* Each layer's; of one that waits for its conversion it is the blob's. */
+	uint64_t *layer_sizes;
 };
 
 void record_free(struct record *record);
 DEFINE_CLEANUP(struct record *, record_free);
 
 /*
- * Reads manifest and configuration from the content store and finds the layers converted. The
- * result has no names.
+ * Reads manifest and configuration from the content store and finds the layers, converted or as
+ * blobs. The result has no names.
  */
 int record_load(const struct content *content, const char *manifest_digest,
 		struct record **ret_record, struct cay_error *err);
@@ -77,6 +79,10 @@ bool is_attachment(const struct descriptor *member);
 /* Notes an attachment, of which all blobs must be here; one that is noted already is left. */
 int image_index_attach(struct image_index *index, const struct content *content,
 		       const char *manifest_digest, struct cay_error *err);
+
+/* Finds anew what the layers' sizes are. CAY_CORRUPT when one is neither there as it is nor as a
+ * blob. */
+int record_measure(const struct content *content, struct record *record, struct cay_error *err);
 
 struct catalog {
 	struct record **records;

@@ -107,7 +107,8 @@ static void drop_unless_kept(const char *digest, const char *path, void *user)
 {
 	const struct kept *kept = user;
 
-	if (bsearch(&digest, kept->digests, kept->count, sizeof(char *), compare))
+	if (bsearch(&digest, kept->digests, kept->count, sizeof(char *), compare) &&
+	    !content_is_outdated(path))
 		return;
 	if (unlink(path) < 0)
 		log_warning("removing %s: %s", path, errno_text(errno));

@@ -16,6 +16,8 @@
 #define IMAGES    "images"
 #define TEMPORARY "images/tmp"
 
+enum { SUFFIX_SIZE = 32 };
+
 static const char *const folders[] = { BLOBS, LAYERS, IMAGES };
 
 static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
@@ -77,9 +79,25 @@ char *content_index_path(const struct content *content, const char *digest)
 	return named(content, LAYERS, digest, ".index");
 }
 
+/* Metadata points into the layers' data files, whose shape the version stands for. */
+static const char *metadata_suffix(char suffix[SUFFIX_SIZE])
+{
+	(void)snprintf(suffix, SUFFIX_SIZE, ".%d.erofs", LAYER_VERSION);
+	return suffix;
+}
+
 char *content_metadata_path(const struct content *content, const char *digest)
 {
-	return named(content, IMAGES, digest, ".erofs");
+	char suffix[SUFFIX_SIZE];
+
+	return named(content, IMAGES, digest, metadata_suffix(suffix));
+}
+
+bool content_is_outdated(const char *path)
+{
+	char suffix[SUFFIX_SIZE];
+
+	return ends_with(path, ".erofs") && !ends_with(path, metadata_suffix(suffix));
 }
 
 char *content_catalog_path(const struct content *content)
@@ -128,6 +146,32 @@ bool content_has_layer(const struct content *content, const char *digest,
 	if (stat(data, &st) < 0 || (uint64_t)st.st_size != header.data_blocks * LAYER_BLOCK)
 		return false;
 	*ret_header = header;
+	return true;
+}
+
+bool content_has_layer_of(const struct content *content, const char *digest, const char *diff_id,
+			  struct layer_header *ret_header)
+{
+	struct layer_header header;
+	char actual[DIGEST_SIZE];
+
+	if (!content_has_layer(content, digest, &header))
+		return false;
+	digest_format(header.diff_id, actual);
+	if (strcmp(actual, diff_id) != 0)
+		return false;
+	*ret_header = header;
+	return true;
+}
+
+bool content_blob_size(const struct content *content, const char *digest, uint64_t *ret_size)
+{
+	_cleanup_free_ char *path = content_blob_path(content, digest);
+	struct stat st;
+
+	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	*ret_size = (uint64_t)st.st_size;
 	return true;
 }
 

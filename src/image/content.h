@@ -33,7 +33,10 @@ void content_close(struct content *content);
 char *content_blob_path(const struct content *content, const char *digest);
 char *content_data_path(const struct content *content, const char *digest);
 char *content_index_path(const struct content *content, const char *digest);
+/* Of the metadata that goes with this version's layers. */
 char *content_metadata_path(const struct content *content, const char *digest);
+/* Whether a file's path is that of another version's metadata. */
+bool content_is_outdated(const char *path);
 char *content_catalog_path(const struct content *content); /* index.json */
 
 /* Whether the blob is there in exactly this size. */
@@ -44,6 +47,12 @@ int content_read_blob(const struct content *content, const char *digest, size_t 
 /* Whether the layer has been converted: then its header, for sizes and its diff id. */
 bool content_has_layer(const struct content *content, const char *digest,
 		       struct layer_header *ret_header);
+
+/* The same, and its diff id must be this one. */
+bool content_has_layer_of(const struct content *content, const char *digest, const char *diff_id,
+			  struct layer_header *ret_header);
+/* False when there is no such blob. */
+bool content_blob_size(const struct content *content, const char *digest, uint64_t *ret_size);
 
 /* A new file under images/tmp, open for reading and writing; -errno. The caller frees the path. */
 int content_temporary(const struct content *content, char **ret_path, struct cay_error *err);

@@ -27,10 +27,46 @@ int store_convert_layer(struct image_store *store, const char *digest, const cha
 
 	if (blob < 0)
 		return cay_error_errno(err, errno, "opening %s", path);
+	worker.lasting = true;
 	r = worker_start_layer(&worker, store->worker, &store->content, blob, err);
 	if (r == 0)
 		r = worker_finish_layer(&worker, &store->content, digest, diff_id, cancel, err);
 	return r < 0 ? cay_error_prefix(err, "layer %s", digest) : 0;
+}
+
+int store_ensure_layer(struct image_store *store, const char *digest, const char *diff_id,
+		       const struct worker_cancel *cancel, struct cay_error *err)
+{
+	struct layer_header header;
+	int r = store_claim(store, digest, cancel, err);
+
+	if (r < 0)
+		return r;
+	if (!content_has_layer_of(&store->content, digest, diff_id, &header))
+		r = store_convert_layer(store, digest, diff_id, cancel, err);
+	store_unclaim(store, digest);
+	return r;
+}
+
+/* What is made known is whole, and its configuration tells the truth of its layers. */
+static int check_layers(const struct content *content, const struct record *record,
+			struct cay_error *err)
+{
+	for (size_t i = 0; i < record->blobs.count; i++) {
+		const char *wanted = record->config.diff_ids.items[i];
+		struct layer_header header;
+		char diff_id[DIGEST_SIZE];
+
+		if (!content_has_layer(content, record->blobs.items[i], &header))
+			return cay_error_set(err, CAY_CORRUPT, ENOENT, "the layer %s is missing",
+					     record->blobs.items[i]);
+		digest_format(header.diff_id, diff_id);
+		if (strcmp(diff_id, wanted) != 0)
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+					     "the layer %s decompresses to %s and not to %s",
+					     record->blobs.items[i], diff_id, wanted);
+	}
+	return 0;
 }
 
 /* fsync of every file of the image; for those that have long been on disk it costs nothing. */
@@ -57,15 +93,14 @@ static int sync_record(const struct image_store *store, const struct record *rec
 	return content_sync_folders(content, err);
 }
 
-static int merge(const struct image_store *store, const struct record *record,
-		 struct cay_error *err)
+int store_merge(struct image_store *store, const char *manifest_digest, const struct strv *blobs,
+		struct cay_error *err)
 {
-	_cleanup_free_ char *path = content_metadata_path(&store->content, record->digest);
+	_cleanup_free_ char *path = content_metadata_path(&store->content, manifest_digest);
 
 	if (file_exists(path))
 		return 0;
-	return worker_merge(store->worker, &store->content, record->blobs.items,
-			    record->blobs.count, path, err);
+	return worker_merge(store->worker, &store->content, blobs->items, blobs->count, path, err);
 }
 
 /* Locked: adds what is new to the catalog and gives it the names. */
@@ -156,10 +191,12 @@ int store_publish(struct image_store *store, const struct publication *publicati
 	if (is_known(store, publication, ret_image))
 		return 0;
 	r = record_load(&store->content, publication->manifest_digest, &record, err);
+	if (r == 0)
+		r = check_layers(&store->content, record, err);
 	if (r == 0 && publication->index_digest)
 		r = prepare_index(store, publication, &index, err);
 	if (r == 0)
-		r = merge(store, record, err);
+		r = store_merge(store, record->digest, &record->blobs, err);
 	if (r == 0)
 		r = sync_record(store, record, err);
 	if (r < 0)

@@ -59,9 +59,18 @@ void store_unclaim(struct image_store *store, const char *digest);
 
 /* Whether blob and converted layer are there. The digest must be pinned. */
 bool store_has_layer(const struct image_store *store, const struct descriptor *layer);
-/* Converts a layer whose blob is there. */
+/*
+ * Converts a layer whose blob is there; what it makes lasts before it has its name, since the image
+ * may be known already.
+ */
 int store_convert_layer(struct image_store *store, const char *digest, const char *diff_id,
 			const struct worker_cancel *cancel, struct cay_error *err);
+/* The same where it is not converted yet, by one at a time. The digest must be pinned. */
+int store_ensure_layer(struct image_store *store, const char *digest, const char *diff_id,
+		       const struct worker_cancel *cancel, struct cay_error *err);
+/* Makes an image's metadata, if it is not there, from its converted layers. */
+int store_merge(struct image_store *store, const char *manifest_digest, const struct strv *blobs,
+		struct cay_error *err);
 
 /* An image to be made known. Names and digests may be NULL. */
 struct publication {
@@ -131,6 +140,9 @@ int store_save(struct image_store *store, struct cay_error *err);
 /* Finds what a person wrote; see image_store_find(). ret_by_name tells whether it was a name. */
 int store_find_record(struct image_store *store, const char *text, struct record **ret_record,
 		      char **ret_full_name, struct cay_error *err);
+/* *ret_record is NULL where there is none. */
+int store_find_by_id(struct image_store *store, const char *text, struct record **ret_record,
+		     struct cay_error *err);
 /* The image with this id made up of all its records. */
 struct image *store_image(const struct image_store *store, const char *id);
 const char *store_holder(const struct image_store *store, const char *id);

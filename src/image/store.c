@@ -9,7 +9,6 @@
 #include "image/ref.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 enum {
 	PREFIX_MIN = 4,
@@ -87,6 +86,7 @@ void image_free(struct image *image)
 	free(image->architecture);
 	free(image->variant);
 	strv_done(&image->diff_ids);
+	free(image->layer_sizes);
 	json_decref(image->config);
 	free(image);
 }
@@ -137,6 +137,8 @@ struct image *store_image(const struct image_store *store, const char *id)
 			replace_string(&image->variant, record->config.platform.variant);
 			image->size = record->size;
 			image->layer_count = record->blobs.count;
+			image->layer_sizes = xmemdup(record->layer_sizes,
+						     record->blobs.count * sizeof(uint64_t));
 			strv_copy(&image->diff_ids, &record->config.diff_ids);
 			image->config = json_deep_copy(record->config.document);
 		}
@@ -214,8 +216,8 @@ static struct record *find_by_reference(struct image_store *store, const char *t
 	return record;
 }
 
-static int find_by_id(struct image_store *store, const char *text, struct record **ret_record,
-		      struct cay_error *err)
+int store_find_by_id(struct image_store *store, const char *text, struct record **ret_record,
+		     struct cay_error *err)
 {
 	const char *hex = starts_with(text, "sha256:") ? text + strlen("sha256:") : text;
 	struct record *found = NULL;
@@ -248,7 +250,7 @@ int store_find_record(struct image_store *store, const char *text, struct record
 	int r = 0;
 
 	if (!record)
-		r = find_by_id(store, text, &record, err);
+		r = store_find_by_id(store, text, &record, err);
 	if (r < 0)
 		return r;
 	if (!record)
@@ -307,65 +309,6 @@ int image_store_list(struct image_store *store, struct image ***ret_images, size
 	*ret_images = images;
 	*ret_count = count;
 	return 0;
-}
-
-static void add_extent(struct image_disk *disk, char *path, uint64_t size)
-{
-	disk->extents = xreallocarray(disk->extents, disk->count + 1, sizeof(*disk->extents));
-	disk->extents[disk->count++] = (struct image_extent){ path, size };
-}
-
-static int fill_disk(const struct image_store *store, const struct record *record,
-		     struct image_disk *disk, struct cay_error *err)
-{
-	_cleanup_free_ char *path = NULL;
-	struct stat st;
-
-	assert(record);
-	path = content_metadata_path(&store->content, record->digest);
-	if (stat(path, &st) < 0)
-		return cay_error_errno(err, errno, "opening %s", path);
-	add_extent(disk, TAKE_PTR(path), (uint64_t)st.st_size);
-	for (size_t i = 0; i < record->blobs.count; i++) {
-		struct layer_header header;
-
-		if (!content_has_layer(&store->content, record->blobs.items[i], &header))
-			return cay_error_set(err, CAY_CORRUPT, EIO, "the layer %s is damaged",
-					     record->blobs.items[i]);
-		if (header.data_blocks > 0)
-			add_extent(disk, content_data_path(&store->content, record->blobs.items[i]),
-				   header.data_blocks * LAYER_BLOCK);
-	}
-	return 0;
-}
-
-int image_store_disk(struct image_store *store, const char *id, struct image_disk *ret_disk,
-		     struct cay_error *err)
-{
-	struct image_disk disk = { 0 };
-	struct record *record = NULL;
-	int r;
-
-	(void)pthread_mutex_lock(&store->lock);
-	r = find_by_id(store, id, &record, err);
-	if (r == 0 && !record)
-		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s", id);
-	if (r == 0)
-		r = fill_disk(store, record, &disk, err);
-	(void)pthread_mutex_unlock(&store->lock);
-	if (r < 0)
-		image_disk_done(&disk);
-	else
-		*ret_disk = disk;
-	return r;
-}
-
-void image_disk_done(struct image_disk *disk)
-{
-	for (size_t i = 0; i < disk->count; i++)
-		free(disk->extents[i].path);
-	free(disk->extents);
-	*disk = (struct image_disk){ 0 };
 }
 
 int image_store_tag(struct image_store *store, const char *name, const char *new_name,

@@ -46,8 +46,9 @@ struct image {
 	char *os, *architecture, *variant;
 	uint64_t size; /* sum of the decompressed layers, in bytes */
 	size_t layer_count;
-	struct strv diff_ids; /* "sha256:…" of each decompressed layer, lowest first */
-	json_t *config;       /* the whole OCI image configuration */
+	uint64_t *layer_sizes; /* each layer's share of `size`, lowest first */
+	struct strv diff_ids;  /* "sha256:…" of each decompressed layer, lowest first */
+	json_t *config;        /* the whole OCI image configuration */
 };
 void image_free(struct image *image);
 DEFINE_CLEANUP(struct image *, image_free);
@@ -72,7 +73,11 @@ struct image_disk {
 	struct image_extent *extents;
 	size_t count;
 };
-/* The files exist while the image does: hold it with image_store_hold() while a VM uses them. */
+/*
+ * Makes what is missing of the disk, or was made by another version of cay, from the image's blobs:
+ * then it blocks for as long as that takes. The files exist while the image does: hold it with
+ * image_store_hold() while a VM uses them.
+ */
 int image_store_disk(struct image_store *store, const char *id, struct image_disk *ret_disk,
 		     struct cay_error *err);
 void image_disk_done(struct image_disk *disk);

@@ -256,6 +256,13 @@ int worker_finish_layer(struct worker *worker, const struct content *content,
 		r = check_diff_id(status, diff_id, err);
 	if (r < 0)
 		return r;
+	if (worker->lasting) {
+		r = content_sync_file(worker->data_path, err);
+		if (r == 0)
+			r = content_sync_file(worker->index_path, err);
+		if (r < 0)
+			return r;
+	}
 	/* The index last: it is what says that the layer is there. */
 	if (rename(worker->data_path, data) < 0 || rename(worker->index_path, index) < 0)
 		return cay_error_errno(err, errno, "writing %s", index);
@@ -327,6 +334,9 @@ int worker_merge(const char *program, const struct content *content, char *const
 	close_all(fds, opened);
 	if (r >= 0)
 		r = end(&worker, NULL, status, err);
+	/* Its image may be known already: a power cut must not leave half of it under its name. */
+	if (r >= 0)
+		r = content_sync_file(temporary, err);
 	if (r >= 0 && rename(temporary, path) < 0)
 		r = cay_error_errno(err, errno, "writing %s", path);
 	if (r < 0 && temporary)

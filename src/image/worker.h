@@ -22,6 +22,7 @@ struct worker {
 	int status; /* the read end of its status pipe */
 	int input;  /* our end of its standard input, when it is fed by worker_feed() */
 	char *data_path, *index_path;
+	bool lasting; /* a layer's files are synced before they get their names */
 };
 #define WORKER_INIT \
 	{ \

@@ -229,6 +229,116 @@ static void test_repair(void **state)
 	image_free(image);
 }
 
+static void change_file(const char *path, off_t offset, const void *data, size_t size)
+{
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite_full(fd, data, size, offset), 0);
+}
+
+/* Spoils one of the files that were made from an image's blobs. */
+static void spoil(struct fixture *fixture, const struct image *image, const char *blob,
+		  unsigned int how)
+{
+	const struct content *content = &fixture->store->content;
+	_cleanup_free_ char *data = content_data_path(content, blob);
+	_cleanup_free_ char *index = content_index_path(content, blob);
+	_cleanup_free_ char *metadata = content_metadata_path(content, image->manifest_digest);
+	_cleanup_free_ char *old = xasprintf("%s/images/%s.1.erofs", fixture->root,
+					     digest_hex(image->manifest_digest));
+	const uint32_t version = LAYER_VERSION - 1;
+
+	switch (how) {
+	case 0:
+		assert_int_equal(unlink(data), 0);
+		break;
+	case 1:
+		assert_int_equal(unlink(index), 0);
+		break;
+	case 2:
+		assert_int_equal(unlink(metadata), 0);
+		break;
+	case 3: /* as another version of cay leaves them */
+		change_file(index, offsetof(struct layer_header, version), &version,
+			    sizeof(version));
+		assert_int_equal(rename(metadata, old), 0);
+		break;
+	case 4:
+		assert_int_equal(truncate(index, 20), 0);
+		break;
+	case 5:
+		assert_int_equal(truncate(data, 1), 0);
+		break;
+	default:
+		fail();
+	}
+}
+
+/* Whatever is gone of what was made from the blobs, no image is lost, and it is made again. */
+static void test_made_again(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *tree = path_join(fixture->directory, "tree");
+	struct image *image = NULL;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	load_image(fixture, "\"other:1\"", "f:top=3");
+	for (unsigned int how = 0; how < 6; how++) {
+		struct image_disk disk = { 0 };
+		struct export export = { 0 };
+		uint64_t size;
+
+		assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+		size = image->size;
+		assert_ok(export_open(fixture->store, "app:1", NULL, &export, &err));
+		spoil(fixture, image, export.manifests[0].parts[1].digest, how);
+		export_done(&export);
+		if (how % 2)
+			reopen(fixture);
+		image_free(image);
+		assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+		assert_ok(image_store_disk(fixture->store, image->id, &disk, &err));
+		assert_int_equal(disk.count, 3);
+		if (have_judge()) {
+			_cleanup_buf_ struct buf described = { 0 };
+
+			assert_ok(remove_tree(tree, &err));
+			judge_disk(fixture->directory, &disk, tree);
+			describe_tree(tree, "", &described);
+			assert_string_equal(buf_text(&described), "base=1 top=2");
+		}
+		image_disk_done(&disk);
+		image_free(image);
+		assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+		assert_int_equal(image->size, size);
+		image_free(image);
+		reopen(fixture);
+		assert_files(fixture, "7 6 3 "); /* what another version made is gone */
+	}
+	/* Without the blob there is nothing to make it of: the image is told apart, the other
+	 * stays. */
+	struct export export = { 0 };
+	struct image_disk disk = { 0 };
+
+	assert_ok(export_open(fixture->store, "app:1", NULL, &export, &err));
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	_cleanup_free_ char *blob =
+		content_blob_path(&fixture->store->content, export.manifests[0].parts[2].digest);
+
+	spoil(fixture, image, export.manifests[0].parts[2].digest, 1);
+	export_done(&export);
+	assert_int_equal(unlink(blob), 0);
+	assert_true(image_store_disk(fixture->store, image->id, &disk, &err) < 0);
+	assert_non_null(strstr(err.message, "pull or load it again"));
+	image_free(image);
+	reopen(fixture);
+	assert_true(image_store_find(fixture->store, "app:1", &image, &err) < 0);
+	assert_ok(image_store_find(fixture->store, "other:1", &image, &err));
+	image_free(image);
+}
+
 static bool yes(void *user)
 {
 	return true;
@@ -285,6 +395,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_made_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scratch, set_up, tear_down),
 	};

@@ -214,22 +214,13 @@ static int get_image(struct daemon *daemon, struct http_request *request, struct
 static int get_history(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	_cleanup_(image_free_p) struct image *image = NULL;
-	_cleanup_(image_disk_done) struct image_disk disk = {};
-	_cleanup_free_ uint64_t *sizes = NULL;
-	size_t count;
 	int r;
 
 	r = image_store_find(daemon->images, http_param(request, 0), &image, err);
-	if (r == 0)
-		r = image_store_disk(daemon->images, image->id, &disk, err);
 	if (r < 0)
 		return r;
-	/* The first extent is the metadata of all layers. */
-	count = disk.count > 0 ? disk.count - 1 : 0;
-	sizes = xcalloc(count + 1, sizeof(*sizes));
-	for (size_t i = 0; i < count; i++)
-		sizes[i] = disk.extents[i + 1].size;
-	return http_reply_json(request, 200, image_to_history(image, sizes, count));
+	return http_reply_json(request, 200,
+			       image_to_history(image, image->layer_sizes, image->layer_count));
 }
 
 static int post_tag(struct daemon *daemon, struct http_request *request, struct cay_error *err)
