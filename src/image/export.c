@@ -157,8 +157,7 @@ static int take(struct image_store *store, const char *reference, const char *pl
 	return 0;
 }
 
-/* Reads a manifest for the sizes and types of its parts. All is pinned: no lock is needed. */
-static int read_parts(const struct content *content, struct export_manifest *manifest,
+int export_read_parts(const struct content *content, struct export_manifest *manifest,
 		      struct cay_error *err)
 {
 	_cleanup_manifest_ struct manifest document = { 0 };
@@ -180,7 +179,7 @@ static int read_parts(const struct content *content, struct export_manifest *man
 	return 0;
 }
 
-int export_open(struct image_store *store, const char *reference, const char *platform,
+int export_find(struct image_store *store, const char *reference, const char *platform,
 		struct export *ret_export, struct cay_error *err)
 {
 	_cleanup_export_ struct export export = { .pins = { .store = store } };
@@ -189,8 +188,21 @@ int export_open(struct image_store *store, const char *reference, const char *pl
 	(void)pthread_mutex_lock(&store->lock);
 	r = take(store, reference, platform, &export, err);
 	(void)pthread_mutex_unlock(&store->lock);
+	if (r < 0)
+		return r;
+	*ret_export = export;
+	export = (struct export){ 0 };
+	return 0;
+}
+
+int export_open(struct image_store *store, const char *reference, const char *platform,
+		struct export *ret_export, struct cay_error *err)
+{
+	_cleanup_export_ struct export export = { 0 };
+	int r = export_find(store, reference, platform, &export, err);
+
 	for (size_t i = 0; r == 0 && i < export.manifest_count; i++)
-		r = read_parts(&store->content, &export.manifests[i], err);
+		r = export_read_parts(&store->content, &export.manifests[i], err);
 	if (r < 0)
 		return r;
 	*ret_export = export;

@@ -127,6 +127,12 @@ struct export
  */
 int export_open(struct image_store *store, const char *reference, const char *platform,
 		struct export *ret_export, struct cay_error *err);
+/* The same from the catalog alone: the manifests' parts are not known yet. */
+int export_find(struct image_store *store, const char *reference, const char *platform,
+		struct export *ret_export, struct cay_error *err);
+/* Reads a manifest, which must be pinned, for its parts' types and sizes. */
+int export_read_parts(const struct content *content, struct export_manifest *manifest,
+		      struct cay_error *err);
 void export_done(struct export *export);
 #define _cleanup_export_ _cleanup_(export_done)
 

@@ -187,6 +187,31 @@ int image_store_save(struct image_store *store, const struct strv *references, c
 		     const struct image_writer *writer, const struct image_progress_sink *sink,
 		     struct cay_error *err);
 
+/* One thing that was looked at. */
+struct image_check {
+	const char
+		*kind; /* "manifest" (or index), "config", "layer": blobs; "disk": made from them */
+	char *digest;  /* of the blob that it is, or was made from */
+	uint64_t size;
+	char *problem; /* and what to do; NULL: all is well */
+};
+struct image_verdict {
+	char *id;
+	bool ok;
+	struct image_check *checks;
+	size_t count;
+};
+void image_verdict_done(struct image_verdict *verdict);
+
+/*
+ * Checks all that is stored of an image, which takes about as long as loading it. What is damaged
+ * is taken away: the next pull or load replaces it, and what was made from blobs is made again when
+ * it is needed. `sink` may be NULL. That something is damaged is no error of this function.
+ */
+int image_store_verify(struct image_store *store, const char *reference,
+		       const struct image_progress_sink *sink, struct image_verdict *ret_verdict,
+		       struct cay_error *err);
+
 int image_store_tag(struct image_store *store, const char *name, const char *new_name,
 		    struct cay_error *err);
 

@@ -237,6 +237,24 @@ class Archives(ArchiveTestCase):
         self.assertEqual(self.api("GET", "/images/app:1/json")[1]["Architecture"], "amd64")
         self.remove("app:1")
 
+    def test_verify(self):
+        status, answer = self.api("POST", "/cay/v1/images/busybox/verify")
+        self.assertEqual((status, answer["Ok"], answer["Id"]), (200, True, self.identity("busybox")))
+        self.assertEqual([item["Kind"] for item in answer["Items"]], ["manifest", "config", "layer", "disk", "disk"])
+        layer = answer["Items"][2]
+        data = self.daemon.root / "layers" / (layer["Digest"][len("sha256:"):] + ".data")
+        with open(data, "r+b") as file:
+            file.seek(data.stat().st_size // 2)
+            file.write(b"damage")
+        answer = self.api("POST", "/cay/v1/images/busybox/verify")[1]
+        self.assertFalse(answer["Ok"])
+        (damaged,) = [item for item in answer["Items"] if not item["Ok"]]
+        self.assertEqual((damaged["Kind"], damaged["Digest"]), ("disk", layer["Digest"]))
+        self.assertIn("made again", damaged["Problem"])
+        self.assertEqual(self.cay("run", "--rm", "busybox", "echo", "mended"), "mended")
+        self.assertTrue(self.api("POST", "/cay/v1/images/busybox/verify")[1]["Ok"])
+        self.assertEqual(self.api("POST", "/cay/v1/images/nosuch/verify")[0], 404)
+
     @unittest.skipUnless(shutil.which("umoci"), "umoci is not installed")
     def test_umoci(self):
         """What cay saves umoci unpacks and changes; cay loads what came of it."""
