@@ -39,6 +39,7 @@ struct running {
 	int64_t window_ms; /* start of the stretch of time that is watched for standing still */
 	uint64_t window_bytes;
 	bool guarded, guard_refused;
+	bool enough; /* the rest of an error's body is not waited for */
 };
 
 void transfer_reply_done(struct transfer_reply *reply)
@@ -156,8 +157,10 @@ static size_t on_body(char *data, size_t size, size_t count, void *user)
 	running->received += length;
 	if (!is_success(running->reply->status)) {
 		/* The rest is read, so that the connection can be used again, within reason. */
-		if (running->received > 16 * TRANSFER_ERROR_MAX)
+		if (running->received > 16 * TRANSFER_ERROR_MAX) {
+			running->enough = true;
 			return 0;
+		}
 		buf_append(body, data, MIN(length, TRANSFER_ERROR_MAX - body->length));
 		return length;
 	}
@@ -436,7 +439,8 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
 	(void)curl_multi_add_handle(transfer->multi, transfer->easy);
 	r = drive(transfer->multi, &running, &code);
 	if (r == 0)
-		r = code == CURLE_OK ? finish(&running) : tell_failure(&running, code);
+		r = code == CURLE_OK || running.enough ? finish(&running)
+						       : tell_failure(&running, code);
 	(void)curl_multi_remove_handle(transfer->multi, transfer->easy);
 	curl_slist_free_all(headers);
 	return r;

@@ -356,6 +356,7 @@ int registry_put_blob(struct registry *registry, struct transfer *transfer,
 		struct cay_error why = { 0 };
 		const uint64_t before = sending.done;
 		const bool was_chunked = sending.chunked;
+		unsigned int most = TRIES_MAX;
 
 		sending.retry_after = 0;
 		r = try_upload(&sending, &why);
@@ -366,7 +367,10 @@ int registry_put_blob(struct registry *registry, struct transfer *transfer,
 			continue;
 		if (sending.done > before)
 			tries = 0;
-		if (r == 0 && tries + 1 < TRIES_MAX && in_all < TRIES_IN_ALL) {
+		/* Each time that a registry falls silent is long enough. */
+		if (why.code == CAY_TIMEOUT)
+			most = FIRST_TRIES_MAX;
+		if (r == 0 && tries + 1 < most && in_all < TRIES_IN_ALL) {
 			r = registry_pause(registry, tries, sending.retry_after, err);
 			continue;
 		}

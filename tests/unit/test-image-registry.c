@@ -1,335 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Pulling from registries that lie, stall, break off and redirect: a server in
- * this program answers each path as its script says.
- */
-#include "image-fixture.h"
-#include "image-server.h"
+/* Where credentials go and where they do not, and where a registry may lead to. */
+#include "image-registry.h"
 
-#include "base/clock.h"
-#include "image/manifest.h"
-
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <net/if.h>
-
-/* An image of one layer, in the server's form; and a store to pull it to. */
-struct fixture {
-	char directory[64];
-	struct image_store *store;
-	struct buf layer, config, manifest;
-	char layer_path[128], config_path[128];
-	struct answer answers[16];
-	size_t count;
-	struct server server;
-};
-
-static struct answer *add_answer(struct fixture *fixture, const char *path, int status,
-				 const struct buf *body)
-{
-	struct answer *answer = &fixture->answers[fixture->count++];
-
-	*answer = (struct answer){ .path = path, .status = status, .body = body };
-	return answer;
-}
-
-static int set_up(void **state)
-{
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
-	char layer[DIGEST_SIZE], config[DIGEST_SIZE];
-	struct tar_item item = { .type = '0', .name = "file" };
-	_cleanup_free_ char *contents = xmalloc(300001);
-
-	for (size_t i = 0; i < 300000; i++)
-		contents[i] = (char)('a' + i * 7 % 26);
-	contents[300000] = '\0';
-	item.contents = contents;
-	make_test_directory(fixture->directory);
-	_cleanup_free_ char *root = path_join(fixture->directory, "root");
-
-	fixture->store = open_test_store(root);
-	fixture->store->idle_seconds = 1;
-	tar_add(&fixture->layer, &item);
-	tar_end(&fixture->layer);
-	digest_of(fixture->layer.data, fixture->layer.length, layer);
-	buf_printf(&fixture->config,
-		   "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"type\":\"layers\","
-		   "\"diff_ids\":[\"%s\"]}}",
-		   layer);
-	digest_of(fixture->config.data, fixture->config.length, config);
-	buf_printf(&fixture->manifest,
-		   "{\"schemaVersion\":2,\"config\":{\"digest\":\"%s\",\"size\":%zu},\"layers\":[{"
-		   "\"digest\":\"%s\",\"size\":%zu}]}",
-		   config, fixture->config.length, layer, fixture->layer.length);
-	(void)snprintf(fixture->layer_path, 128, "/v2/x/blobs/%s", layer);
-	(void)snprintf(fixture->config_path, 128, "/v2/x/blobs/%s", config);
-	server_start(&fixture->server, fixture->answers, 0);
-	(void)add_answer(fixture, "/v2/", 200, NULL);
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	buf_done(&fixture->layer);
-	buf_done(&fixture->config);
-	buf_done(&fixture->manifest);
-	free(fixture);
-	return 0;
-}
-
-/* The rest of a good registry's answers, behind what the test has put in front. */
-static void add_good_answers(struct fixture *fixture)
-{
-	(void)add_answer(fixture, "/v2/x/manifests/latest", 200, &fixture->manifest);
-	(void)add_answer(fixture, fixture->config_path, 200, &fixture->config);
-	(void)add_answer(fixture, fixture->layer_path, 200, &fixture->layer);
-}
-
-static int pull_from(struct fixture *fixture, const char *host,
-		     const struct image_credentials *credentials,
-		     const struct image_progress_sink *sink, struct cay_error *err)
-{
-	_cleanup_free_ char *reference = xasprintf("%s:%u/x", host, fixture->server.port);
-	struct image *image = NULL;
-	int r;
-
-	fixture->server.count = fixture->count;
-	server_run(&fixture->server);
-	r = image_store_pull(fixture->store, reference, "linux/amd64", credentials, sink, &image,
-			     err);
-	server_stop(&fixture->server);
-	if (r == 0)
-		assert_int_equal(image->layer_count, 1);
-	image_free(image);
-	return r;
-}
-
-static int pull(struct fixture *fixture, struct cay_error *err)
-{
-	return pull_from(fixture, "127.0.0.1", NULL, NULL, err);
-}
-
-/* A failed pull must leave nothing: no image, no file. */
-static void assert_fails(struct fixture *fixture, enum cay_code code, const char *part)
-{
-	_cleanup_free_ char *blobs =
-		path_join(fixture->store->content.root, "content/blobs/sha256");
-	_cleanup_free_ char *layers = path_join(fixture->store->content.root, "layers");
-	_cleanup_free_ char *temporary = path_join(fixture->store->content.root, "images/tmp");
-	_cleanup_buf_ struct buf left = { 0 };
-	struct cay_error err = { 0 };
-	struct image **images;
-	size_t count;
-
-	if (pull(fixture, &err) >= 0)
-		fail_msg("pulled instead of: %s", part);
-	if (err.code != code || !strstr(err.message, part))
-		fail_msg("\"%s\" (%s) instead of \"%s\"", err.message, cay_code_name(err.code),
-			 part);
-	assert_ok(image_store_list(fixture->store, &images, &count, &err));
-	free(images);
-	assert_int_equal(count, 0);
-	describe_tree(blobs, "", &left);
-	describe_tree(layers, "", &left);
-	describe_tree(temporary, "", &left);
-	assert_string_equal(buf_text(&left), "");
-}
-
-static void test_good(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	add_good_answers(fixture);
-	assert_ok(pull(fixture, &err));
-	assert_int_equal(fixture->server.requests, 4);
-	assert_int_equal(fixture->server.credentials, 0);
-}
-
-static void test_wrong_bytes(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_buf_ struct buf wrong = { 0 };
-
-	buf_append(&wrong, fixture->layer.data, fixture->layer.length);
-	wrong.data[1000] ^= 1;
-	(void)add_answer(fixture, fixture->layer_path, 200, &wrong);
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_CORRUPT, "another digest");
-}
-
-static void test_too_long(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_buf_ struct buf wrong = { 0 };
-
-	buf_append(&wrong, fixture->layer.data, fixture->layer.length);
-	buf_puts(&wrong, "more");
-	(void)add_answer(fixture, fixture->layer_path, 200, &wrong);
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_CORRUPT, "longer than");
-}
-
-static void test_wrong_config(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_buf_ struct buf wrong = { 0 };
-
-	buf_append(&wrong, fixture->config.data, fixture->config.length);
-	wrong.data[5] ^= 1;
-	(void)add_answer(fixture, fixture->config_path, 200, &wrong);
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_CORRUPT, "another digest");
-}
-
-static void test_content_type(void **state)
-{
-	struct fixture *fixture = *state;
-
-	add_answer(fixture, "/v2/x/manifests/latest", 200, &fixture->manifest)->headers =
-		"Content-Type: " MEDIA_OCI_INDEX "\r\n";
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_INVALID, "media type");
-}
-
-static void test_told_digest(void **state)
-{
-	struct fixture *fixture = *state;
-
-	add_answer(fixture, "/v2/x/manifests/latest", 200, &fixture->manifest)->headers =
-		"Docker-Content-Digest: sha256:0123456789012345678901234567890123456789012345678901"
-		"234567890123\r\n";
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_CORRUPT, "digest");
-}
-
-static void test_huge_manifest(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_buf_ struct buf huge = { 0 };
-
-	memset(buf_reserve(&huge, DOCUMENT_MAX + 1), ' ', DOCUMENT_MAX + 1);
-	huge.length = DOCUMENT_MAX + 1;
-	(void)add_answer(fixture, "/v2/x/manifests/latest", 200, &huge);
-	assert_fails(fixture, CAY_TOO_LARGE, "larger");
-}
-
-static void test_resume(void **state)
-{
-	struct fixture *fixture = *state;
-	struct answer *answer;
-	struct cay_error err = { 0 };
-
-	answer = add_answer(fixture, fixture->layer_path, 200, &fixture->layer);
-	answer->cut = 70000;
-	answer->times = 4;
-	answer->ranges = true;
-	add_good_answers(fixture);
-	fixture->answers[fixture->count - 1].ranges = true;
-	assert_ok(pull(fixture, &err));
-	assert_int_equal(fixture->server.requests, 8);
-}
-
-/* The whole comes again where a part was asked for: what is there already is passed over. */
-static void test_range_ignored(void **state)
-{
-	struct fixture *fixture = *state;
-	struct answer *answer = add_answer(fixture, fixture->layer_path, 200, &fixture->layer);
-	struct cay_error err = { 0 };
-
-	answer->cut = 100000;
-	answer->times = 2;
-	add_good_answers(fixture);
-	assert_ok(pull(fixture, &err));
-}
-
-static void test_range_refused(void **state)
-{
-	struct fixture *fixture = *state;
-	struct answer *answer = add_answer(fixture, fixture->layer_path, 200, &fixture->layer);
-	struct cay_error err = { 0 };
-
-	answer->cut = 100000;
-	answer->times = 1;
-	add_answer(fixture, fixture->layer_path, 416, NULL)->times = 1;
-	add_good_answers(fixture);
-	assert_ok(pull(fixture, &err));
-}
-
-static void test_busy(void **state)
-{
-	struct fixture *fixture = *state;
-	struct answer *answer;
-	const int64_t start = clock_monotonic_ms();
-	struct cay_error err = { 0 };
-
-	answer = add_answer(fixture, "/v2/x/manifests/latest", 429, NULL);
-	answer->times = 1;
-	answer->headers = "Retry-After: 1\r\n";
-	add_answer(fixture, fixture->layer_path, 503, NULL)->times = 3;
-	add_good_answers(fixture);
-	assert_ok(pull(fixture, &err));
-	assert_true(clock_monotonic_ms() - start >= 1000);
-}
-
-static void test_broken_for_good(void **state)
-{
-	struct fixture *fixture = *state;
-
-	(void)add_answer(fixture, fixture->layer_path, 500, NULL);
-	add_good_answers(fixture);
-	assert_fails(fixture, CAY_UNAVAILABLE, "HTTP status 500");
-	assert_true(fixture->server.requests < 15);
-}
-
-static void test_silence(void **state)
-{
-	struct fixture *fixture = *state;
-
-	add_answer(fixture, "/v2/x/manifests/latest", 200, NULL)->silent = true;
-	assert_fails(fixture, CAY_TIMEOUT, "sends nothing");
-}
-
-static bool cancelled_after(void *user)
-{
-	return clock_monotonic_ms() > *(int64_t *)user;
-}
-
-static void test_cancel(void **state)
-{
-	struct fixture *fixture = *state;
-	const int64_t start = clock_monotonic_ms();
-	int64_t until = start + 200;
-	const struct image_progress_sink sink = { .cancelled = cancelled_after, .user = &until };
-	struct cay_error err = { 0 };
-
-	fixture->store->idle_seconds = 60;
-	add_answer(fixture, fixture->layer_path, 200, NULL)->silent = true;
-	add_good_answers(fixture);
-	assert_true(pull_from(fixture, "127.0.0.1", NULL, &sink, &err) < 0);
-	assert_int_equal(err.code, CAY_CANCELLED);
-	assert_true(clock_monotonic_ms() - start < 3000);
-}
-
-static void test_missing(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_buf_ struct buf body = { 0 };
-
-	buf_puts(&body, "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\",\"message\":\"gone\"}]}");
-	(void)add_answer(fixture, "/v2/x/manifests/latest", 404, &body);
-	assert_fails(fixture, CAY_NOT_FOUND, "MANIFEST_UNKNOWN: gone");
-}
-
-#define PASSWORD "s3cret-word"
-
-static const struct image_credentials login = { .username = "user", .password = PASSWORD };
+#include "image/registry-internal.h"
 
 static void test_token(void **state)
 {
@@ -437,24 +110,6 @@ static void test_redirect_to_file(void **state)
 	assert_fails(fixture, CAY_INVALID, "redirect");
 }
 
-/* An address of this host that is not loopback, as a registry elsewhere would have. */
-static bool outer_address(char text[INET_ADDRSTRLEN])
-{
-	struct ifaddrs *list = NULL;
-	bool found = false;
-
-	assert_int_equal(getifaddrs(&list), 0);
-	for (struct ifaddrs *at = list; at && !found; at = at->ifa_next) {
-		if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET ||
-		    (at->ifa_flags & IFF_LOOPBACK) || !(at->ifa_flags & IFF_UP))
-			continue;
-		found = inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)at->ifa_addr)->sin_addr,
-				  text, INET_ADDRSTRLEN) != NULL;
-	}
-	freeifaddrs(list);
-	return found;
-}
-
 /* What a registry elsewhere may not lead to: this host, its link, by token or by redirect. */
 static void test_leads_home(void **state)
 {
@@ -512,26 +167,137 @@ static void test_leads_home(void **state)
 	(void)close(fixture->server.listener);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+/* What a step may lead to, by whom it is taken. */
+static void test_steps(void **state)
+{
+	static const struct {
+		bool local;
+		const char *from, *to;
+		bool allowed;
+	} rows[] = {
+		{ false, "https://a/", "https://b/x", true },
+		{ false, "http://a/", "https://b/x", true },
+		{ false, "http://a/", "http://b/x", true },
+		{ false, "https://a/", "http://a/x", false },
+		{ false, "https://a/", "http://plain.example/x", true },
+		{ false, "https://a/", "http://10.1.2.3:81/x", true },
+		{ false, "https://a/", "https://127.0.0.1/", false },
+		{ false, "https://a/", "https://169.254.169.254/latest", false },
+		{ false, "https://a/", "https://[::ffff:127.0.0.1]/", false },
+		{ true, "http://127.0.0.1/", "http://127.0.0.1:81/", true },
+	};
+	struct strv insecure = { 0 };
+	struct registry registry = { .options.insecure = &insecure };
+
+	strv_add(&insecure, "plain.example:80");
+	strv_add(&insecure, "10.0.0.0/8");
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_url_ struct url from = { 0 }, to = { 0 };
+		struct cay_error err = { 0 };
+
+		registry.local = rows[i].local;
+		assert_ok(url_parse(rows[i].from, &from, &err));
+		assert_ok(url_parse(rows[i].to, &to, &err));
+		if ((registry_check_step(&registry, &from, &to, &err) == 0) != rows[i].allowed)
+			fail_msg("%s to %s", rows[i].from, rows[i].to);
+		assert_int_equal(err.code, rows[i].allowed ? CAY_OK : CAY_FORBIDDEN);
+	}
+	strv_done(&insecure);
+}
+
+static void test_malformed_redirect(void **state)
+{
+	struct fixture *fixture = *state;
+
+	add_answer(fixture, "/v2/x/manifests/latest", 302, NULL)->headers =
+		"Location: http://user:word@127.0.0.1/\r\n";
+	assert_fails(fixture, CAY_INVALID, "malformed redirect");
+}
+
+/* A network of insecure registries. */
+static void test_insecure_network(void **state)
+{
+	struct fixture *fixture = *state;
+	char address[INET_ADDRSTRLEN];
+	_cleanup_free_ char *network = NULL;
+	struct cay_error err = { 0 };
+
+	if (!outer_address(address)) {
+		print_message("this host has no address but loopback: NOT TESTED\n");
+		skip();
+	}
+	network = xasprintf("%s/32", address);
+	strv_add(&fixture->store->insecure, network);
+	add_good_answers(fixture);
+	assert_ok(pull_from(fixture, address, NULL, NULL, &err));
+}
+
+/* One elsewhere that was not called insecure is not spoken to in the clear. */
+static void test_not_insecure(void **state)
+{
+	struct fixture *fixture = *state;
+	char address[INET_ADDRSTRLEN];
+	struct cay_error err = { 0 };
+
+	if (!outer_address(address)) {
+		print_message("this host has no address but loopback: NOT TESTED\n");
+		skip();
+	}
+	add_good_answers(fixture);
+	assert_true(pull_from(fixture, address, NULL, NULL, &err) < 0);
+	assert_int_equal(fixture->server.requests, 0);
+}
+
+/* Docker Hub by way of mirrors, which are tried in their order and get no credentials. */
+static void test_mirrors(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *mirror = xasprintf("http://127.0.0.1:%u", fixture->server.port);
+	_cleanup_free_ char *layer = xasprintf("/v2/library/x/blobs/%s", fixture->layer_digest);
+	_cleanup_free_ char *config = xasprintf("/v2/library/x/blobs/%s", fixture->config_digest);
+	_cleanup_(image_free_p) struct image *image = NULL;
+	struct cay_error err = { 0 };
+
+	strv_add(&fixture->store->mirrors, "http://127.0.0.1:1/");
+	strv_add(&fixture->store->mirrors, mirror);
+	(void)add_answer(fixture, "/v2/library/x/manifests/latest", 200, &fixture->manifest);
+	(void)add_answer(fixture, config, 200, &fixture->config);
+	(void)add_answer(fixture, layer, 200, &fixture->layer);
+	for (size_t i = 1; i < fixture->count; i++)
+		fixture->answers[i].headers = "WWW-Authenticate: Basic realm=\"r\"\r\n";
+	fixture->server.count = fixture->count;
+	server_run(&fixture->server);
+	assert_ok(image_store_pull(fixture->store, "x", "linux/amd64", &login, NULL, &image, &err));
+	server_stop(&fixture->server);
+	assert_int_equal(fixture->server.credentials, 0);
+	assert_true(strv_contains(&image->names, "docker.io/library/x:latest"));
+}
+
+/* When no mirror has it, the registry itself is asked: by way of the proxy that is configured. */
+static void test_mirror_fails(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *here = xasprintf("http://127.0.0.1:%u", fixture->server.port);
+	struct cay_error err = { 0 };
+	struct image *image = NULL;
+
+	strv_add(&fixture->store->mirrors, here);
+	(void)add_method(fixture, "CONNECT", "registry-1.docker.io:443", 403);
+	fixture->server.count = fixture->count;
+	assert_int_equal(setenv("HTTPS_PROXY", here, 1), 0);
+	server_run(&fixture->server);
+	assert_true(image_store_pull(fixture->store, "x", NULL, &login, NULL, &image, &err) < 0);
+	server_stop(&fixture->server);
+	forget_proxies();
+	assert_non_null(strstr(buf_text(&fixture->server.log),
+			       "GET /v2/library/x/manifests/latest 0\n"
+			       "CONNECT registry-1.docker.io:443 0\n"));
+	assert_int_equal(fixture->server.credentials, 0);
+}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_good),
-		TEST(test_wrong_bytes),
-		TEST(test_too_long),
-		TEST(test_wrong_config),
-		TEST(test_content_type),
-		TEST(test_told_digest),
-		TEST(test_huge_manifest),
-		TEST(test_resume),
-		TEST(test_range_ignored),
-		TEST(test_range_refused),
-		TEST(test_busy),
-		TEST(test_broken_for_good),
-		TEST(test_silence),
-		TEST(test_cancel),
-		TEST(test_missing),
 		TEST(test_token),
 		TEST(test_basic),
 		TEST(test_secret_in_error),
@@ -540,13 +306,14 @@ int main(void)
 		TEST(test_redirect_loop),
 		TEST(test_redirect_to_file),
 		TEST(test_leads_home),
+		TEST(test_steps),
+		TEST(test_malformed_redirect),
+		TEST(test_insecure_network),
+		TEST(test_not_insecure),
+		TEST(test_mirrors),
+		TEST(test_mirror_fails),
 	};
 
-	/* The servers are on this host: a proxy of its environment would stand in between. */
-	static const char *const proxies[] = { "http_proxy", "https_proxy", "HTTPS_PROXY",
-					       "all_proxy",  "ALL_PROXY",   "no_proxy" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++)
-		(void)unsetenv(proxies[i]);
+	forget_proxies();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
