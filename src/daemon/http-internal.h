@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the files of the HTTP server share: the parsed request target and the
- * router (http-route.c), which know nothing of sockets, and the request with
- * its state of being answered (http.c, http-request.c, http-reply.c).
+ * router (http-route.c), which know nothing of sockets; the server (http.c),
+ * a connection (http-connection.c), and a request with its body (http-body.c),
+ * what it asks (http-request.c) and its answer (http-reply.c).
  */
 #pragma once
 
 #include "base/strv.h"
+#include "daemon/http-parse.h"
 #include "daemon/http.h"
 
-#include <microhttpd.h>
 #include <pthread.h>
 
 /* ---- http-route.c ---- */
@@ -56,128 +57,111 @@ struct http_server {
 	struct daemon *daemon;
 	struct http_router router;
 	struct http_limits limits;
-	struct MHD_Daemon *mhd;
-	int stop_fd; /* an eventfd, readable once the server stops */
-	pthread_t watchdog;
+	int listen_fd; /* not blocking */
+	int stop_fd;   /* an eventfd, readable once the server stops */
+	bool stopping; /* atomic */
+	pthread_t listener;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t changed;
-	struct http_connection *connections; /* a list, linked both ways */
-	unsigned int handlers;               /* that run now */
-	bool stopping;
-};
-
-/* How a request is answered. */
-enum http_answer {
-	HTTP_ANSWER_NONE,    /* not yet */
-	HTTP_ANSWER_REPLY,   /* a whole response, to be sent by libmicrohttpd */
-	HTTP_ANSWER_STREAM,  /* head and chunks that we write to the socket ourselves */
-	HTTP_ANSWER_UPGRADE, /* 101 by libmicrohttpd, then the socket is the handler's */
-	HTTP_ANSWER_RAW,     /* 200 that we write ourselves, then the socket is the handler's */
-};
-
-struct http_request {
-	struct http_server *server;
-	struct MHD_Connection *mhd;
-	const struct http_route *route; /* NULL: none was found */
-	int socket;                     /* the connection's, borrowed */
-	char *method;
-	bool is_head, is_http10;
-	struct http_target target;
-	struct strv params;
-	struct strv header_names, header_values;
-	struct strv reply_names, reply_values; /* extra headers of the reply */
-
-	struct buf body; /* unless the route is raw_body */
-	bool body_over;  /* it went over HTTP_BODY_MAX; the rest is dropped */
-	json_t *json;
-	int body_in, body_out; /* raw_body: a socket pair */
-
-	int gone_fd; /* an epoll, made when first asked for, or -1 */
-
-	enum http_answer answer;
-	unsigned int status;
-	char *reply_type;      /* HTTP_ANSWER_REPLY and _UPGRADE: the Content-Type, or NULL */
-	struct buf reply_body; /* HTTP_ANSWER_REPLY */
-	bool broken;           /* writing to the socket has failed; atomic */
-
-	/*
-	 * Where the handler has a thread of its own (raw bodies, upgrades), the connection's thread
-	 * and it meet here.
-	 */
-	bool threaded;
-	pthread_t thread;
-	pthread_mutex_t lock; /* guards all below */
-	pthread_cond_t changed;
-	bool handler_ended;
-	bool body_ended;      /* all of it arrived, or the connection broke */
-	bool upgrade_wanted;  /* by the handler */
-	bool upgrade_settled; /* granted, or the connection broke */
-	int upgrade_socket;   /* -1: refused */
-	struct buf upgrade_extra;
-};
-
-/* One connection; lives as long as libmicrohttpd's. */
-struct http_connection {
-	int socket;
-	int64_t deadline; /* monotonic ms; 0: none. Under the server's lock */
-	bool uploading;   /* a handler waits for a raw body. Under the server's lock */
-	char *url;        /* as it came, of the request whose head was read last */
-	struct http_connection *previous, *next;
+	unsigned int connections;
 };
 
 /* Handlers keep large things on the heap; untouched pages of a stack cost nothing. */
 enum { HTTP_STACK_SIZE = 512 * 1024 };
 
-struct http_connection *http_connection_of(struct MHD_Connection *mhd);
-/* Milliseconds from now; 0: no deadline. */
-void http_set_deadline(struct http_server *server, struct http_connection *connection,
-		       int64_t after_ms);
-void http_set_uploading(struct http_server *server, struct http_connection *connection,
-			bool uploading);
+/* Starts a thread; detached with NULL for `ret_thread`. -errno. */
+int http_start_thread(void *(*run)(void *user), void *user, pthread_t *ret_thread);
+bool http_server_stopping(const struct http_server *server);
+/* A connection's last word to its server, which may be freed right after. */
+void http_server_forget_connection(struct http_server *server);
 
-/* ---- http-access.c: libmicrohttpd's callbacks, with the server as `user` ---- */
+/* ---- http-connection.c ---- */
 
-enum MHD_Result http_access(void *user, struct MHD_Connection *mhd, const char *url,
-			    const char *method, const char *version, const char *data,
-			    size_t *data_size, void **context);
-/* The reply is sent, or the connection broke at any point before. */
-void http_completed(void *user, struct MHD_Connection *mhd, void **context,
-		    enum MHD_RequestTerminationCode code);
+/* A connection; one thread reads it at a time. */
+struct http_connection {
+	struct http_server *server;
+	int socket;    /* blocking */
+	struct buf in; /* what was read last, of which the first `used` bytes are done with */
+	size_t used;
+};
 
-/* ---- http-handler.c ---- */
+/* Serves one connection until its end in a thread of its own; the connection is taken over. */
+void *http_connection_run(void *user);
+/* Answers a connection that nobody can serve with the error. Does not block. */
+void http_connection_refuse(struct http_connection *connection, const struct cay_error *error);
 
-/* Runs the handler in the calling thread and answers for it where it fails. */
-void http_handler_run(struct http_request *request);
-/* Runs it in a thread of its own. False for want of threads or descriptors. */
-bool http_handler_start(struct http_request *request);
-/* Waits for the end of that thread, if there is one. */
-void http_handler_join(struct http_request *request);
-/* The handler reads the end of its body. */
-void http_handler_end_body(struct http_request *request);
-/* Tells a handler that waits in http_handler_upgrade(); socket -1: the connection broke. */
-void http_handler_settle_upgrade(struct http_request *request, int socket, const char *extra,
-				 size_t size);
-/* libmicrohttpd's callback: it has sent the 101. Blocks until the handler has ended. */
-void http_upgraded(void *user, struct MHD_Connection *mhd, void *context, const char *extra,
-		   size_t extra_size, MHD_socket socket, struct MHD_UpgradeResponseHandle *handle);
+/* What was read and not used yet. */
+struct str http_connection_unread(const struct http_connection *connection);
+/* `rest` is what is left of the unread bytes. */
+void http_connection_use(struct http_connection *connection, struct str rest);
+/* Frees what was read, once all was used. */
+void http_connection_release(struct http_connection *connection);
 /*
- * Called in the handler's thread: waits until libmicrohttpd has sent the 101 and left the socket
- * to us. -ECONNRESET when the client went away before.
+ * Reads more, once all was used. 0 at the end of what the client sends; -ETIMEDOUT at the deadline
+ * (monotonic ms), -ECANCELED when the server stops, -ECONNABORTED when the other side of the
+ * socket pair `pair_fd` (-1: there is none) has gone, or what recv() says.
  */
-int http_handler_upgrade(struct http_request *request);
+int http_connection_fill(struct http_connection *connection, int64_t deadline, int pair_fd);
 
-/* ---- http-request.c ---- */
+/* ---- a request ---- */
 
-bool http_wants_upgrade(const struct http_request *request);
+/* How a request is answered. */
+enum http_answer {
+	HTTP_ANSWER_NONE,   /* not yet */
+	HTTP_ANSWER_REPLY,  /* a whole reply, sent once the handler has ended */
+	HTTP_ANSWER_STREAM, /* the head is sent, chunks follow */
+	HTTP_ANSWER_HIJACK, /* the head is sent, the socket is the handler's */
+};
+
+struct http_request {
+	struct http_server *server;
+	struct http_connection *connection;
+	struct http_head head;
+	const struct http_route *route; /* NULL: none was found */
+	bool is_head;
+	struct http_target target;
+	struct strv params;
+
+	struct http_body framing; /* the reading thread's */
+	struct buf body;          /* unless the route is raw_body */
+	json_t *json;
+	int body_in, body_out; /* raw_body: a socket pair, once the handler has asked for it */
+	bool pumping;          /* `pump` moves the body from the socket into body_in */
+	pthread_t pump;
+	struct cay_error body_error; /* the pump's; read after its end */
+	bool body_failed;            /* body_error is set; atomic */
+
+	int gone_fd; /* an epoll, made when first asked for, or -1 */
+	bool broken; /* nothing can be sent any more, or should be; atomic */
+
+	enum http_answer answer;
+	unsigned int status; /* 0: the error's code decides */
+	bool keep;           /* the connection is used again; decided with the reply's head */
+	char *reply_type;    /* the Content-Type, or NULL */
+	struct buf reply_body;
+	struct strv reply_names, reply_values; /* extra headers of the reply */
+};
+
+/* Marks it as broken and returns CAY_CANCELLED. */
+int http_request_break(struct http_request *request, int reason, struct cay_error *err);
+
+/* ---- http-body.c ---- */
+
+/* Refuses a body that is too long by its own word. */
+int http_body_check(const struct http_request *request, struct cay_error *err);
+/* Reads all of it into request->body. */
+int http_body_read(struct http_request *request, struct cay_error *err);
+/* Ends the socket pair and the pump of a raw_body, whether all was read or not. */
+void http_body_close(struct http_request *request);
 
 /* ---- http-reply.c ---- */
 
-/* Answers with the error as {"message": …}; nothing where an answer has begun already. */
+/*
+ * Answers with the error as {"message": …}; where a stream has begun already it is cut off, and a
+ * hijacked connection is left as it is.
+ */
 void http_reply_error(struct http_request *request, const struct cay_error *error);
-/* Ends a stream with its last chunk. */
-void http_stream_end(struct http_request *request);
-/* Writes to the socket what was meant for libmicrohttpd, at a moment when that takes no reply. */
-void http_reply_directly(struct http_request *request);
-/* Calls visit for each header of the reply but those about its length and connection. */
-void http_reply_headers(const struct http_request *request,
-			void (*visit)(const char *name, const char *value, void *user), void *user);
+/* Tells a client that waits for it to send its body; nothing for others. */
+void http_reply_continue(struct http_request *request);
+/* Sends a whole reply, or a stream's last chunk. */
+void http_reply_finish(struct http_request *request);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a request is answered. Whole replies are kept until libmicrohttpd takes
- * them; the heads and chunks of streams, and of hijacked connections that were
- * not upgraded, are written to the socket here.
+ * How a request is answered. Whole replies are kept until the handler has
+ * ended; the heads and chunks of streams, and the heads of hijacked
+ * connections, go out at once. All of it is written by send_all(), which gives
+ * a client only so long to take it.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -11,18 +12,23 @@
 #include "daemon/http-internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 /* ---- whole replies ---- */
 
-static void reply(struct http_request *request, unsigned int status, const char *type)
+static void reply(struct http_request *request, enum http_answer answer, unsigned int status,
+		  const char *type)
 {
 	assert(request->answer == HTTP_ANSWER_NONE);
-	request->answer = HTTP_ANSWER_REPLY;
+	request->answer = answer;
 	request->status = status;
+	/* Where the body has not come to its end, nobody knows where the next request begins. */
+	request->keep = request->head.is_lasting && !request->pumping &&
+		request->framing.state == HTTP_BODY_OVER && answer != HTTP_ANSWER_HIJACK &&
+		!http_server_stopping(request->server);
 	replace_string(&request->reply_type, type);
 }
 
@@ -30,7 +36,7 @@ int http_reply_json(struct http_request *request, unsigned int status, json_t *v
 {
 	_cleanup_json_ json_t *owned = value;
 
-	reply(request, status, "application/json");
+	reply(request, HTTP_ANSWER_REPLY, status, "application/json");
 	json_print_to(owned, &request->reply_body);
 	buf_putc(&request->reply_body, '\n');
 	return 0;
@@ -38,14 +44,14 @@ int http_reply_json(struct http_request *request, unsigned int status, json_t *v
 
 int http_reply_empty(struct http_request *request, unsigned int status)
 {
-	reply(request, status, NULL);
+	reply(request, HTTP_ANSWER_REPLY, status, NULL);
 	return 0;
 }
 
 int http_reply_text(struct http_request *request, unsigned int status, const char *type,
 		    const char *text)
 {
-	reply(request, status, type);
+	reply(request, HTTP_ANSWER_REPLY, status, type);
 	buf_puts(&request->reply_body, text);
 	return 0;
 }
@@ -55,11 +61,14 @@ void http_reply_error(struct http_request *request, const struct cay_error *erro
 	unsigned int status = (unsigned int)cay_code_http_status(error->code);
 	json_t *object;
 
+	/* Without its last chunk the client knows that a stream is not whole. */
+	if (request->answer == HTTP_ANSWER_STREAM)
+		__atomic_store_n(&request->broken, true, __ATOMIC_RELAXED);
 	if (request->answer != HTTP_ANSWER_NONE)
 		return;
 	if (request->status != 0)
 		status = request->status;
-	if (status == MHD_HTTP_NOT_MODIFIED) {
+	if (status == 304) {
 		http_reply_empty(request, status);
 		return;
 	}
@@ -74,26 +83,13 @@ void http_set_header(struct http_request *request, const char *name, const char 
 	strv_add(&request->reply_values, value);
 }
 
-void http_reply_headers(const struct http_request *request,
-			void (*visit)(const char *name, const char *value, void *user), void *user)
-{
-	visit("Api-Version", API_VERSION, user);
-	visit("Docker-Experimental", "false", user);
-	visit("Ostype", "linux", user);
-	visit("Server", "cay/" CAY_VERSION " (linux)", user);
-	if (request->reply_type)
-		visit("Content-Type", request->reply_type, user);
-	for (size_t i = 0; i < request->reply_names.count; i++)
-		visit(request->reply_names.items[i], request->reply_values.items[i], user);
-}
-
-/* ---- written by ourselves ---- */
+/* ---- writing ---- */
 
 /* Waits until the socket takes more. */
 static int wait_writable(struct http_request *request, int64_t deadline)
 {
 	struct pollfd fds[] = {
-		{ .fd = request->socket, .events = POLLOUT },
+		{ .fd = request->connection->socket, .events = POLLOUT },
 		{ .fd = http_request_gone_fd(request), .events = POLLIN },
 	};
 	int64_t left = deadline - clock_monotonic_ms();
@@ -107,6 +103,20 @@ static int wait_writable(struct http_request *request, int64_t deadline)
 	return n > 0 && fds[1].revents ? -EPIPE : 0;
 }
 
+/* Drops `count` bytes, and parts that are empty, from the front. */
+static void advance(struct msghdr *message, size_t count)
+{
+	while (message->msg_iovlen > 0 && message->msg_iov->iov_len <= count) {
+		count -= message->msg_iov->iov_len;
+		message->msg_iov++;
+		message->msg_iovlen--;
+	}
+	if (message->msg_iovlen == 0)
+		return;
+	message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + count;
+	message->msg_iov->iov_len -= count;
+}
+
 /* Writes all parts, or marks the request as broken. The parts are used up. */
 static int send_all(struct http_request *request, struct iovec *parts, size_t count)
 {
@@ -115,72 +125,143 @@ static int send_all(struct http_request *request, struct iovec *parts, size_t co
 	int r = __atomic_load_n(&request->broken, __ATOMIC_RELAXED) ? -EPIPE : 0;
 
 	while (r == 0 && message.msg_iovlen > 0) {
-		ssize_t n = sendmsg(request->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n =
+			sendmsg(request->connection->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (n < 0 && errno == EAGAIN)
+		if (n >= 0)
+			advance(&message, (size_t)n);
+		else if (errno == EAGAIN)
 			r = wait_writable(request, deadline);
-		else if (n < 0 && errno != EINTR)
+		else if (errno != EINTR)
 			r = -errno;
-		while (n > 0 || (message.msg_iovlen > 0 && message.msg_iov->iov_len == 0)) {
-			size_t step = MIN((size_t)MAX(n, 0), message.msg_iov->iov_len);
-
-			message.msg_iov->iov_base = (char *)message.msg_iov->iov_base + step;
-			message.msg_iov->iov_len -= step;
-			n -= (ssize_t)step;
-			if (message.msg_iov->iov_len == 0) {
-				message.msg_iov++;
-				message.msg_iovlen--;
-			}
-		}
 	}
 	if (r < 0)
 		__atomic_store_n(&request->broken, true, __ATOMIC_RELAXED);
 	return r;
 }
 
-static void print_header(const char *name, const char *value, void *user)
+/* ---- heads ---- */
+
+static const char *reason_phrase(unsigned int status)
 {
-	buf_printf(user, "%s: %s\r\n", name, value);
+	static const struct {
+		unsigned int status;
+		const char *phrase;
+	} rows[] = {
+		{ 101, "UPGRADED" }, /* as docker says it */
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 204, "No Content" },
+		{ 304, "Not Modified" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 405, "Method Not Allowed" },
+		{ 409, "Conflict" },
+		{ 413, "Content Too Large" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 499, "Client Closed Request" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 503, "Service Unavailable" },
+		{ 504, "Gateway Timeout" },
+		{ 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].status == status)
+			return rows[i].phrase;
+	return "Unknown";
 }
 
-static void print_head(struct http_request *request, struct buf *out)
+static void print_date(struct buf *out)
 {
-	const char *reason = MHD_get_reason_phrase_for(request->status);
+	time_t now = time(NULL);
+	char text[64];
+	struct tm tm;
 
-	buf_printf(out, "HTTP/1.%d %u %s\r\n", request->is_http10 ? 0 : 1, request->status,
-		   reason ? reason : "Unknown");
-	http_reply_headers(request, print_header, out);
+	/* cayd stays in the C locale, so the names are English. */
+	if (gmtime_r(&now, &tm) && strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		buf_printf(out, "Date: %s\r\n", text);
 }
 
-void http_reply_directly(struct http_request *request)
+/* The head but for its last, empty line, and what it says about the body's length. */
+static void print_head(const struct http_request *request, struct buf *out)
 {
-	_cleanup_buf_ struct buf out = {};
+	bool is_http10 = request->head.is_http10;
+
+	buf_printf(out,
+		   "HTTP/1.%d %u %s\r\n"
+		   "Api-Version: " API_VERSION "\r\n"
+		   "Docker-Experimental: false\r\n"
+		   "Ostype: linux\r\n"
+		   "Server: cay/" CAY_VERSION " (linux)\r\n",
+		   is_http10 ? 0 : 1, request->status, reason_phrase(request->status));
+	print_date(out);
+	if (request->reply_type)
+		buf_printf(out, "Content-Type: %s\r\n", request->reply_type);
+	for (size_t i = 0; i < request->reply_names.count; i++)
+		buf_printf(out, "%s: %s\r\n", request->reply_names.items[i],
+			   request->reply_values.items[i]);
+	if (request->status == 101)
+		buf_puts(out, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+	else if (!request->keep)
+		buf_puts(out, "Connection: close\r\n");
+	else if (is_http10)
+		buf_puts(out, "Connection: keep-alive\r\n");
+}
+
+static int send_head(struct http_request *request, const char *last_lines)
+{
+	_cleanup_buf_ struct buf head = {};
 	struct iovec part;
 
-	if (request->answer != HTTP_ANSWER_REPLY)
-		return;
-	print_head(request, &out);
-	buf_printf(&out, "Content-Length: %zu\r\nConnection: close\r\n\r\n",
-		   request->reply_body.length);
-	if (!request->is_head)
-		buf_append(&out, buf_text(&request->reply_body), request->reply_body.length);
-	part = (struct iovec){ out.data, out.length };
-	(void)send_all(request, &part, 1); /* there is nobody else to tell */
-	request->answer = HTTP_ANSWER_STREAM;
+	print_head(request, &head);
+	buf_puts(&head, last_lines);
+	part = (struct iovec){ head.data, head.length };
+	return send_all(request, &part, 1);
+}
+
+static void send_reply(struct http_request *request)
+{
+	_cleanup_buf_ struct buf head = {};
+	struct buf *body = &request->reply_body;
+	struct iovec parts[2];
+
+	print_head(request, &head);
+	if (request->status != 204 && request->status != 304)
+		buf_printf(&head, "Content-Length: %zu\r\n", body->length);
+	buf_puts(&head, "\r\n");
+	parts[0] = (struct iovec){ head.data, head.length };
+	parts[1] = (struct iovec){ body->data, request->is_head ? 0 : body->length };
+	(void)send_all(request, parts, ARRAY_SIZE(parts)); /* there is nobody else to tell */
+}
+
+void http_reply_continue(struct http_request *request)
+{
+	struct iovec part = { (char *)"HTTP/1.1 100 Continue\r\n\r\n", 25 };
+
+	if (request->head.is_expecting && request->framing.state != HTTP_BODY_OVER &&
+	    http_connection_unread(request->connection).length == 0)
+		(void)send_all(request, &part, 1); /* reading the body tells */
+}
+
+/* ---- streams ---- */
+
+/* A stream without chunks ends with its connection. */
+static bool is_chunked(const struct http_request *request)
+{
+	return !request->head.is_http10 && !request->is_head;
 }
 
 int http_stream_begin(struct http_request *request, unsigned int status, const char *type)
 {
-	_cleanup_buf_ struct buf out = {};
-	struct iovec part;
-
-	reply(request, status, type);
-	request->answer = HTTP_ANSWER_STREAM;
-	print_head(request, &out);
-	buf_printf(&out, "%sConnection: close\r\n\r\n",
-		   request->is_http10 ? "" : "Transfer-Encoding: chunked\r\n");
-	part = (struct iovec){ out.data, out.length };
-	return send_all(request, &part, 1);
+	reply(request, HTTP_ANSWER_STREAM, status, type);
+	if (request->head.is_http10)
+		request->keep = false;
+	return send_head(request,
+			 request->head.is_http10 ? "\r\n" : "Transfer-Encoding: chunked\r\n\r\n");
 }
 
 int http_stream_write(struct http_request *request, const void *data, size_t size)
@@ -189,7 +270,7 @@ int http_stream_write(struct http_request *request, const void *data, size_t siz
 	struct iovec parts[] = {
 		{ head, 0 },
 		{ (void *)data, size },
-		{ (char *)"\r\n", request->is_http10 ? 0 : 2 },
+		{ (char *)"\r\n", is_chunked(request) ? 2 : 0 },
 	};
 
 	assert(request->answer == HTTP_ANSWER_STREAM);
@@ -197,61 +278,61 @@ int http_stream_write(struct http_request *request, const void *data, size_t siz
 		return 0;
 	if (request->is_head) /* its client takes nothing more */
 		return -EPIPE;
-	if (!request->is_http10)
+	if (is_chunked(request))
 		parts[0].iov_len = (size_t)snprintf(head, sizeof(head), "%zx\r\n", size);
 	return send_all(request, parts, ARRAY_SIZE(parts));
 }
 
-void http_stream_end(struct http_request *request)
+static void end_stream(struct http_request *request)
 {
 	struct iovec part = { (char *)"0\r\n\r\n", 5 };
 
-	if (!request->is_http10 && !request->is_head)
-		(void)send_all(request, &part, 1); /* the connection is closed next */
+	if (is_chunked(request))
+		(void)send_all(request, &part, 1); /* there is nobody else to tell */
+}
+
+void http_reply_finish(struct http_request *request)
+{
+	/* The handler took for the end of the body what was its breaking off. */
+	if (request->body_failed && request->answer == HTTP_ANSWER_REPLY) {
+		request->answer = HTTP_ANSWER_NONE;
+		request->status = 0;
+		buf_clear(&request->reply_body);
+		http_reply_error(request, &request->body_error);
+	}
+	if (request->answer == HTTP_ANSWER_REPLY)
+		send_reply(request);
+	else if (request->answer == HTTP_ANSWER_STREAM)
+		end_stream(request);
 }
 
 /* ---- hijacking ---- */
 
-static int set_blocking(int fd)
+static bool wants_upgrade(const struct http_request *request)
 {
-	int flags = fcntl(fd, F_GETFL);
+	const struct http_head *head = &request->head;
 
-	return flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 ? -errno : 0;
-}
-
-static int hijack_raw(struct http_request *request)
-{
-	_cleanup_buf_ struct buf out = {};
-	struct iovec part;
-
-	request->answer = HTTP_ANSWER_RAW;
-	print_head(request, &out);
-	buf_puts(&out, "Connection: close\r\n\r\n");
-	part = (struct iovec){ out.data, out.length };
-	return send_all(request, &part, 1);
+	return !head->is_http10 && !request->is_head &&
+		http_head_has_token(head, "Connection", "upgrade") &&
+		http_head_has_token(head, "Upgrade", "tcp");
 }
 
 int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 		struct buf *ret_extra, struct cay_error *err)
 {
-	bool upgrade = http_wants_upgrade(request) && !request->route->raw_body;
+	struct http_connection *connection = request->connection;
+	struct str extra;
 	int r;
 
-	reply(request, upgrade ? MHD_HTTP_SWITCHING_PROTOCOLS : MHD_HTTP_OK, type);
-	if (upgrade) {
-		request->answer = HTTP_ANSWER_UPGRADE;
-		r = http_handler_upgrade(request);
-	} else {
-		r = hijack_raw(request);
-	}
-	if (r == 0)
-		r = set_blocking(request->socket);
-	if (r < 0) {
-		__atomic_store_n(&request->broken, true, __ATOMIC_RELAXED);
-		return cay_error_set(err, CAY_CANCELLED, -r, "the client has gone");
-	}
-	buf_append(ret_extra, buf_text(&request->upgrade_extra), request->upgrade_extra.length);
-	buf_clear(&request->upgrade_extra);
-	*ret_socket = request->socket;
+	assert(!request->route->raw_body);
+	reply(request, HTTP_ANSWER_HIJACK, wants_upgrade(request) ? 101 : 200, type);
+	r = send_head(request, "\r\n");
+	if (r < 0)
+		return http_request_break(request, -r, err);
+	extra = http_connection_unread(connection);
+	buf_append(ret_extra, extra.data, extra.length);
+	http_connection_use(connection, (struct str){ 0 });
+	http_connection_release(connection);
+	*ret_socket = connection->socket;
 	return 0;
 }

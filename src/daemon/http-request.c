@@ -143,37 +143,7 @@ int http_query_time(const struct http_request *request, const char *name, int64_
 
 const char *http_header(const struct http_request *request, const char *name)
 {
-	for (size_t i = 0; i < request->header_names.count; i++)
-		if (strcasecmp(request->header_names.items[i], name) == 0)
-			return request->header_values.items[i];
-	return NULL;
-}
-
-/* A word of a comma-separated header. */
-static bool has_token(const char *header, const char *token)
-{
-	struct str rest = str_from(header);
-
-	while (rest.length > 0) {
-		struct str part = str_split(rest, ',', &rest);
-
-		while (part.length > 0 && isblank((unsigned char)part.data[0])) {
-			part.data++;
-			part.length--;
-		}
-		while (part.length > 0 && isblank((unsigned char)part.data[part.length - 1]))
-			part.length--;
-		if (part.length == strlen(token) && strncasecmp(part.data, token, part.length) == 0)
-			return true;
-	}
-	return false;
-}
-
-bool http_wants_upgrade(const struct http_request *request)
-{
-	return !request->is_http10 && !request->is_head &&
-		has_token(http_header(request, "Connection"), "upgrade") &&
-		has_token(http_header(request, "Upgrade"), "tcp");
+	return http_head_field(&request->head, name);
 }
 
 /* As docker: what says it is something else than JSON is not read as JSON. */
@@ -219,13 +189,6 @@ int http_body_json(struct http_request *request, json_t **ret_body, struct cay_e
 	return 0;
 }
 
-int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *err)
-{
-	assert(request->route->raw_body);
-	*ret_fd = request->body_out;
-	return 0;
-}
-
 /* ---- the client's presence ---- */
 
 static int watch(int epoll, int fd, uint32_t events)
@@ -247,7 +210,7 @@ int http_request_gone_fd(struct http_request *request)
 	if (request->gone_fd >= 0)
 		return request->gone_fd;
 	epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (epoll < 0 || watch(epoll, request->socket, 0) < 0 ||
+	if (epoll < 0 || watch(epoll, request->connection->socket, 0) < 0 ||
 	    watch(epoll, request->server->stop_fd, EPOLLIN) < 0)
 		/* Out of descriptors: all that is lost is the client's leave; the stop is not. */
 		return request->server->stop_fd;
@@ -259,5 +222,7 @@ bool http_request_gone(struct http_request *request)
 {
 	struct pollfd waiting = { .fd = http_request_gone_fd(request), .events = POLLIN };
 
-	return __atomic_load_n(&request->broken, __ATOMIC_RELAXED) || poll(&waiting, 1, 0) > 0;
+	return __atomic_load_n(&request->broken, __ATOMIC_RELAXED) ||
+		__atomic_load_n(&request->body_failed, __ATOMIC_RELAXED) ||
+		poll(&waiting, 1, 0) > 0;
 }

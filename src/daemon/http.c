@@ -1,171 +1,143 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The server: libmicrohttpd's connections, their deadlines, beginning and end.
- *
- * A connection that owes us something (a head, the next piece of a body, the
- * reading of our reply) has a deadline. The watchdog, a thread that looks at
- * all of them, shuts the sockets of late ones; libmicrohttpd's own timeout is
- * renewed by every byte. While a handler runs there is no deadline: a stream
- * may last for months.
+ * The server: one thread that accepts connections and gives each a thread of
+ * its own (http-connection.c), and the end of them all.
  */
 #include "base/alloc.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/http-internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
-enum {
-	WATCHDOG_MS = 5000,   /* at most between two looks */
-	HEAD_MAX = 64 * 1024, /* bytes of a request's head, and of libmicrohttpd's buffers */
-};
+enum { RETRY_MS = 100 }; /* after accept() found no descriptor left */
 
-void http_set_deadline(struct http_server *server, struct http_connection *connection,
-		       int64_t after_ms)
+int http_start_thread(void *(*run)(void *user), void *user, pthread_t *ret_thread)
 {
-	pthread_mutex_lock(&server->lock);
-	connection->deadline = after_ms > 0 ? clock_monotonic_ms() + after_ms : 0;
-	pthread_mutex_unlock(&server->lock);
+	pthread_attr_t attributes;
+	pthread_t thread;
+	int r;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstacksize(&attributes, HTTP_STACK_SIZE);
+	if (!ret_thread)
+		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attributes, run, user);
+	pthread_attr_destroy(&attributes);
+	if (r == 0 && ret_thread)
+		*ret_thread = thread;
+	return -r;
 }
 
-void http_set_uploading(struct http_server *server, struct http_connection *connection,
-			bool uploading)
+bool http_server_stopping(const struct http_server *server)
 {
-	pthread_mutex_lock(&server->lock);
-	connection->uploading = uploading;
-	pthread_mutex_unlock(&server->lock);
-}
-
-struct http_connection *http_connection_of(struct MHD_Connection *mhd)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info->socket_context;
+	return __atomic_load_n(&server->stopping, __ATOMIC_ACQUIRE);
 }
 
 /* ---- connections ---- */
 
-static void connection_changed(void *user, struct MHD_Connection *mhd, void **context,
-			       enum MHD_ConnectionNotificationCode code)
+/* Counts one more; false at the limit. */
+static bool remember_connection(struct http_server *server)
 {
-	struct http_server *server = user;
-	struct http_connection *connection = *context;
+	bool fits;
 
-	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		connection = *context = xcalloc(1, sizeof(*connection));
-		connection->socket =
-			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-		connection->deadline = clock_monotonic_ms() + server->limits.head_ms;
-		pthread_mutex_lock(&server->lock);
-		connection->next = server->connections;
-		if (connection->next)
-			connection->next->previous = connection;
-		server->connections = connection;
-		pthread_cond_broadcast(&server->changed);
-		pthread_mutex_unlock(&server->lock);
+	pthread_mutex_lock(&server->lock);
+	fits = server->connections < server->limits.connections;
+	server->connections += fits;
+	pthread_mutex_unlock(&server->lock);
+	return fits;
+}
+
+void http_server_forget_connection(struct http_server *server)
+{
+	pthread_mutex_lock(&server->lock);
+	server->connections--;
+	pthread_cond_broadcast(&server->changed);
+	pthread_mutex_unlock(&server->lock);
+}
+
+/* Takes the socket over. */
+static void begin_connection(struct http_server *server, int socket)
+{
+	struct http_connection *connection = xcalloc(1, sizeof(*connection));
+	struct cay_error error = {};
+	int r;
+
+	*connection = (struct http_connection){ .server = server, .socket = socket };
+	if (!remember_connection(server)) {
+		cay_error_set(&error, CAY_UNAVAILABLE, EUSERS,
+			      "the daemon serves %u connections already, which is its limit",
+			      server->limits.connections);
+		log_warning("http: refused a client: %s", error.message);
+		http_connection_refuse(connection, &error);
 		return;
 	}
-	pthread_mutex_lock(&server->lock);
-	if (connection->next)
-		connection->next->previous = connection->previous;
-	if (connection->previous)
-		connection->previous->next = connection->next;
-	else
-		server->connections = connection->next;
-	pthread_mutex_unlock(&server->lock);
-	free(connection->url);
-	free(connection);
-}
-
-/* Keeps the URL: libmicrohttpd's own decoding ends it at an escaped NUL. */
-static void *keep_url(void *user, const char *url, struct MHD_Connection *mhd)
-{
-	replace_string(&http_connection_of(mhd)->url, url);
-	return NULL;
-}
-
-static size_t leave_escapes(void *user, struct MHD_Connection *mhd, char *text)
-{
-	return strlen(text);
-}
-
-/* Shuts the sockets of the late, and says when to look again. */
-static int64_t check_deadlines(struct http_server *server)
-{
-	int64_t now = clock_monotonic_ms(), next = now + WATCHDOG_MS;
-
-	for (struct http_connection *c = server->connections; c; c = c->next) {
-		if (c->deadline == 0)
-			continue;
-		if (c->deadline > now) {
-			next = MIN(next, c->deadline);
-			continue;
-		}
-		shutdown(c->socket, SHUT_RDWR);
-		c->deadline = 0;
+	r = http_start_thread(http_connection_run, connection, NULL);
+	if (r < 0) {
+		cay_error_set(&error, CAY_UNAVAILABLE, -r, "the daemon can't start a thread: %s",
+			      errno_text(r));
+		log_warning("http: refused a client: %s", error.message);
+		http_connection_refuse(connection, &error);
+		http_server_forget_connection(server);
 	}
-	return next;
 }
 
-static void *watchdog_thread(void *user)
+/* Waits for a client, or RETRY_MS where it is for descriptors. */
+static void wait_for_client(struct http_server *server, bool for_descriptors)
+{
+	struct pollfd fds[] = {
+		{ .fd = server->stop_fd, .events = POLLIN },
+		{ .fd = server->listen_fd, .events = POLLIN },
+	};
+
+	(void)poll(fds, for_descriptors ? 1 : ARRAY_SIZE(fds), for_descriptors ? RETRY_MS : -1);
+}
+
+static void *listener_thread(void *user)
 {
 	struct http_server *server = user;
+	bool failing = false;
 
-	pthread_mutex_lock(&server->lock);
-	while (!server->stopping) {
-		int64_t next = check_deadlines(server);
-		struct timespec until = { .tv_sec = next / 1000, .tv_nsec = next % 1000 * 1000000 };
+	while (!http_server_stopping(server)) {
+		/* cppcheck-suppress nullPointer; whose end it is does not matter */
+		int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
-		if (server->connections)
-			pthread_cond_timedwait(&server->changed, &server->lock, &until);
-		else
-			pthread_cond_wait(&server->changed, &server->lock);
+		if (fd >= 0) {
+			failing = false;
+			begin_connection(server, fd);
+			continue;
+		}
+		if (errno == EINTR || errno == ECONNABORTED)
+			continue;
+		if (errno == EAGAIN) {
+			wait_for_client(server, false);
+			continue;
+		}
+		/* Once for a row of failures: it is tried again soon. */
+		if (!failing)
+			log_warning("http: accepting a client: %s", errno_text(errno));
+		failing = true;
+		wait_for_client(server, true);
 	}
-	pthread_mutex_unlock(&server->lock);
 	return NULL;
 }
 
 /* ---- the server ---- */
 
-static cay_printf(2, 0) void log_mhd(void *user, const char *format, va_list args)
-{
-	_cleanup_free_ char *text = xvasprintf(format, args);
-
-	/* So it calls each end of a stream that we wrote ourselves. */
-	if (starts_with(text, "Application reported internal error"))
-		return;
-	text[strcspn(text, "\n")] = '\0';
-	log_debug("http: %s", text);
-}
-
 static const struct http_limits usual_limits = {
 	.head_ms = 5 * 60 * 1000, /* docker's clients keep idle connections for some minutes */
 	.body_ms = 60 * 1000,
 	.slow_ms = 30 * 1000,
+	.connections = HTTP_CONNECTIONS_MAX,
 };
-
-static struct http_server *server_new(struct daemon *daemon)
-{
-	struct http_server *server = xcalloc(1, sizeof(*server));
-	pthread_condattr_t attributes;
-
-	server->daemon = daemon;
-	server->limits = usual_limits;
-	pthread_mutex_init(&server->lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&server->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return server;
-}
 
 static void server_free(struct http_server *server)
 {
+	cay_close_p(&server->listen_fd);
 	cay_close_p(&server->stop_fd);
 	pthread_cond_destroy(&server->changed);
 	pthread_mutex_destroy(&server->lock);
@@ -173,40 +145,34 @@ static void server_free(struct http_server *server)
 }
 DEFINE_CLEANUP(struct http_server *, server_free);
 
-static struct MHD_Daemon *start_mhd(struct http_server *server, int listen_fd)
+static struct http_server *server_new(struct daemon *daemon, int listen_fd)
 {
-	return MHD_start_daemon(
-		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
-			MHD_USE_ITC | MHD_ALLOW_UPGRADE | MHD_USE_ERROR_LOG,
-		0, NULL, NULL, http_access, server, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
-		MHD_OPTION_LISTEN_SOCKET, listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-		(unsigned int)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-		(size_t)HEAD_MAX, MHD_OPTION_THREAD_STACK_SIZE, (size_t)HTTP_STACK_SIZE,
-		MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server,
-		MHD_OPTION_NOTIFY_COMPLETED, http_completed, server, MHD_OPTION_URI_LOG_CALLBACK,
-		keep_url, NULL, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL, MHD_OPTION_END);
+	struct http_server *server = xcalloc(1, sizeof(*server));
+
+	server->daemon = daemon;
+	server->listen_fd = listen_fd;
+	server->limits = usual_limits;
+	pthread_mutex_init(&server->lock, NULL);
+	pthread_cond_init(&server->changed, NULL);
+	server->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return server;
 }
 
 int http_server_start(struct daemon *daemon, int listen_fd, const struct http_route *const *tables,
 		      size_t table_count, struct http_server **ret_server, struct cay_error *err)
 {
-	_cleanup_close_ int listening = listen_fd;
-	_cleanup_(server_free_p) struct http_server *server = server_new(daemon);
-	int r;
+	_cleanup_(server_free_p) struct http_server *server = server_new(daemon, listen_fd);
+	int flags = fcntl(listen_fd, F_GETFL), r;
 
 	server->router = (struct http_router){ tables, table_count };
 	if (server->stop_fd < 0)
 		return cay_error_errno(err, errno, "can't make an eventfd");
-	errno = 0;
-	server->mhd = start_mhd(server, listening);
-	if (!server->mhd)
-		return cay_error_errno(err, errno ? errno : EINVAL, "can't start the HTTP server");
-	(void)TAKE_FD(listening); /* libmicrohttpd's now */
-	r = pthread_create(&server->watchdog, NULL, watchdog_thread, server);
-	if (r != 0) {
-		MHD_stop_daemon(server->mhd);
+	/* A client that leaves between poll() and accept() must not stop the listener. */
+	if (flags < 0 || fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return cay_error_errno(err, errno, "can't use the listening socket");
+	r = http_start_thread(listener_thread, server, &server->listener);
+	if (r < 0)
 		return cay_error_errno(err, r, "can't start a thread");
-	}
 	*ret_server = TAKE_PTR(server);
 	return 0;
 }
@@ -219,26 +185,19 @@ void http_server_set_limits(struct http_server *server, const struct http_limits
 void http_server_stop(struct http_server *server)
 {
 	uint64_t one = 1;
-	int listening;
 
 	if (!server)
 		return;
-	listening = MHD_quiesce_daemon(server->mhd);
-	cay_close_p(&listening);
-
-	pthread_mutex_lock(&server->lock);
-	server->stopping = true;
+	__atomic_store_n(&server->stopping, true, __ATOMIC_RELEASE);
 	/* Cannot fail: the counter is at zero. */
 	(void)write_full(server->stop_fd, &one, sizeof(one));
-	pthread_cond_broadcast(&server->changed);
-	for (struct http_connection *c = server->connections; c; c = c->next)
-		if (c->uploading)
-			shutdown(c->socket, SHUT_RD);
-	while (server->handlers > 0)
+	pthread_join(server->listener, NULL);
+	cay_close_p(&server->listen_fd);
+	server->listen_fd = -1;
+
+	pthread_mutex_lock(&server->lock);
+	while (server->connections > 0)
 		pthread_cond_wait(&server->changed, &server->lock);
 	pthread_mutex_unlock(&server->lock);
-
-	pthread_join(server->watchdog, NULL);
-	MHD_stop_daemon(server->mhd);
 	server_free(server);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The HTTP server in cayd: libmicrohttpd with a thread a connection, so that
+ * The HTTP server in cayd: HTTP/1.1 with a thread a connection, so that
  * handlers read from top to bottom and may block. A handler gets a request
- * whose body is read only when asked for, and answers in one of four ways: a
- * JSON document, a stream of chunks, a hijacked connection, or an error, which
- * the server turns into {"message": …} with the code's status.
+ * with its body, or reads the body while it comes, and answers in one of four
+ * ways: a JSON document, a stream of chunks, a hijacked connection, or an
+ * error, which the server turns into {"message": …} with the code's status.
+ * Requests that are none are answered by the server in the same form.
  */
 #pragma once
 
@@ -19,17 +20,18 @@ struct daemon;
 struct http_server;
 struct http_request;
 
-/* Limits on what a client may send. */
+/* Limits on what clients may send; those on heads are in http-parse.h. */
 enum {
 	HTTP_BODY_MAX = 4 * 1024 * 1024, /* a JSON body */
-	HTTP_CONNECTIONS_MAX = 2048,
+	HTTP_CONNECTIONS_MAX = 2048,     /* those beyond are answered with 503 */
 };
 
-/* How long a client may keep the server waiting, in milliseconds. */
 struct http_limits {
-	int64_t head_ms; /* from the connection, or the last reply, to a whole head */
-	int64_t body_ms; /* from one piece of a body to the next */
-	int64_t slow_ms; /* for taking what it is sent */
+	/* How long a client may keep the server waiting, in milliseconds. */
+	int64_t head_ms;          /* from the connection, or the last reply, to a whole head */
+	int64_t body_ms;          /* from one piece of a body to the next */
+	int64_t slow_ms;          /* for taking what it is sent */
+	unsigned int connections; /* at a time */
 };
 
 /* One row of a route table; a table ends with a row whose method is NULL. */
@@ -44,8 +46,8 @@ struct http_route {
 	/* Returns 0 when it has answered, or -errno with err set, to be answered by the server. */
 	int (*handler)(struct daemon *daemon, struct http_request *request, struct cay_error *err);
 	/*
-	 * The body goes to http_body_fd() while it arrives, without limit. In all other rows it is
-	 * read before the handler runs, at most HTTP_BODY_MAX of it.
+	 * The body goes to http_body_fd() while it arrives, without limit, if the handler asks for
+	 * it. In all other rows it is read before the handler runs, at most HTTP_BODY_MAX of it.
 	 */
 	bool raw_body;
 };
@@ -90,8 +92,10 @@ const char *http_header(const struct http_request *request, const char *name);
 /* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. */
 int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err);
 /*
- * The body of a raw_body route as a descriptor (a socket) to read from until its end. It also ends
- * where the client vanishes in the middle: http_request_gone() tells. Borrowed from the request.
+ * The body of a raw_body route as a descriptor (a socket) to read from until its end; borrowed from
+ * the request. The end also comes where the client vanishes in the middle or sends what is no body:
+ * http_request_gone() tells, and the handler's reply is not sent then, unless it is a stream that
+ * has begun. A handler may answer, or begin a stream, before it has read all, or without asking.
  */
 int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *err);
 
@@ -117,19 +121,23 @@ int http_stream_begin(struct http_request *request, unsigned int status, const c
 int http_stream_write(struct http_request *request, const void *data, size_t size);
 /*
  * The client has closed its connection (a client that has only shut down its sending side has not),
- * or the server stops. Cheap; for handlers that wait for something else. Threads that a handler
- * waits for may ask as well, if the handler has asked once before.
+ * its body has broken off, or the server stops. Cheap; for handlers that wait for something else.
+ * Threads that a handler waits for may ask as well, if the handler has asked once before.
  */
 bool http_request_gone(struct http_request *request);
-/* A descriptor that becomes readable when http_request_gone() turns true, to poll beside others. */
+/*
+ * A descriptor that becomes readable when the connection is closed or the server stops, to poll
+ * beside others.
+ */
 int http_request_gone_fd(struct http_request *request);
 
 /*
  * Takes the connection over, as docker's attach and exec do: answers 101 with `type` where the
  * client asked for "Upgrade: tcp", else 200 with the raw stream after the headers. From then on the
  * socket is the handler's, blocking, to read and write as it likes until it returns; the server
- * closes it. *ret_extra gets the bytes that the client sent behind its request (with an upgrade
- * only: without one, whoever sends before it has read the reply's headers may lose them).
+ * closes it. *ret_extra gets the bytes that the client had sent behind its request already, which
+ * come before those from the socket. Not for raw_body routes. A client that leaves raises SIGPIPE,
+ * which the program ignores.
  */
 int http_hijack(struct http_request *request, const char *type, int *ret_socket,
 		struct buf *ret_extra, struct cay_error *err);

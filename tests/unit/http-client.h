@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A server in a directory of its own and a client that speaks raw bytes, for tests of the server.
+/*
+ * A server in a directory of its own, a client that speaks raw bytes, and the
+ * handlers that more than one test of the server asks.
  */
 #pragma once
 
@@ -8,16 +10,21 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/http.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 enum { CLIENT_MS = 20000 };
 
 /* Long enough for a loaded machine, short enough to wait for. */
-static const struct http_limits limits = { .head_ms = 1500, .body_ms = 1500, .slow_ms = 1500 };
+static const struct http_limits limits = {
+	.head_ms = 1500, .body_ms = 1500, .slow_ms = 1500, .connections = HTTP_CONNECTIONS_MAX
+};
 
 struct fixture {
 	char directory[64];
@@ -110,6 +117,7 @@ static cay_unused void start_server(struct fixture *f, const struct http_route *
 	struct cay_error err = {};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	(void)signal(SIGPIPE, SIG_IGN); /* as cayd does */
 	make_test_directory(f->directory);
 	f->address.sun_family = AF_UNIX;
 	(void)snprintf(f->address.sun_path, sizeof(f->address.sun_path), "%s/s", f->directory);
@@ -126,3 +134,94 @@ static cay_unused void stop_server(struct fixture *f)
 	http_server_stop(f->server);
 	assert_ok(remove_tree(f->directory, &err));
 }
+
+/* For cmocka's groups. */
+static cay_unused int start_group(void **state, const struct http_route *const *tables)
+{
+	struct fixture *f = xcalloc(1, sizeof(*f));
+
+	start_server(f, tables);
+	*state = f;
+	return 0;
+}
+
+static cay_unused int stop_group(void **state)
+{
+	stop_server(*state);
+	free(*state);
+	return 0;
+}
+
+/* ---- handlers ---- */
+
+static cay_unused int get_ping(struct daemon *daemon, struct http_request *request,
+			       struct cay_error *err)
+{
+	return http_reply_text(request, 200, "text/plain; charset=utf-8", "OK");
+}
+
+static cay_unused int get_stream(struct daemon *daemon, struct http_request *request,
+				 struct cay_error *err)
+{
+	if (http_stream_begin(request, 200, "application/json") < 0 ||
+	    http_stream_write(request, "{\"a\":1}\n", 8) < 0 ||
+	    http_stream_write(request, "", 0) < 0 ||
+	    http_stream_write(request, "{\"b\":2}\n", 8) < 0)
+		return 0;
+	return 0;
+}
+
+/* Says whether there was a body, and of how many members. */
+static cay_unused int post_body(struct daemon *daemon, struct http_request *request,
+				struct cay_error *err)
+{
+	json_t *body, *object;
+	int r;
+
+	r = http_body_json(request, &body, err);
+	if (r < 0)
+		return r;
+	object = json_object();
+	json_set_bool(object, "empty", !body);
+	if (body)
+		json_set_int(object, "members", (int64_t)json_object_size(body));
+	return http_reply_json(request, 201, object);
+}
+
+#define POST_BODY "POST /body HTTP/1.1\r\nHost: d\r\nConnection: close\r\n"
+
+/* Sends back what comes, then says that the end of it was seen. */
+static cay_unused int post_attach(struct daemon *daemon, struct http_request *request,
+				  struct cay_error *err)
+{
+	_cleanup_buf_ struct buf extra = {};
+	json_t *body;
+	char data[4096];
+	int socket, r;
+
+	r = http_body_json(request, &body, err);
+	if (r < 0)
+		return r;
+	if (http_query_bool(request, "missing", false))
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such container: x");
+	r = http_hijack(request, "application/vnd.docker.raw-stream", &socket, &extra, err);
+	if (r < 0)
+		return r;
+	if (write_full(socket, "hello\n", 6) < 0 ||
+	    write_full(socket, buf_text(&extra), extra.length) < 0)
+		return 0;
+	for (;;) {
+		ssize_t n = read(socket, data, sizeof(data));
+
+		if (n <= 0)
+			break;
+		if (write_full(socket, data, (size_t)n) < 0)
+			return 0;
+	}
+	(void)write_full(socket, "end\n", 4);
+	return 0;
+}
+
+#define UPGRADE \
+	" HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n" \
+	"Connection: Upgrade\r\nUpgrade: tcp\r\n"

@@ -5,10 +5,7 @@
  */
 #include "http-client.h"
 
-#include "base/json.h"
-
 #include <dirent.h>
-#include <errno.h>
 #include <pthread.h>
 
 /* What handlers leave for the tests. */
@@ -22,21 +19,6 @@ static struct {
 } seen = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
 
 /* ---- handlers ---- */
-
-static int get_ping(struct daemon *daemon, struct http_request *request, struct cay_error *err)
-{
-	return http_reply_text(request, 200, "text/plain; charset=utf-8", "OK");
-}
-
-static int get_stream(struct daemon *daemon, struct http_request *request, struct cay_error *err)
-{
-	if (http_stream_begin(request, 200, "application/json") < 0 ||
-	    http_stream_write(request, "{\"a\":1}\n", 8) < 0 ||
-	    http_stream_write(request, "", 0) < 0 ||
-	    http_stream_write(request, "{\"b\":2}\n", 8) < 0)
-		return 0;
-	return 0;
-}
 
 /* Writes until its client is no longer there. */
 static int get_endless(struct daemon *daemon, struct http_request *request, struct cay_error *err)
@@ -77,37 +59,6 @@ static int get_wait(struct daemon *daemon, struct http_request *request, struct 
 	if (!was_gone && poll(&gone, 1, CLIENT_MS) > 0 && http_request_gone(request))
 		count_waiting(true);
 	return cay_error_set(err ? err : &stopped, CAY_CANCELLED, ECANCELED, "gone");
-}
-
-/* Sends back what comes, then says that the end of it was seen. */
-static int post_attach(struct daemon *daemon, struct http_request *request, struct cay_error *err)
-{
-	_cleanup_buf_ struct buf extra = {};
-	json_t *body;
-	char data[4096];
-	int socket, r;
-
-	r = http_body_json(request, &body, err);
-	if (r < 0)
-		return r;
-	if (http_query_bool(request, "missing", false))
-		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such container: x");
-	r = http_hijack(request, "application/vnd.docker.raw-stream", &socket, &extra, err);
-	if (r < 0)
-		return r;
-	if (write_full(socket, "hello\n", 6) < 0 ||
-	    write_full(socket, buf_text(&extra), extra.length) < 0)
-		return 0;
-	for (;;) {
-		ssize_t n = read(socket, data, sizeof(data));
-
-		if (n <= 0)
-			break;
-		if (write_full(socket, data, (size_t)n) < 0)
-			return 0;
-	}
-	(void)write_full(socket, "end\n", 4);
-	return 0;
 }
 
 /* Waits for whoever comes first: the end of the client's input, or the client's own. */
@@ -314,10 +265,6 @@ static void test_gone(void **state)
 	wait_for(&seen.gone, 1);
 }
 
-#define UPGRADE \
-	" HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\n" \
-	"Connection: Upgrade\r\nUpgrade: tcp\r\n"
-
 static void test_upgrade(void **state)
 {
 	const struct fixture *f = *state;
@@ -383,6 +330,33 @@ static void test_hijack_without_upgrade(void **state)
 	assert_true(ends_with(buf_text(&out), "\r\n\r\nhello\ndata\nend\n"));
 }
 
+/* What came with the request is the handler's, whether the client asked for an upgrade or not. */
+static void test_hijack_of_pipelined_bytes(void **state)
+{
+	static const char *const requests[] = {
+		"POST /attach HTTP/1.1\r\nHost: d\r\n\r\nbehind ",
+		"POST /attach HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\n\r\n{}behind ",
+		"POST /attach HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"2\r\n{}\r\n0\r\n\r\nbehind ",
+		"POST /attach HTTP/1.0\r\n\r\nbehind ",
+		"POST /attach" UPGRADE "\r\nbehind ",
+		"POST /attach" UPGRADE "Content-Length: 2\r\n\r\n{}behind ",
+	};
+	const struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+		_cleanup_buf_ struct buf out = {};
+		_cleanup_close_ int fd = client_open(f);
+
+		client_puts(fd, requests[i]);
+		client_read(fd, "hello\nbehind ", &out);
+		client_puts(fd, "and after\n");
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		client_read(fd, NULL, &out);
+		assert_true(ends_with(buf_text(&out), "\r\n\r\nhello\nbehind and after\nend\n"));
+	}
+}
+
 static void test_upload(void **state)
 {
 	const struct fixture *f = *state;
@@ -445,6 +419,59 @@ static void test_upload_broken_off(void **state)
 	wait_for(&seen.gone, 1);
 }
 
+/* The handler sees an end and answers as if that were all: the client learns better. */
+static void test_upload_malformed(void **state)
+{
+	static const char *const bodies[] = {
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nzz\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nno field\r\n\r\n",
+		"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+		"Content-Length: 4\r\n\r\nabc",
+	};
+	const struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
+		_cleanup_buf_ struct buf out = {};
+		_cleanup_close_ int fd = client_open(f);
+
+		forget_seen();
+		client_puts(fd, "POST /upload HTTP/1.1\r\nHost: d\r\n");
+		client_puts(fd, bodies[i]);
+		assert_int_equal(shutdown(fd, SHUT_WR), 0);
+		client_read(fd, NULL, &out);
+		assert_true(starts_with(buf_text(&out), "HTTP/1.1 400"));
+		assert_non_null(strstr(buf_text(&out), "\r\n\r\n{\"message\":\""));
+		wait_for(&seen.gone, 1);
+	}
+}
+
+static void test_connection_limit(void **state)
+{
+	const struct http_limits few = { 20000, 20000, 20000, .connections = 3 };
+	struct fixture f = {};
+	bool served = false;
+	int clients[3];
+
+	start_server(&f, tables);
+	http_server_set_limits(f.server, &few);
+	for (size_t i = 0; i < ARRAY_SIZE(clients); i++)
+		clients[i] = client_open(&f);
+	assert_error(&f, "GET /_ping" CLOSE, "503");
+	close(clients[0]);
+	/* The server sees it soon. */
+	for (int i = 0; i < CLIENT_MS / 10 && !served; i++) {
+		_cleanup_buf_ struct buf out = {};
+
+		served = starts_with(ask(&f, "GET /_ping" CLOSE, &out), "HTTP/1.1 200");
+		usleep(10000);
+	}
+	assert_true(served);
+	close(clients[1]);
+	close(clients[2]);
+	stop_server(&f);
+}
+
 static void vanish(const struct fixture *f, const char *request, unsigned int times)
 {
 	for (unsigned int i = 0; i < times; i++) {
@@ -485,18 +512,7 @@ static void test_vanishing_clients(void **state)
 
 static int set_up(void **state)
 {
-	struct fixture *f = xcalloc(1, sizeof(*f));
-
-	start_server(f, tables);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	stop_server(*state);
-	free(*state);
-	return 0;
+	return start_group(state, tables);
 }
 
 /* Stopping ends streams, hijacked connections and idle ones, and closes every descriptor. */
@@ -536,11 +552,14 @@ int main(void)
 		cmocka_unit_test(test_upgrade_with_body),
 		cmocka_unit_test(test_upgrade_refused),
 		cmocka_unit_test(test_hijack_without_upgrade),
+		cmocka_unit_test(test_hijack_of_pipelined_bytes),
 		cmocka_unit_test(test_upload),
 		cmocka_unit_test(test_upload_refused),
 		cmocka_unit_test(test_upload_broken_off),
+		cmocka_unit_test(test_upload_malformed),
+		cmocka_unit_test(test_connection_limit),
 		cmocka_unit_test(test_vanishing_clients),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, set_up, stop_group);
 }
