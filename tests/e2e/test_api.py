@@ -10,16 +10,22 @@ import socket
 from harness import CayTestCase, wait_until
 
 
+def frames(data):
+    """The contents of docker's multiplexed stream."""
+    while data:
+        size = int.from_bytes(data[4:8], "big")
+        yield data[8:8 + size]
+        data = data[8 + size:]
+
+
 class BadInput(CayTestCase):
-    def status(self, raw, shut=False):
+    def status(self, raw):
         """The status of the answer to raw bytes; 0 where the connection was closed without one."""
         with self.daemon.connect(20) as connection:
             try:
                 # The daemon may well answer, and close, before it has read all.
                 with contextlib.suppress(BrokenPipeError):
                     connection.sendall(raw)
-                if shut:
-                    connection.shutdown(socket.SHUT_WR)
                 head = connection.recv(4096)
             except (ConnectionError, TimeoutError):
                 return 0
@@ -62,13 +68,45 @@ class BadInput(CayTestCase):
         self.assertEqual(self.api("GET", "/v1.999/info")[0], 400)
 
     def test_strange_requests(self):
-        for raw in (b"GET\r\n\r\n", b"\0" * 100, b"GET /_ping HTTP/9.9\r\n\r\n",
-                    b"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n",
-                    b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-                    b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200000 + b"\r\n\r\n"):
-            with self.subTest(raw[:30]):
-                self.assertNotEqual(self.status(raw, shut=True), 200)
+        head = b"POST /containers/create HTTP/1.1\r\nHost: x\r\n"
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n"
+        for raw, expected in (
+                (b"GET\r\n\r\n", 400), (b"\0" * 100, 400), (b"GET /_ping HTTP/9.9\r\n\r\n", 400),
+                (chunked + b"ffffffffffffffffff\r\n", 400), (chunked + b"2\r\n{}x\r\n", 400),
+                (head + b"Content-Length: -5\r\n\r\n", 400), (head + b"Content-Length: 9\r\n\r\n{", 400),
+                (head + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400),
+                (head + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}", 400),
+                (b"GET /_ping HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 200000 + b"\r\n\r\n", 431)):
+            with self.subTest(raw[:120]):
+                status, answer = self.whole_answer(raw)
+                self.assertEqual(status, expected)
+                self.assertTrue(json.loads(answer)["message"])
         self.assertEqual(self.post("/containers/create", b""), 400)
+
+    def whole_answer(self, raw):
+        """Status and body of the answer to raw bytes that end there."""
+        with self.daemon.connect(20) as connection:
+            with contextlib.suppress(BrokenPipeError):
+                connection.sendall(raw)
+                connection.shutdown(socket.SHUT_WR)
+            head, _, body = b"".join(iter(lambda: connection.recv(4096), b"")).partition(b"\r\n\r\n")
+        return int(head.split()[1]), body
+
+    def test_input_that_comes_with_the_attach_request(self):
+        """It reaches the container, whether the client asks for an upgrade or not."""
+        for name, upgrade in (("plain", ""), ("upgraded", "Connection: Upgrade\r\nUpgrade: tcp\r\n")):
+            with self.subTest(name):
+                self.cay("create", "-i", "--name", name, "busybox", "head", "-n", "2")
+                with self.daemon.connect() as connection:
+                    connection.sendall((f"POST /containers/{name}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\n"
+                                        f"Host: x\r\n{upgrade}Content-Length: 0\r\n\r\nwith it\n").encode())
+                    head = connection.recv(4096)
+                    self.assertIn(b"\r\n\r\n", head)
+                    self.cay("start", name)
+                    connection.sendall(b"and after\n")
+                    output = b"".join(iter(lambda: connection.recv(4096), b""))
+                self.assertEqual(b"".join(frames(output)), b"with it\nand after\n")
+                self.cay("rm", "-f", name)
 
     def test_slow_heads_do_not_block_others(self):
         slow = [self.daemon.connect() for _ in range(50)]

@@ -3,6 +3,7 @@
 
 import json
 import shutil
+import time
 import unittest
 
 from harness import CayTestCase, Registry, Terminal, busybox_archive, wait_until
@@ -39,6 +40,28 @@ class Docker(CayTestCase):
         terminal.type("while [ \"$(stty size)\" != '31 99' ]; do :; done; echo si''zed; exit 5\n")
         terminal.expect("sized")
         self.assertEqual(terminal.wait(), 5)
+
+    def test_attach_and_exec_on_terminals(self):
+        self.docker("run", "-dit", "--name", "shell", "busybox", "sh")
+        for command in (["attach", "shell"], ["exec", "-it", "shell", "sh"]):
+            with self.subTest(command[0]):
+                terminal = Terminal([DOCKER, *command], self.environment())
+                self.addCleanup(terminal.close)
+                terminal.type("\n")
+                terminal.expect("# ")
+                terminal.type("echo he''re\n")
+                terminal.expect("here")
+                terminal.type("\x10\x11")
+                terminal.wait()
+        self.assertEqual(self.docker("rm", "-f", "shell"), "shell")
+
+    def test_events(self):
+        began = self.docker("system", "info", "--format", "{{.SystemTime}}")
+        self.docker("run", "--rm", "--name", "eventful", "busybox", "true")
+        # The past, then what comes until a whole second that is not over yet.
+        actions = self.docker("events", "--since", began, "--until", str(int(time.time()) + 2),
+                              "--filter", "container=eventful", "--format", "{{.Action}}").split()
+        self.assertEqual(actions, ["create", "attach", "start", "die", "destroy"])
 
     def test_ps_exec_logs_kill_rm(self):
         identity = self.docker("run", "-d", "--name", "life", "busybox", "sh", "-c", "echo one; echo two >&2; exec sleep 10000")
