@@ -75,36 +75,44 @@ static bool match_pattern(const char *pattern, const char *text)
 }
 
 /* As docker: "debian:1*" against the name with its tag, "debi*" against the name alone. */
-static bool match_reference(const char *pattern, const struct strv *names)
+static bool match_name(const struct strv *patterns, const char *name)
 {
-	for (size_t i = 0; i < names->count; i++) {
-		_cleanup_free_ char *familiar = image_reference_familiar(names->items[i]);
-		char *end;
+	_cleanup_free_ char *familiar = image_reference_familiar(name);
+	_cleanup_free_ char *alone = xstrdup(familiar);
+	char *end = strchr(alone, '@');
 
-		if (match_pattern(pattern, familiar))
+	if (!end)
+		end = strrchr(alone, ':');
+	if (end)
+		*end = '\0';
+	for (size_t i = 0; i < patterns->count; i++)
+		if (match_pattern(patterns->items[i], familiar) ||
+		    match_pattern(patterns->items[i], alone))
 			return true;
-		end = strchr(familiar, '@');
-		if (!end)
-			end = strrchr(familiar, ':');
-		if (end)
-			*end = '\0';
-		if (match_pattern(pattern, familiar))
-			return true;
-	}
 	return false;
 }
 
-static bool match_references(const struct filters *filters, const struct image *image)
+static void keep_matching(const struct strv *patterns, struct strv *names)
+{
+	struct strv kept = { 0 };
+
+	for (size_t i = 0; i < names->count; i++)
+		if (match_name(patterns, names->items[i]))
+			strv_add(&kept, names->items[i]);
+	strv_done(names);
+	*names = kept;
+}
+
+/* An image that is asked for by name is shown by those of its names that match. */
+static bool narrow_references(const struct filters *filters, struct image *image)
 {
 	const struct strv *patterns = filters_get(filters, "reference");
 
 	if (!patterns)
 		return true;
-	for (size_t i = 0; i < patterns->count; i++)
-		if (match_reference(patterns->items[i], &image->names) ||
-		    match_reference(patterns->items[i], &image->digests))
-			return true;
-	return false;
+	keep_matching(patterns, &image->names);
+	keep_matching(patterns, &image->digests);
+	return image->names.count > 0 || image->digests.count > 0;
 }
 
 /* The filters, with what they refer to looked up. */
@@ -162,7 +170,6 @@ static bool match_image(const struct image_query *query, const struct image *ima
 
 	return (!query->wants_dangling || dangling == query->dangling) &&
 		image->created_ns > query->after_ns && image->created_ns < query->before_ns &&
-		match_references(&query->filters, image) &&
 		filters_match_labels(&query->filters, "label", image_labels(image));
 }
 
@@ -191,7 +198,8 @@ static int get_images(struct daemon *daemon, struct http_request *request, struc
 		qsort(images.items, images.count, sizeof(struct image *), newest_first);
 	array = json_array();
 	for (size_t i = 0; i < images.count; i++)
-		if ((all || !images.items[i]->is_member) && match_image(&query, images.items[i]))
+		if ((all || !images.items[i]->is_member) && match_image(&query, images.items[i]) &&
+		    narrow_references(&query.filters, images.items[i]))
 			json_array_append_new(
 				array,
 				image_to_summary(images.items[i], http_api_version(request)));
