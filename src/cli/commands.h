@@ -7,6 +7,7 @@
 
 #include "cli/client.h"
 #include "cli/command.h"
+#include "cli/table.h"
 
 /* Each file of commands ends with the tables that the tree in commands.c refers to. */
 extern const struct option run_options[], create_options[], start_options[], attach_options[];
@@ -14,7 +15,7 @@ extern const struct option exec_options[], logs_options[], inspect_options[];
 extern const struct option list_options[], stop_options[], kill_options[], remove_options[];
 extern const struct option stats_options[], events_options[];
 extern const struct option pull_options[], push_options[], save_options[], load_options[];
-extern const struct option images_options[], search_options[];
+extern const struct option images_options[], search_options[], verify_options[];
 extern const struct option login_options[], registry_list_options[];
 extern const struct option image_remove_options[], image_inspect_options[], history_options[];
 extern const struct option image_prune_options[], prune_options[];
@@ -104,5 +105,24 @@ void complete(struct client *client, const char *const *words, size_t count, str
 /* A path that another process can use; NULL gives NULL. The caller frees. */
 char *absolute_path(const char *path);
 
-/* Asks on the terminal; true only for an answer that starts with "y". */
-bool confirm(const char *warning);
+/*
+ * Prints a document as --format has it, json or a template, and puts the result in *ret_r; false
+ * when there is no --format.
+ */
+bool print_formatted(const struct options *options, const json_t *value, int *ret_r,
+		     struct cay_error *err);
+
+/*
+ * Warns in docker's words that this removes `what`, and asks; true only for an answer that starts
+ * with "y".
+ */
+bool confirm(const char *what);
+
+/*
+ * A row of `images`; `digest` "" leaves it out. And one of `ps`. With `whole` nothing in them is
+ * shortened. The caller drops them.
+ */
+json_t *image_row(const json_t *image, const char *repository, const char *tag, const char *digest,
+		  bool whole);
+json_t *container_row(const json_t *container, bool whole);
+extern const struct column image_columns[], container_columns[];

@@ -13,7 +13,10 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/* Docker's exit status for a command line that makes no sense; and for a command that failed. */
+/*
+ * Docker's exit status for options that make no sense; and for a command that failed, that does not
+ * exist, or that was given too many or too few words.
+ */
 enum { EXIT_USAGE = 125, EXIT_FAILED = 1 };
 
 static bool name_is(const struct command *command, const char *name)
@@ -61,11 +64,11 @@ static int print_help(const struct command *command, const char *path)
 	return text_print(&text, &err) < 0 ? EXIT_FAILED : 0;
 }
 
-static int usage_error(const char *path, const struct cay_error *err)
+static int usage_error(const char *path, const struct cay_error *err, int status)
 {
 	text_complain("%s", err->message);
 	text_complain("\"%s --help\" tells how it is used", path);
-	return EXIT_USAGE;
+	return status;
 }
 
 static int unknown_command(const struct command *family, const char *path, const char *name)
@@ -80,7 +83,7 @@ static int unknown_command(const struct command *family, const char *path, const
 	else
 		(void)cay_error_set(&err, CAY_INVALID, EINVAL, "unknown command: %s %s", path,
 				    name);
-	return usage_error(path, &err);
+	return usage_error(path, &err, EXIT_FAILED);
 }
 
 static int check_operands(const struct invocation *invocation, struct cay_error *err)
@@ -129,14 +132,14 @@ static int run_command(const struct command *command, const char *path,
 	if (options_parse(command->options, argc, argv,
 			  !(command->flags & COMMAND_STOPS_AT_OPERAND), &options, &operands,
 			  &invocation.operand_count, &help, &err) < 0)
-		return usage_error(path, &err);
+		return usage_error(path, &err, EXIT_USAGE);
 	if (help)
 		return print_help(command, path);
 	invocation.options = options;
 	invocation.operands = operands;
 	invocation.debug = option_flag(root_options, "debug");
 	if (check_operands(&invocation, &err) < 0)
-		return usage_error(path, &err);
+		return usage_error(path, &err, EXIT_FAILED);
 	if (client_new(option_text(root_options, "host"), &client, &err) < 0) {
 		if (!(command->flags & COMMAND_LOCAL)) {
 			text_complain("%s", err.message);
@@ -200,7 +203,7 @@ int cay_main(int argc, char **argv)
 	log_init("cay", LOG_LEVEL_WARNING);
 	if (options_parse(cay_command.options, argc - 1, argv + 1, false, &options, &operands,
 			  &count, &help, &err) < 0)
-		return usage_error("cay", &err);
+		return usage_error("cay", &err, EXIT_USAGE);
 	if (help)
 		return print_help(&cay_command, "cay");
 	if (option_flag(options, "version"))

@@ -102,6 +102,23 @@ void human_date(int64_t ns, char ret_text[HUMAN_MAX])
 		(void)snprintf(ret_text, HUMAN_MAX, "N/A");
 }
 
+void human_stamp(int64_t ns, char ret_text[HUMAN_MAX])
+{
+	struct tm parts;
+	size_t length;
+
+	if (!localtime_r(&(time_t){ ns / NS_PER_SECOND }, &parts)) {
+		(void)snprintf(ret_text, HUMAN_MAX, "N/A");
+		return;
+	}
+	length = strftime(ret_text, HUMAN_MAX, "%Y-%m-%dT%H:%M:%S", &parts);
+	if (parts.tm_gmtoff == 0)
+		(void)snprintf(ret_text + length, HUMAN_MAX - length, "Z");
+	else
+		(void)snprintf(ret_text + length, HUMAN_MAX - length, "%c%02ld:%02ld",
+			       parts.tm_gmtoff < 0 ? '-' : '+', labs(parts.tm_gmtoff) / 3600,
+			       labs(parts.tm_gmtoff) / 60 % 60);
+}
 int parse_decimal(const char *text, uint64_t *ret_billionths)
 {
 	struct str fraction, whole = str_split(str_from(text), '.', &fraction);

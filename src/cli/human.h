@@ -20,6 +20,8 @@ void human_duration(int64_t seconds, char ret_text[HUMAN_MAX]);
 void human_ago(int64_t then_ns, int64_t now_ns, char ret_text[HUMAN_MAX]);
 /* "2026-01-31 12:34:56 +0000 UTC", in local time. */
 void human_date(int64_t ns, char ret_text[HUMAN_MAX]);
+/* "2026-01-31T12:34:56+01:00", in local time; "…Z" in UTC. */
+void human_stamp(int64_t ns, char ret_text[HUMAN_MAX]);
 
 /* "512m", "1.5g", "1 GiB": powers of 1024, 0 or more. */
 int parse_human_size(const char *text, uint64_t *ret_bytes);

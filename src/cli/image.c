@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* images, rmi, tag, history, and image prune. */
+/* rmi, tag, history, and image prune. */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
@@ -11,17 +11,6 @@
 #include <errno.h>
 
 #define NS_PER_SECOND INT64_C(1000000000)
-
-const struct option images_options[] = {
-	{ 'a', OPTION_FLAG, "all", NULL, NULL, "Intermediate images too" },
-	{ 0, OPTION_FLAG, "digests", NULL, NULL, "Show digests" },
-	{ 'f', OPTION_LIST, "filter", "KEY=VALUE", NULL, "Only those that match" },
-	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
-	  "Print as table, json, or by a template such as {{.Repository}}" },
-	{ 0, OPTION_FLAG, "no-trunc", NULL, NULL, "Don't shorten ids" },
-	{ 'q', OPTION_FLAG, "quiet", NULL, NULL, "Only the ids" },
-	{ 0 },
-};
 
 const struct option image_remove_options[] = {
 	{ 'f', OPTION_FLAG, "force", NULL, NULL,
@@ -48,18 +37,6 @@ const struct option image_prune_options[] = {
 	{ 0 },
 };
 
-static const struct column image_columns[] = {
-	{ "Repository", "REPOSITORY" },
-	{ "Tag", "TAG" },
-	{ "Digest", "DIGEST" },
-	{ "ID", "IMAGE ID" },
-	{ "CreatedSince", "CREATED" },
-	{ "CreatedAt", "CREATED AT" },
-	{ "Size", "SIZE" },
-	{ "Containers", "CONTAINERS" },
-	{ 0 },
-};
-
 static const struct column history_columns[] = {
 	{ "ID", "IMAGE" },
 	{ "CreatedSince", "CREATED" },
@@ -70,119 +47,8 @@ static const struct column history_columns[] = {
 	{ 0 },
 };
 
-static void set_common(json_t *row, const json_t *item, bool whole)
-{
-	int64_t created = json_int_at(item, "Created", NULL) * NS_PER_SECOND;
-	char text[HUMAN_MAX], id[80];
-
-	short_id(json_text_at(item, "Id", NULL), whole, id);
-	row_set(row, "ID", id);
-	human_ago(created, clock_now_ns(), text);
-	row_set(row, "CreatedSince", text);
-	human_date(created, text);
-	row_set(row, "CreatedAt", text);
-	human_size((double)json_int_at(item, "Size", NULL), false, text);
-	row_set(row, "Size", text);
-}
-
-/* The digest under which the image was pulled by that name. */
-static const char *find_digest(const json_t *image, struct str repository)
-{
-	const json_t *item;
-	size_t index;
-
-	json_array_foreach(json_object_get(image, "RepoDigests"), index, item) {
-		const char *text = json_is_string(item) ? json_string_value(item) : "";
-		struct str digest, name = str_split(str_from(text), '@', &digest);
-
-		if (str_equal(name, repository))
-			return digest.data;
-	}
-	return "<none>";
-}
-
-/* One row for each name; `name` is "repository:tag" or "<none>:<none>". */
-static int add_image(struct table *table, const json_t *image, const char *name, bool whole,
-		     struct cay_error *err)
-{
-	_cleanup_json_ json_t *row = json_object();
-	const char *colon = strrchr(name, ':');
-	struct str repository = { name, colon ? (size_t)(colon - name) : strlen(name) };
-	_cleanup_free_ char *repository_text = str_dup(repository);
-	int64_t containers = json_int_at(image, "Containers", NULL);
-	char count[24];
-
-	row_set(row, "Repository", repository_text);
-	row_set(row, "Tag", colon ? colon + 1 : "<none>");
-	row_set(row, "Digest", find_digest(image, repository));
-	(void)snprintf(count, sizeof(count), "%lld", (long long)containers);
-	row_set(row, "Containers", containers < 0 ? "N/A" : count);
-	set_common(row, image, whole);
-	return table_add(table, row, err);
-}
-
-static int add_images(struct table *table, const json_t *images, bool whole, bool once,
-		      struct cay_error *err)
-{
-	const json_t *image, *name;
-	size_t i, j;
-	int r = 0;
-
-	json_array_foreach(images, i, image) {
-		const json_t *names = json_object_get(image, "RepoTags");
-
-		if (json_array_size(names) == 0)
-			r = add_image(table, image, "<none>:<none>", whole, err);
-		json_array_foreach(names, j, name) {
-			if (r < 0 || (once && j > 0))
-				break;
-			r = add_image(table, image,
-				      json_is_string(name) ? json_string_value(name) : "", whole,
-				      err);
-		}
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int command_images(const struct invocation *invocation, struct cay_error *err)
-{
-	const struct options *options = invocation->options;
-	bool quiet = option_flag(options, "quiet"), whole = option_flag(options, "no-trunc");
-	const char *standard = quiet ? "{{.ID}}"
-		: option_flag(options, "digests")
-		? "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t"
-		  "{{.Size}}"
-		: "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
-	_cleanup_(table_free_p) struct table *table = NULL;
-	_cleanup_json_ json_t *images = NULL, *filters = NULL;
-	_cleanup_target_ struct target target = { 0 };
-	int r = table_open(option_text(options, "format"), standard, image_columns, &table, err);
-
-	if (r >= 0)
-		r = filters_build(options, &filters, err);
-	if (r < 0)
-		return r;
-	if (invocation->operand_count > 0) {
-		if (!filters)
-			filters = json_object();
-		json_set(filters, "reference", json_pack("[s]", invocation->operands[0]));
-	}
-	target_set(&target, "/images/json", NULL, NULL);
-	if (option_flag(options, "all"))
-		target_add(&target, "all", "1");
-	if (option_flag(options, "digests"))
-		target_add(&target, "digests", "1");
-	if (filters)
-		target_add_json(&target, "filters", filters);
-	r = client_call(invocation->client, "GET", &target, NULL, &images, err);
-	if (r >= 0)
-		r = add_images(table, images, whole, quiet, err);
-	return r < 0 ? r : table_print(table, err);
-}
-
-static void append_removed(struct buf *out, const json_t *removed)
+static void append_removed(struct buf *out, const json_t *removed, const char *as_untagged,
+			   const char *as_deleted)
 {
 	const json_t *item;
 	size_t index;
@@ -192,9 +58,9 @@ static void append_removed(struct buf *out, const json_t *removed)
 		const char *deleted = json_text_at(item, "Deleted", NULL);
 
 		if (*untagged)
-			buf_printf(out, "Untagged: %s\n", untagged);
+			buf_printf(out, "%s: %s\n", as_untagged, untagged);
 		if (*deleted)
-			buf_printf(out, "Deleted: %s\n", deleted);
+			buf_printf(out, "%s: %s\n", as_deleted, deleted);
 	}
 }
 
@@ -218,7 +84,7 @@ static int remove_one(const struct invocation *invocation, const char *name, str
 	}
 	if (r < 0)
 		return r;
-	append_removed(&out, removed);
+	append_removed(&out, removed, "Untagged", "Deleted");
 	return text_print(&out, err);
 }
 
@@ -246,32 +112,41 @@ static int add_history(struct table *table, const json_t *item, const struct opt
 {
 	bool whole = option_flag(options, "no-trunc");
 	bool human = !option_given(options, "human") || option_flag(options, "human");
+	int64_t created = json_int_at(item, "Created", NULL) * NS_PER_SECOND;
+	int64_t size = json_int_at(item, "Size", NULL);
 	_cleanup_json_ json_t *row = json_object();
-	_cleanup_free_ char *by =
-		text_shorten(json_text_at(item, "CreatedBy", NULL), whole ? SIZE_MAX : 45);
-	_cleanup_free_ char *comment =
-		text_shorten(json_text_at(item, "Comment", NULL), whole ? SIZE_MAX : 45);
-	char text[HUMAN_MAX];
+	_cleanup_free_ char *by = xstrdup(json_text_at(item, "CreatedBy", NULL)), *shown = NULL;
+	char text[HUMAN_MAX], id[80];
 
-	set_common(row, item, whole);
-	row_set(row, "CreatedBy", by);
-	row_set(row, "Comment", comment);
-	if (!human) {
-		row_set(row, "CreatedSince", json_text_at(row, "CreatedAt", NULL));
-		(void)snprintf(text, sizeof(text), "%lld",
-			       (long long)json_int_at(item, "Size", NULL));
-		row_set(row, "Size", text);
-	}
+	for (char *at = by; *at; at++)
+		*at = *at == '\t' ? ' ' : *at;
+	shown = text_shorten(by, whole ? SIZE_MAX : 45);
+	short_id(json_text_at(item, "Id", NULL), whole, id);
+	row_set(row, "ID", id);
+	human_stamp(created, text);
+	row_set(row, "CreatedAt", text);
+	if (human)
+		human_ago(created, clock_now_ns(), text);
+	row_set(row, "CreatedSince", text);
+	row_set(row, "CreatedBy", shown);
+	row_set(row, "Comment", json_text_at(item, "Comment", NULL));
+	if (human)
+		human_size((double)size, false, text);
+	else
+		(void)snprintf(text, sizeof(text), "%lld", (long long)size);
+	row_set(row, "Size", text);
 	return table_add(table, row, err);
 }
 
 int command_history(const struct invocation *invocation, struct cay_error *err)
 {
 	const struct options *options = invocation->options;
-	const char *standard = option_flag(options, "quiet")
-		? "{{.ID}}"
-		: "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}"
-		  "\t{{.Comment}}";
+	bool human = !option_given(options, "human") || option_flag(options, "human");
+	const char *standard = option_flag(options, "quiet") ? "{{.ID}}"
+		: human ? "table {{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}"
+			  "\t{{.Comment}}"
+			: "table {{.ID}}\t{{.CreatedAt}}\t{{.CreatedBy}}\t{{.Size}}"
+			  "\t{{.Comment}}";
 	_cleanup_(table_free_p) struct table *table = NULL;
 	_cleanup_json_ json_t *history = NULL;
 	const json_t *item;
@@ -297,16 +172,16 @@ int command_prune_images(const struct invocation *invocation, struct cay_error *
 	bool all = option_flag(options, "all");
 	_cleanup_json_ json_t *filters = NULL, *answer = NULL;
 	_cleanup_target_ struct target target = { 0 };
-	_cleanup_buf_ struct buf out = { 0 };
+	_cleanup_buf_ struct buf out = { 0 }, text = { 0 };
 	char size[HUMAN_MAX];
 	int r = filters_build(options, &filters, err);
 
 	if (r < 0)
 		return r;
 	if (!option_flag(options, "force") &&
-	    !confirm(all ? "This removes all images that no container uses."
-			 : "This removes all images that have no name and that no container uses."))
-		return 1;
+	    !confirm(all ? "all images without at least one container associated to them"
+			 : "all dangling images"))
+		return 0;
 	if (!filters)
 		filters = json_object();
 	json_set(filters, "dangling", json_pack("[s]", all ? "false" : "true"));
@@ -315,8 +190,10 @@ int command_prune_images(const struct invocation *invocation, struct cay_error *
 	r = client_call(invocation->client, "POST", &target, NULL, &answer, err);
 	if (r < 0)
 		return r;
-	append_removed(&out, json_object_get(answer, "ImagesDeleted"));
+	append_removed(&out, json_object_get(answer, "ImagesDeleted"), "untagged", "deleted");
 	human_size((double)json_int_at(answer, "SpaceReclaimed", NULL), true, size);
-	buf_printf(&out, "Space freed: %s\n", size);
-	return text_print(&out, err);
+	buf_printf(&text, "%s%s%sTotal reclaimed space: %s\n",
+		   out.length > 0 ? "Deleted Images:\n" : "", buf_text(&out),
+		   out.length > 0 ? "\n" : "", size);
+	return text_print(&text, err);
 }

@@ -182,9 +182,8 @@ int command_prune(const struct invocation *invocation, struct cay_error *err)
 
 	if (r < 0)
 		return r;
-	if (!option_flag(invocation->options, "force") &&
-	    !confirm("This removes all containers that do not run."))
-		return 1;
+	if (!option_flag(invocation->options, "force") && !confirm("all stopped containers"))
+		return 0;
 	target_set(&target, "/containers/prune", NULL, NULL);
 	if (filters)
 		target_add_json(&target, "filters", filters);
@@ -192,9 +191,10 @@ int command_prune(const struct invocation *invocation, struct cay_error *err)
 	if (r < 0)
 		return r;
 	json_array_foreach(json_object_get(answer, "ContainersDeleted"), index, id) {
-		buf_printf(&out, "%s\n", json_is_string(id) ? json_string_value(id) : "");
+		buf_printf(&out, "%s%s\n", index == 0 ? "Deleted Containers:\n" : "",
+			   json_is_string(id) ? json_string_value(id) : "");
 	}
 	human_size((double)json_int_at(answer, "SpaceReclaimed", NULL), true, size);
-	buf_printf(&out, "Space freed: %s\n", size);
+	buf_printf(&out, "%sTotal reclaimed space: %s\n", out.length > 0 ? "\n" : "", size);
 	return text_print(&out, err);
 }

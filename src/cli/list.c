@@ -24,7 +24,7 @@ const struct option list_options[] = {
 
 enum { COMMAND_WIDTH = 20 };
 
-static const struct column columns[] = {
+const struct column container_columns[] = {
 	{ "ID", "CONTAINER ID" },
 	{ "Image", "IMAGE" },
 	{ "Command", "COMMAND" },
@@ -151,17 +151,19 @@ static void set_times(json_t *row, const json_t *container)
 	row_set(row, "RunningFor", text);
 }
 
+/* What is asked for without the image's size, as df does, shows only the container's own. */
 static void set_size(json_t *row, const json_t *container)
 {
+	int64_t root = json_int_at(container, "SizeRootFs", NULL);
 	char own[HUMAN_MAX], whole[HUMAN_MAX], text[2 * HUMAN_MAX + 16];
 
 	human_size((double)json_int_at(container, "SizeRw", NULL), false, own);
-	human_size((double)json_int_at(container, "SizeRootFs", NULL), false, whole);
+	human_size((double)root, false, whole);
 	(void)snprintf(text, sizeof(text), "%s (virtual %s)", own, whole);
-	row_set(row, "Size", text);
+	row_set(row, "Size", root > 0 ? text : own);
 }
 
-static json_t *make_row(const json_t *container, bool whole)
+json_t *container_row(const json_t *container, bool whole)
 {
 	json_t *row = json_object();
 	const char *image = json_text_at(container, "Image", NULL);
@@ -222,7 +224,8 @@ int command_list(const struct invocation *invocation, struct cay_error *err)
 	_cleanup_json_ json_t *list = NULL;
 	json_t *container;
 	size_t index;
-	int r = table_open(option_text(options, "format"), standard, columns, &table, err);
+	int r = table_open(option_text(options, "format"), standard, container_columns, &table,
+			   err);
 
 	if (r >= 0)
 		r = set_target(options, &target, err);
@@ -231,7 +234,7 @@ int command_list(const struct invocation *invocation, struct cay_error *err)
 	if (r < 0)
 		return r;
 	json_array_foreach(list, index, container) {
-		_cleanup_json_ json_t *row = make_row(container, whole);
+		_cleanup_json_ json_t *row = container_row(container, whole);
 
 		r = table_add(table, row, err);
 		if (r < 0)

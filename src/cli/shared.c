@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/human.h"
+#include "cli/template.h"
 #include "cli/text.h"
 
 #include <errno.h>
@@ -132,12 +133,33 @@ char *absolute_path(const char *path)
 	return path_join(directory, path);
 }
 
-bool confirm(const char *warning)
+bool confirm(const char *what)
 {
 	char answer[16];
 
-	(void)fprintf(stderr, "%s\nGo on? [y/N] ", warning);
+	(void)printf("WARNING! This will remove %s.\nAre you sure you want to continue? [y/N] ",
+		     what);
+	(void)fflush(stdout);
 	if (!fgets(answer, sizeof(answer), stdin))
 		return false;
 	return answer[0] == 'y' || answer[0] == 'Y';
+}
+
+bool print_formatted(const struct options *options, const json_t *value, int *ret_r,
+		     struct cay_error *err)
+{
+	const char *format = option_text(options, "format");
+	_cleanup_(template_free_p) struct template *template = NULL;
+	_cleanup_buf_ struct buf out = { 0 };
+	int r;
+
+	if (!format)
+		return false;
+	r = template_parse(strcmp(format, "json") == 0 ? "{{json .}}" : format, &template, err);
+	if (r >= 0)
+		r = template_run(template, value, &out, err);
+	if (r >= 0)
+		r = text_print_line(buf_text(&out), err);
+	*ret_r = r;
+	return true;
 }

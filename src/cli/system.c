@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* version, info, df, and starting and stopping the daemon. */
+/* version, info, and starting and stopping the daemon. */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "cli/daemon.h"
-#include "cli/human.h"
-#include "cli/table.h"
 #include "cli/template.h"
 #include "cli/text.h"
 
@@ -22,12 +20,6 @@ const struct option version_options[] = {
 const struct option info_options[] = {
 	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print as json, or by a template such as {{.Containers}}" },
-	{ 0 },
-};
-
-const struct option disk_options[] = {
-	{ 0, OPTION_TEXT, "format", "FORMAT", NULL,
-	  "Print as table, json, or by a template such as {{.Size}}" },
 	{ 0 },
 };
 
@@ -71,26 +63,6 @@ static void append_lines(struct buf *out, const json_t *value, const struct line
 		text_make_safe(text.data, false);
 		buf_printf(out, " %-18s %s\n", lines->label, text.data);
 	}
-}
-
-/* A document as --format has it; false when there is no --format. */
-static bool print_formatted(const struct options *options, const json_t *value, int *ret_r,
-			    struct cay_error *err)
-{
-	const char *format = option_text(options, "format");
-	_cleanup_(template_free_p) struct template *template = NULL;
-	_cleanup_buf_ struct buf out = { 0 };
-	int r;
-
-	if (!format)
-		return false;
-	r = template_parse(strcmp(format, "json") == 0 ? "{{json .}}" : format, &template, err);
-	if (r >= 0)
-		r = template_run(template, value, &out, err);
-	if (r >= 0)
-		r = text_print_line(buf_text(&out), err);
-	*ret_r = r;
-	return true;
 }
 
 static json_t *client_version(void)
@@ -185,87 +157,6 @@ int command_info(const struct invocation *invocation, struct cay_error *err)
 			buf_printf(&out, " %s: %s\n", name, text);
 	}
 	return text_print(&out, err);
-}
-
-/* ---- df ---- */
-
-static const struct column disk_columns[] = {
-	{ "Type", "TYPE" }, { "TotalCount", "TOTAL" },        { "Active", "ACTIVE" },
-	{ "Size", "SIZE" }, { "Reclaimable", "RECLAIMABLE" }, { 0 },
-};
-
-struct usage {
-	const char *type;
-	const char *key;      /* of the list in the answer */
-	const char *size_key; /* of an item, or within its UsageData */
-	bool (*is_active)(const json_t *item);
-};
-
-static bool image_is_active(const json_t *item)
-{
-	return json_int_at(item, "Containers", NULL) > 0;
-}
-
-static bool container_is_active(const json_t *item)
-{
-	return strcmp(json_text_at(item, "State", NULL), "running") == 0;
-}
-
-static bool volume_is_active(const json_t *item)
-{
-	return json_int_at(item, "UsageData", "RefCount") > 0;
-}
-
-static const struct usage usages[] = {
-	{ "Images", "Images", "Size", image_is_active },
-	{ "Containers", "Containers", "SizeRw", container_is_active },
-	{ "Local Volumes", "Volumes", NULL, volume_is_active },
-};
-
-static int add_usage(struct table *table, const struct usage *usage, const json_t *answer,
-		     struct cay_error *err)
-{
-	const json_t *list = json_object_get(answer, usage->key), *item;
-	_cleanup_json_ json_t *row = json_object();
-	double all = 0, idle = 0;
-	size_t index, active = 0;
-	char text[HUMAN_MAX];
-
-	json_array_foreach(list, index, item) {
-		double size = (double)(usage->size_key ? json_int_at(item, usage->size_key, NULL)
-						       : json_int_at(item, "UsageData", "Size"));
-
-		all += MAX(size, 0);
-		active += usage->is_active(item);
-		if (!usage->is_active(item))
-			idle += MAX(size, 0);
-	}
-	row_set(row, "Type", usage->type);
-	(void)snprintf(text, sizeof(text), "%zu", json_array_size(list));
-	row_set(row, "TotalCount", text);
-	(void)snprintf(text, sizeof(text), "%zu", active);
-	row_set(row, "Active", text);
-	human_size(all, true, text);
-	row_set(row, "Size", text);
-	human_size(idle, true, text);
-	row_set(row, "Reclaimable", text);
-	return table_add(table, row, err);
-}
-
-int command_disk(const struct invocation *invocation, struct cay_error *err)
-{
-	_cleanup_(table_free_p) struct table *table = NULL;
-	_cleanup_json_ json_t *answer = NULL;
-	int r = table_open(option_text(invocation->options, "format"),
-			   "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t"
-			   "{{.Reclaimable}}",
-			   disk_columns, &table, err);
-
-	if (r >= 0)
-		r = client_call_named(invocation->client, "GET", "/system/df", "", &answer, err);
-	for (size_t i = 0; i < ARRAY_SIZE(usages) && r >= 0; i++)
-		r = add_usage(table, &usages[i], answer, err);
-	return r < 0 ? r : table_print(table, err);
 }
 
 /* ---- the daemon as a process ---- */

@@ -81,6 +81,14 @@ int table_open(const char *format, const char *standard, const struct column *co
 	return 0;
 }
 
+/* In the order of the names, as Go prints its maps. */
+static void print_sorted(const json_t *row, struct buf *out)
+{
+	_cleanup_free_ char *text = json_dumps(row, JSON_COMPACT | JSON_SORT_KEYS);
+
+	buf_puts(out, text ? text : "{}");
+}
+
 int table_add(struct table *table, const json_t *row, struct cay_error *err)
 {
 	_cleanup_buf_ struct buf line = { 0 };
@@ -89,7 +97,7 @@ int table_add(struct table *table, const json_t *row, struct cay_error *err)
 	if (table->template)
 		r = template_run(table->template, row, &line, err);
 	else
-		json_print_to(row, &line);
+		print_sorted(row, &line);
 	if (r < 0)
 		return r;
 	if (table->aligned)

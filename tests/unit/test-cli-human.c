@@ -157,12 +157,32 @@ static void test_text(void **state)
 	assert_int_equal(text_width("na\xc3\xafve"), 5);
 }
 
+static void check_stamp(const char *zone, const char *stamp)
+{
+	char text[HUMAN_MAX];
+
+	(void)setenv("TZ", zone, 1);
+	tzset();
+	human_stamp(NOW, text);
+	assert_string_equal(text, stamp);
+	(void)unsetenv("TZ");
+	tzset();
+}
+
+static void test_stamps(void **state)
+{
+	check_stamp("UTC0", "2026-01-31T12:34:56Z");
+	check_stamp("IST-5:30", "2026-01-31T18:04:56+05:30");
+	check_stamp("NST3:30", "2026-01-31T09:04:56-03:30");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),       cmocka_unit_test(test_durations),
 		cmocka_unit_test(test_parse_sizes), cmocka_unit_test(test_parse_moments),
 		cmocka_unit_test(test_ago),         cmocka_unit_test(test_text),
+		cmocka_unit_test(test_stamps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
