@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Decompression by zlib and zstd behind one read call. Small reads are served
+ * Decompression by ISA-L and zstd behind one read call. Small reads are served
  * from a buffer; large ones are decompressed straight to where they go.
+ *
+ * Most of the time that an image takes to arrive goes into inflating it, and
+ * ISA-L does that more than twice as fast as zlib.
  */
 #include "image/worker/stream.h"
 
@@ -10,7 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <zlib.h>
+#include <isa-l/igzip_lib.h>
 #include <zstd.h>
 
 enum { INPUT_SIZE = 256 * 1024, OUTPUT_SIZE = 128 * 1024 };
@@ -28,7 +31,7 @@ struct stream {
 	bool source_ended;
 	bool in_member; /* inside a gzip member or zstd frame: an end here is a truncation */
 	bool ended;
-	z_stream zlib;
+	struct inflate_state *gzip;
 	ZSTD_DStream *zstd;
 	uint8_t *input;
 	size_t input_start, input_end;
@@ -55,9 +58,8 @@ void stream_free(struct stream *stream)
 {
 	if (!stream)
 		return;
-	if (stream->format == FORMAT_GZIP)
-		(void)inflateEnd(&stream->zlib); /* tells only of an inconsistent state */
-	(void)ZSTD_freeDStream(stream->zstd);    /* always 0 */
+	free(stream->gzip);
+	(void)ZSTD_freeDStream(stream->zstd); /* always 0 */
 	hasher_done(&stream->hasher);
 	free(stream->input);
 	free(stream->output);
@@ -119,8 +121,8 @@ static int detect(struct stream *stream, struct cay_error *err)
 			return r;
 	}
 	if (input_starts(stream, "\x1f\x8b", 2)) {
-		if (inflateInit2(&stream->zlib, 15 + 16) != Z_OK)
-			return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
+		stream->gzip = xmalloc(sizeof(*stream->gzip));
+		isal_inflate_init(stream->gzip);
 		stream->format = FORMAT_GZIP;
 	} else if (starts_zstd(stream)) {
 		stream->zstd = ZSTD_createDStream();
@@ -148,34 +150,115 @@ static int truncated(struct cay_error *err)
 	return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the compressed data is truncated");
 }
 
+/* What isal_inflate() found wrong. */
+static const char *inflate_error(int code)
+{
+	switch (code) {
+	case ISAL_INVALID_BLOCK:
+		return "a bad block";
+	case ISAL_INVALID_SYMBOL:
+		return "a bad symbol";
+	case ISAL_INVALID_LOOKBACK:
+		return "a reference to before its start";
+	case ISAL_INCORRECT_CHECKSUM:
+		return "a wrong checksum";
+	default:
+		return "something unknown";
+	}
+}
+
+static int header_byte(struct stream *stream, uint8_t *ret_byte, struct cay_error *err)
+{
+	while (input_left(stream) == 0) {
+		int r = stream->source_ended ? truncated(err) : fill(stream, err);
+
+		if (r < 0)
+			return r;
+	}
+	*ret_byte = stream->input[stream->input_start++];
+	return 0;
+}
+
+static int skip_header_text(struct stream *stream, struct cay_error *err)
+{
+	uint8_t c;
+	int r;
+
+	do
+		r = header_byte(stream, &c, err);
+	while (r == 0 && c != '\0');
+	return r;
+}
+
+static int skip_header_bytes(struct stream *stream, size_t count, struct cay_error *err)
+{
+	uint8_t c;
+	int r = 0;
+
+	while (r == 0 && count-- > 0)
+		r = header_byte(stream, &c, err);
+	return r;
+}
+
+/*
+ * A member's header (RFC 1952, 2.3). ISA-L 2.30 has code for it that takes a right checksum of the
+ * header for a wrong one when it arrives in pieces.
+ */
+static int skip_gzip_header(struct stream *stream, struct cay_error *err)
+{
+	enum { CHECKSUM = 2, EXTRA = 4, NAME = 8, COMMENT = 16, RESERVED = 0xe0 };
+	uint8_t head[10], length[2];
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof(head); i++) {
+		r = header_byte(stream, &head[i], err);
+		if (r < 0)
+			return r;
+		if (i < 2 && head[i] != (i == 0 ? 0x1f : 0x8b))
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+					     "there are foreign bytes after the gzip data");
+	}
+	if (head[2] != 8 || head[3] & RESERVED)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "the gzip data is broken: a bad header");
+	for (size_t i = 0; r == 0 && head[3] & EXTRA && i < sizeof(length); i++)
+		r = header_byte(stream, &length[i], err);
+	if (r == 0 && head[3] & EXTRA)
+		r = skip_header_bytes(stream, length[0] | (size_t)length[1] << 8, err);
+	if (r == 0 && head[3] & NAME)
+		r = skip_header_text(stream, err);
+	if (r == 0 && head[3] & COMMENT)
+		r = skip_header_text(stream, err);
+	if (r == 0 && head[3] & CHECKSUM)
+		r = skip_header_bytes(stream, 2, err);
+	return r;
+}
+
 static ssize_t inflate_some(struct stream *stream, uint8_t *data, size_t size,
 			    struct cay_error *err)
 {
-	z_stream *z = &stream->zlib;
+	struct inflate_state *gzip = stream->gzip;
 	int r;
 
 	if (!stream->in_member) {
-		if (!input_starts(stream, "\x1f\x8b", 2))
-			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
-					     "there are foreign bytes after the gzip data");
-		if (inflateReset(z) != Z_OK)
-			return cay_error_set(err, CAY_INTERNAL, EIO, "zlib can't start over");
+		r = skip_gzip_header(stream, err);
+		if (r < 0)
+			return r;
+		isal_inflate_reset(gzip);
+		gzip->crc_flag = ISAL_GZIP_NO_HDR_VER; /* the trailer is read and checked */
 		stream->in_member = true;
 	}
-	z->next_in = stream->input + stream->input_start;
-	z->avail_in = (unsigned int)input_left(stream);
-	z->next_out = data;
-	z->avail_out = (unsigned int)size;
-	r = inflate(z, Z_NO_FLUSH);
-	stream->input_start = stream->input_end - z->avail_in;
-	if (r == Z_STREAM_END)
-		stream->in_member = false;
-	else if (r == Z_MEM_ERROR)
-		return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
-	else if (r != Z_OK && r != Z_BUF_ERROR)
+	gzip->next_in = stream->input + stream->input_start;
+	gzip->avail_in = (uint32_t)input_left(stream);
+	gzip->next_out = data;
+	gzip->avail_out = (uint32_t)MIN(size, UINT32_MAX);
+	r = isal_inflate(gzip);
+	if (r != ISAL_DECOMP_OK)
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the gzip data is broken: %s",
-				     z->msg ? z->msg : "bad header");
-	return (ssize_t)(size - z->avail_out);
+				     inflate_error(r));
+	stream->input_start = stream->input_end - gzip->avail_in;
+	stream->in_member = gzip->block_state != ISAL_BLOCK_FINISH;
+	return gzip->next_out - data;
 }
 
 static ssize_t unzstd_some(struct stream *stream, uint8_t *data, size_t size, struct cay_error *err)
@@ -220,13 +303,6 @@ static ssize_t produce(struct stream *stream, uint8_t *data, size_t size, struct
 			if (r < 0)
 				return r;
 			continue;
-		}
-		/* A member's header may be cut by the buffer's end: its magic is wanted whole. */
-		if (!stream->in_member && before == 1 && !stream->source_ended) {
-			r = fill(stream, err);
-			if (r < 0)
-				return r;
-			before = input_left(stream);
 		}
 		if (before > 0 || stream->in_member) {
 			if (stream->format == FORMAT_GZIP)
