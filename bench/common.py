@@ -19,7 +19,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 
-from harness import BUILD, Daemon, busybox_archive, processes, wait_until  # noqa: E402,F401
+from harness import BUILD, Daemon, Registry, busybox_archive, cached, processes, wait_until  # noqa: E402,F401
 
 
 class Cay:
@@ -42,15 +42,15 @@ class Cay:
 
 
 class Docker:
-    """Debian's dockerd with the image busybox."""
+    """Debian's dockerd with the image busybox. Without a network of its own it sees the host's loopback."""
 
-    def __init__(self):
+    def __init__(self, *options, network=True):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-bench-docker-"))
         self.socket = self.directory / "docker.sock"
         command = ("ip link set lo up; exec dockerd --data-root {0}/root --exec-root {0}/exec --pidfile {0}/pid "
-                   "-H unix://{0}/docker.sock").format(self.directory)
+                   "-H unix://{0}/docker.sock {1}").format(self.directory, " ".join(options))
         with open(self.directory / "log", "wb") as log:
-            self.process = subprocess.Popen(["unshare", "--net", "--mount", "sh", "-c", command],
+            self.process = subprocess.Popen(["unshare", *["--net"] * network, "--mount", "sh", "-c", command],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.program = "/usr/bin/docker" if os.path.exists("/usr/bin/docker") else "docker"
         self.environment = dict(os.environ, DOCKER_HOST=f"unix://{self.socket}")
@@ -58,13 +58,13 @@ class Docker:
         self("load", "-q", "-i", str(busybox_archive()))
 
     @classmethod
-    def try_start(cls):
+    def try_start(cls, *options, **settings):
         """A Docker, or None with the reason printed: the comparison is then left out, not made up."""
         if not shutil.which("dockerd"):
             print("dockerd is not installed (scripts/setup bench): nothing to compare with")
             return None
         try:
-            return cls()
+            return cls(*options, **settings)
         except (AssertionError, subprocess.CalledProcessError) as failure:
             print(f"dockerd does not work here: {failure}")
             return None
@@ -131,6 +131,12 @@ def rss_kib(pid):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
     return 0
+
+
+def children(pid):
+    """Processes that a process has started, of all its threads."""
+    return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()]
 
 
 def title(text):

@@ -1,13 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What 1, 5 and 20 idle containers cost in memory: each program's part, beside Docker's engine."""
 
-import pathlib
-
-from common import Cay, Docker, processes, pss_kib, rss_kib, title
-
-
-def children(pid):
-    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+from common import Cay, Docker, children, processes, pss_kib, rss_kib, title
 
 
 def average(values):
