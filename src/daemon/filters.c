@@ -193,18 +193,32 @@ bool filters_match_regex(const struct filters *filters, const char *key, const c
 	return match_any(filters, key, value, is_found);
 }
 
+static bool label_holds(const char *wanted, const json_t *labels)
+{
+	struct str value, name = str_split(str_from(wanted), '=', &value);
+	_cleanup_free_ char *label = str_dup(name);
+	const char *have = json_string_value(json_object_get(labels, label));
+
+	return have && (!strchr(wanted, '=') || str_equals(value, have));
+}
+
 bool filters_match_labels(const struct filters *filters, const char *key, const json_t *labels)
 {
 	const struct strv *wanted = filters_get(filters, key);
 
-	for (size_t i = 0; wanted && i < wanted->count; i++) {
-		struct str value, name = str_split(str_from(wanted->items[i]), '=', &value);
-		_cleanup_free_ char *label = str_dup(name);
-		const char *have = json_string_value(json_object_get(labels, label));
-
-		if (!have || (strchr(wanted->items[i], '=') && !str_equals(value, have)))
+	for (size_t i = 0; wanted && i < wanted->count; i++)
+		if (!label_holds(wanted->items[i], labels))
 			return false;
-	}
+	return true;
+}
+
+bool filters_miss_labels(const struct filters *filters, const char *key, const json_t *labels)
+{
+	const struct strv *unwanted = filters_get(filters, key);
+
+	for (size_t i = 0; unwanted && i < unwanted->count; i++)
+		if (label_holds(unwanted->items[i], labels))
+			return false;
 	return true;
 }
 
@@ -219,7 +233,7 @@ int filters_get_bool(const struct filters *filters, const char *key, bool *targe
 	yes = strv_contains(values, "true") || strv_contains(values, "1");
 	no = strv_contains(values, "false") || strv_contains(values, "0");
 	if (yes == no)
-		return cay_error_set(err, CAY_INVALID, EINVAL, "invalid filter '%s=%s'", key,
+		return cay_error_set(err, CAY_INVALID, EINVAL, "invalid filter '%s=[%s]'", key,
 				     values->items[0]);
 	*target = yes;
 	return 0;

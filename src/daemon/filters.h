@@ -56,6 +56,8 @@ bool filters_match_prefix(const struct filters *filters, const char *key, const 
 bool filters_match_regex(const struct filters *filters, const char *key, const char *value);
 /* Every value, "key" or "key=value", holds for `labels`, an object of strings (NULL: none). */
 bool filters_match_labels(const struct filters *filters, const char *key, const json_t *labels);
+/* None of the values, "key" or "key=value", holds for `labels`. */
+bool filters_miss_labels(const struct filters *filters, const char *key, const json_t *labels);
 /*
  * A key whose value is a truth: "true", "1", "false", "0". *target stays as it was without the key;
  * anything else, or both truths, is CAY_INVALID.

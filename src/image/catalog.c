@@ -44,7 +44,7 @@ int record_measure(const struct content *content, struct record *record, struct 
 
 		if (content_has_layer_of(content, digest, record->config.diff_ids.items[i],
 					 &header))
-			record->layer_sizes[i] = header.tar_bytes;
+			record->layer_sizes[i] = header.content_bytes;
 		else if (!content_blob_size(content, digest, &record->layer_sizes[i]))
 			return cay_error_set(err, CAY_CORRUPT, ENOENT, "the layer %s is missing",
 					     digest);

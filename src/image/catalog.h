@@ -34,7 +34,7 @@ struct record {
 	struct strv blobs; /* digests of its layers' blobs, lowest first */
 	struct strv names, digests;
 	struct image_config config;
-	uint64_t size; /* of the decompressed layers */
+	uint64_t size; /* of the files in all layers */
 	/* Each layer's; of one that waits for its conversion it is the blob's. */
 	uint64_t *layer_sizes;
 };

@@ -12,19 +12,12 @@ enum { SHORT_ID = 12 };
 struct removal {
 	struct image_store *store;
 	const char *text; /* as written */
+	bool force;
+	const struct strv *running; /* may be NULL */
 	char id[DIGEST_SIZE];
 	char *full_name; /* NULL: by id */
 	bool delete;     /* the image too, and not a name alone */
 };
-
-static size_t count_names(const struct image_store *store, const char *id)
-{
-	struct image *image = store_image(store, id);
-	const size_t count = image->names.count;
-
-	image_free(image);
-	return count;
-}
 
 /* The part of a full name in front of its tag or digest, as a length. */
 static size_t repository_length(const char *full_name)
@@ -59,35 +52,81 @@ static bool is_last_reference(const struct image_store *store, const char *id,
 	return last;
 }
 
-static int check(struct removal *removal, bool force, struct cay_error *err)
+static bool same_repository(const char *left, const char *right)
+{
+	const size_t length = repository_length(left);
+
+	return repository_length(right) == length && strncmp(left, right, length) == 0;
+}
+
+/* Whether an id stands for one name at most, so that it may go with it: all in one repository. */
+static bool has_one_name(const struct image_store *store, const char *id)
+{
+	struct image *image = store_image(store, id);
+	const char *first = image->names.count ? image->names.items[0]
+		: image->digests.count         ? image->digests.items[0]
+					       : NULL;
+	bool one = image->names.count <= 1;
+
+	for (size_t i = 0; i < image->digests.count; i++)
+		one &= same_repository(first, image->digests.items[i]);
+	image_free(image);
+	return one;
+}
+
+/* A container that holds it; one that runs rather than one that does not. */
+static const char *find_holder(const struct removal *removal, bool *ret_running)
 {
 	const struct image_store *store = removal->store;
-	const char *holder = store_holder(store, removal->id);
 
-	if (removal->full_name) {
-		removal->delete = is_last_reference(store, removal->id, removal->full_name);
-		if (!removal->delete || !holder)
-			return 0;
-		if (!force)
-			return cay_error_set(err, CAY_CONFLICT, EBUSY,
-					     "conflict: unable to remove repository reference "
-					     "\"%.256s\" (must force) - container %.*s is using "
-					     "its referenced image %.*s",
-					     removal->text, SHORT_ID, holder, SHORT_ID,
-					     digest_hex(removal->id));
-		removal->delete = false;
-		return 0;
+	for (size_t i = 0; removal->running && i < store->hold_count; i++) {
+		*ret_running = strcmp(store->holds[i].id, removal->id) == 0 &&
+			strv_contains(removal->running, store->holds[i].holder);
+		if (*ret_running)
+			return store->holds[i].holder;
 	}
-	if (!force && count_names(store, removal->id) > 1)
+	*ret_running = false;
+	return store_holder(store, removal->id);
+}
+
+static int check_name(struct removal *removal, const char *holder, struct cay_error *err)
+{
+	removal->delete = is_last_reference(removal->store, removal->id, removal->full_name);
+	if (!removal->delete || !holder)
+		return 0;
+	if (!removal->force)
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "conflict: unable to remove repository reference \"%.256s\" "
+				     "(must force) - container %.*s is using its referenced image "
+				     "%.*s",
+				     removal->text, SHORT_ID, holder, SHORT_ID,
+				     digest_hex(removal->id));
+	removal->delete = false;
+	return 0;
+}
+
+static int check(struct removal *removal, struct cay_error *err)
+{
+	bool running;
+	const char *holder = find_holder(removal, &running), *id = digest_hex(removal->id);
+
+	if (removal->full_name)
+		return check_name(removal, holder, err);
+	if (running)
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "conflict: unable to delete %.*s (cannot be forced) - image "
+				     "is being used by running container %.*s",
+				     SHORT_ID, id, SHORT_ID, holder);
+	if (!removal->force && !has_one_name(removal->store, removal->id))
 		return cay_error_set(err, CAY_CONFLICT, EBUSY,
 				     "conflict: unable to delete %.*s (must be forced) - image is "
 				     "referenced in multiple repositories",
-				     SHORT_ID, digest_hex(removal->id));
-	if (!force && holder)
+				     SHORT_ID, id);
+	if (!removal->force && holder)
 		return cay_error_set(err, CAY_CONFLICT, EBUSY,
 				     "conflict: unable to delete %.*s (must be forced) - image is "
-				     "being used by container %.*s",
-				     SHORT_ID, digest_hex(removal->id), SHORT_ID, holder);
+				     "being used by stopped container %.*s",
+				     SHORT_ID, id, SHORT_ID, holder);
 	removal->delete = !holder;
 	return 0;
 }
@@ -102,7 +141,6 @@ static void untag(struct removal *removal, struct record *record, struct strv *u
 {
 	_cleanup_strv_ struct strv gone = { 0 };
 	const char *only = removal->full_name;
-	const size_t length = only ? repository_length(only) : 0;
 	bool repository_left = false;
 
 	for (size_t i = record->names.count; i > 0; i--) {
@@ -111,15 +149,13 @@ static void untag(struct removal *removal, struct record *record, struct strv *u
 		if (!only || strcmp(name, only) == 0)
 			strv_add(&gone, name);
 		else
-			repository_left |= repository_length(name) == length &&
-				strncmp(name, only, length) == 0;
+			repository_left |= same_repository(name, only);
 	}
 	for (size_t i = record->digests.count; i > 0; i--) {
 		const char *digest = record->digests.items[i - 1];
-		const bool same_repository = only && repository_length(digest) == length &&
-			strncmp(digest, only, length) == 0;
 
-		if (!only || strcmp(digest, only) == 0 || (same_repository && !repository_left))
+		if (!only || strcmp(digest, only) == 0 ||
+		    (same_repository(digest, only) && !repository_left))
 			strv_add(&gone, digest);
 	}
 	for (size_t i = 0; i < gone.count; i++) {
@@ -137,19 +173,24 @@ static bool layer_is_used(const struct catalog *catalog, const char *blob)
 }
 
 /* Drops a record and tells which layers went with it, highest first. */
-static void delete_record(struct image_store *store, struct record *record, struct strv *deleted)
+static void delete_record(struct image_store *store, struct record *record,
+			  struct image_removal *done)
 {
 	_cleanup_strv_ struct strv blobs = { 0 }, diff_ids = { 0 };
+	_cleanup_free_ uint64_t *sizes = TAKE_PTR(record->layer_sizes);
 
 	strv_copy(&blobs, &record->blobs);
 	strv_copy(&diff_ids, &record->config.diff_ids);
-	if (!strv_contains(deleted, record->config_digest))
-		strv_add(deleted, record->config_digest);
+	if (!strv_contains(&done->deleted, record->config_digest))
+		strv_add(&done->deleted, record->config_digest);
 	catalog_drop(&store->catalog, record);
-	for (size_t i = blobs.count; i > 0; i--)
-		if (!layer_is_used(&store->catalog, blobs.items[i - 1]) &&
-		    !strv_contains(deleted, diff_ids.items[i - 1]))
-			strv_add(deleted, diff_ids.items[i - 1]);
+	for (size_t i = blobs.count; i > 0; i--) {
+		if (layer_is_used(&store->catalog, blobs.items[i - 1]) ||
+		    strv_contains(&done->deleted, diff_ids.items[i - 1]))
+			continue;
+		strv_add(&done->deleted, diff_ids.items[i - 1]);
+		done->reclaimed_bytes += sizes[i - 1];
+	}
 }
 
 /* Whether nothing keeps an image but the index that is about to go. */
@@ -164,7 +205,7 @@ static bool is_forsaken(const struct image_store *store, const struct record *re
  * The indexes that lost their last name go, and with them the images of other platforms that only
  * they kept. Names that moved elsewhere leave such images without a name instead.
  */
-static void delete_unused_indexes(struct image_store *store, struct strv *deleted)
+static void delete_unused_indexes(struct image_store *store, struct image_removal *done)
 {
 	struct catalog *catalog = &store->catalog;
 
@@ -177,14 +218,13 @@ static void delete_unused_indexes(struct image_store *store, struct strv *delete
 
 			if (!catalog_index_is_used(catalog, index) && record &&
 			    is_forsaken(store, record))
-				delete_record(store, record, deleted);
+				delete_record(store, record, done);
 		}
 	}
 	catalog_drop_unused_indexes(catalog);
 }
 
-static int execute(struct removal *removal, struct strv *untagged, struct strv *deleted,
-		   struct cay_error *err)
+static int execute(struct removal *removal, struct image_removal *done, struct cay_error *err)
 {
 	struct image_store *store = removal->store;
 	int r;
@@ -194,22 +234,31 @@ static int execute(struct removal *removal, struct strv *untagged, struct strv *
 
 		if (strcmp(record->config_digest, removal->id) != 0)
 			continue;
-		untag(removal, record, untagged);
+		untag(removal, record, &done->untagged);
 		if (removal->delete)
-			delete_record(store, record, deleted);
+			delete_record(store, record, done);
 	}
-	delete_unused_indexes(store, deleted);
+	delete_unused_indexes(store, done);
 	r = store_save(store, err);
 	if (r == 0)
 		store_collect(store);
 	return r;
 }
 
-int image_store_remove(struct image_store *store, const char *name, bool force,
-		       struct strv *ret_untagged, struct strv *ret_deleted, struct cay_error *err)
+static void add_all(struct strv *to, const struct strv *from)
 {
-	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
-	struct removal removal = { .store = store, .text = name };
+	for (size_t i = 0; i < from->count; i++)
+		strv_add(to, from->items[i]);
+}
+
+int image_store_remove(struct image_store *store, const char *name, bool force,
+		       const struct strv *running, struct image_removal *ret_removal,
+		       struct cay_error *err)
+{
+	_cleanup_image_removal_ struct image_removal done = { 0 };
+	struct removal removal = {
+		.store = store, .text = name, .force = force, .running = running
+	};
 	struct record *record;
 	int r;
 
@@ -217,17 +266,23 @@ int image_store_remove(struct image_store *store, const char *name, bool force,
 	r = store_find_record(store, name, &record, &removal.full_name, err);
 	if (r == 0) {
 		memcpy(removal.id, record->config_digest, DIGEST_SIZE);
-		r = check(&removal, force, err);
+		r = check(&removal, err);
 	}
 	if (r == 0)
-		r = execute(&removal, &untagged, &deleted, err);
+		r = execute(&removal, &done, err);
 	(void)pthread_mutex_unlock(&store->lock);
 	free(removal.full_name);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < untagged.count; i++)
-		strv_add(ret_untagged, untagged.items[i]);
-	for (size_t i = 0; i < deleted.count; i++)
-		strv_add(ret_deleted, deleted.items[i]);
+	add_all(&ret_removal->untagged, &done.untagged);
+	add_all(&ret_removal->deleted, &done.deleted);
+	ret_removal->reclaimed_bytes += done.reclaimed_bytes;
 	return 0;
+}
+
+void image_removal_done(struct image_removal *removal)
+{
+	strv_done(&removal->untagged);
+	strv_done(&removal->deleted);
+	*removal = (struct image_removal){ 0 };
 }

@@ -151,6 +151,11 @@ int store_find_by_id(struct image_store *store, const char *text, struct record 
 		     struct cay_error *err);
 /* The image with this id made up of all its records. */
 struct image *store_image(const struct image_store *store, const char *id);
+/*
+ * Adds to shared[i], for the first record i of each image, the size of the layers that other images
+ * have too.
+ */
+void store_share(const struct catalog *catalog, uint64_t *shared);
 const char *store_holder(const struct image_store *store, const char *id);
 /* Deletes the files that no image and no pin keeps. */
 void store_collect(struct image_store *store);

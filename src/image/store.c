@@ -291,19 +291,24 @@ int image_store_find(struct image_store *store, const char *name, struct image *
 int image_store_list(struct image_store *store, struct image ***ret_images, size_t *ret_count,
 		     struct cay_error *err)
 {
+	_cleanup_free_ uint64_t *shared = NULL;
 	struct image **images;
 	size_t count = 0;
 
 	(void)pthread_mutex_lock(&store->lock);
 	images = xcalloc(store->catalog.count + 1, sizeof(struct image *));
+	shared = xcalloc(store->catalog.count + 1, sizeof(*shared));
+	store_share(&store->catalog, shared);
 	for (size_t i = 0; i < store->catalog.count; i++) {
 		const char *id = store->catalog.records[i]->config_digest;
 		bool seen = false;
 
 		for (size_t j = 0; j < i && !seen; j++)
 			seen = strcmp(store->catalog.records[j]->config_digest, id) == 0;
-		if (!seen)
-			images[count++] = store_image(store, id);
+		if (seen)
+			continue;
+		images[count] = store_image(store, id);
+		images[count++]->shared_size = shared[i];
 	}
 	(void)pthread_mutex_unlock(&store->lock);
 	*ret_images = images;

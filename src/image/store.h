@@ -44,11 +44,13 @@ struct image {
 	bool is_member; /* an index that is in use keeps it, whether a name shows it or not */
 	int64_t created_ns;
 	char *os, *architecture, *variant;
-	uint64_t size; /* sum of the decompressed layers, in bytes */
+	uint64_t size; /* of the files in all layers, in bytes, as docker counts it */
 	size_t layer_count;
 	uint64_t *layer_sizes; /* each layer's share of `size`, lowest first */
-	struct strv diff_ids;  /* "sha256:…" of each decompressed layer, lowest first */
-	json_t *config;        /* the whole OCI image configuration */
+	uint64_t
+		shared_size; /* of layers that other images have too; by image_store_list() alone */
+	struct strv diff_ids; /* "sha256:…" of each decompressed layer, lowest first */
+	json_t *config;       /* the whole OCI image configuration */
 };
 void image_free(struct image *image);
 DEFINE_CLEANUP(struct image *, image_free);
@@ -63,6 +65,9 @@ int image_store_find(struct image_store *store, const char *name, struct image *
 /* All images; the caller frees each and the array. */
 int image_store_list(struct image_store *store, struct image ***ret_images, size_t *ret_count,
 		     struct cay_error *err);
+
+/* The size of all layers, each counted once. */
+uint64_t image_store_layers_size(struct image_store *store);
 
 /* The root disk: metadata first, then the layers' data, to be read as one disk. */
 struct image_extent {
@@ -215,14 +220,25 @@ int image_store_verify(struct image_store *store, const char *reference,
 int image_store_tag(struct image_store *store, const char *name, const char *new_name,
 		    struct cay_error *err);
 
+/* What removals did; it adds up over several. Starts as all zeros. */
+struct image_removal {
+	struct strv untagged;     /* names, in the short form for people */
+	struct strv deleted;      /* ids of images, then diff ids of their layers, highest first */
+	uint64_t reclaimed_bytes; /* the files in those layers */
+};
+void image_removal_done(struct image_removal *removal);
+#define _cleanup_image_removal_ _cleanup_(image_removal_done)
+
 /*
  * Docker's rmi: by a name, that name goes, and the image with its last one; by an id, the image,
- * which is CAY_CONFLICT with several names unless `force`. An image held by a container is
- * CAY_CONFLICT unless force only untags it. What went is told as docker does: names in
- * ret_untagged, ids and layers in ret_deleted.
+ * which is CAY_CONFLICT with names in several repositories unless `force`. An image that a
+ * container holds is CAY_CONFLICT too; with `force` it only loses its names, where docker deletes
+ * it under a stopped container. Of holders that are in `running` (NULL: none) not even force by id
+ * takes it.
  */
 int image_store_remove(struct image_store *store, const char *name, bool force,
-		       struct strv *ret_untagged, struct strv *ret_deleted, struct cay_error *err);
+		       const struct strv *running, struct image_removal *removal,
+		       struct cay_error *err);
 
 /* Containers keep their image: counted by image id, by `holder` (a container's id). */
 void image_store_hold(struct image_store *store, const char *id, const char *holder);

@@ -148,14 +148,14 @@ static void assert_export(struct fixture *fixture, const char *reference, const 
 
 static void remove_image(struct fixture *fixture, const char *name, const char *expected)
 {
-	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
+	_cleanup_image_removal_ struct image_removal removal = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
 	struct cay_error err = { 0 };
 
-	assert_ok(image_store_remove(fixture->store, name, false, &untagged, &deleted, &err));
-	for (size_t i = 0; i < untagged.count; i++)
-		buf_printf(&text, "%s ", untagged.items[i]);
-	buf_printf(&text, "%zu", deleted.count);
+	assert_ok(image_store_remove(fixture->store, name, false, NULL, &removal, &err));
+	for (size_t i = 0; i < removal.untagged.count; i++)
+		buf_printf(&text, "%s ", removal.untagged.items[i]);
+	buf_printf(&text, "%zu", removal.deleted.count);
 	assert_string_equal(buf_text(&text), expected);
 }
 

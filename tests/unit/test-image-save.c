@@ -68,7 +68,8 @@ static void test_round_trip(void **state)
 {
 	struct fixture *fixture = *state;
 	struct taker first = { 0 }, second = { 0 };
-	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 }, loaded = { 0 };
+	_cleanup_image_removal_ struct image_removal removal = { 0 };
+	_cleanup_strv_ struct strv loaded = { 0 };
 	struct cay_error err = { 0 };
 
 	assert_ok(save(fixture, "app", &first, NULL, &err));
@@ -76,8 +77,8 @@ static void test_round_trip(void **state)
 	assert_int_equal(first.taken.length, second.taken.length);
 	assert_int_equal(first.taken.length % 512, 0);
 	assert_memory_equal(first.taken.data, second.taken.data, first.taken.length);
-	assert_ok(image_store_remove(fixture->store, "app:1", false, &untagged, &deleted, &err));
-	assert_ok(image_store_remove(fixture->store, "app:2", false, &untagged, &deleted, &err));
+	assert_ok(image_store_remove(fixture->store, "app:1", false, NULL, &removal, &err));
+	assert_ok(image_store_remove(fixture->store, "app:2", false, NULL, &removal, &err));
 	assert_ok(archive_load(fixture->store, &first.taken, &loaded, &err));
 	assert_int_equal(loaded.count, 2);
 	assert_string_equal(loaded.items[0], "app:1");
@@ -130,10 +131,10 @@ static void test_failures(void **state)
 static int take_and_remove(const void *data, size_t size, void *user, struct cay_error *err)
 {
 	struct fixture *fixture = user;
-	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
+	_cleanup_image_removal_ struct image_removal removal = { 0 };
 
-	(void)image_store_remove(fixture->store, "app:1", true, &untagged, &deleted, NULL);
-	(void)image_store_remove(fixture->store, "app:2", true, &untagged, &deleted, NULL);
+	(void)image_store_remove(fixture->store, "app:1", true, NULL, &removal, NULL);
+	(void)image_store_remove(fixture->store, "app:2", true, NULL, &removal, NULL);
 	return 0;
 }
 

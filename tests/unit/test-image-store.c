@@ -122,17 +122,17 @@ static void test_load_and_find(void **state)
 
 static void remove_name(struct fixture *fixture, const char *name, bool force, const char *expected)
 {
-	_cleanup_strv_ struct strv untagged = { 0 }, deleted = { 0 };
+	_cleanup_image_removal_ struct image_removal removal = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
 	struct cay_error err = { 0 };
-	int r = image_store_remove(fixture->store, name, force, &untagged, &deleted, &err);
+	int r = image_store_remove(fixture->store, name, force, NULL, &removal, &err);
 
 	if (r < 0) {
 		buf_puts(&text, cay_code_name(err.code));
 	} else {
-		for (size_t i = 0; i < untagged.count; i++)
-			buf_printf(&text, "%s ", untagged.items[i]);
-		buf_printf(&text, "%zu", deleted.count);
+		for (size_t i = 0; i < removal.untagged.count; i++)
+			buf_printf(&text, "%s ", removal.untagged.items[i]);
+		buf_printf(&text, "%zu", removal.deleted.count);
 	}
 	assert_string_equal(buf_text(&text), expected);
 }

@@ -18,7 +18,9 @@
 DEFINE_ABSENT(no_networks, "has no networks to manage")
 DEFINE_ABSENT(no_volumes, "has no volumes")
 DEFINE_ABSENT(no_builds, "does not build images")
-DEFINE_ABSENT(no_search, "does not search registries")
+DEFINE_ABSENT(no_search,
+	      "does not search: registries have no common way to be asked; look on the "
+	      "registry's own site and pull by name")
 DEFINE_ABSENT(no_commit, "does not make images from containers")
 DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")

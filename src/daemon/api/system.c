@@ -329,39 +329,91 @@ static int count_users(const struct container_list *containers, const struct ima
 	return count;
 }
 
-static int get_disk_usage(struct daemon *daemon, struct http_request *request,
-			  struct cay_error *err)
+static int image_usage(struct daemon *daemon, const struct http_request *request, json_t *object,
+		       struct cay_error *err)
 {
 	_cleanup_container_list_ struct container_list containers = {};
-	json_t *object, *images = json_array(), *rows = json_array();
 	struct image **items = NULL;
+	json_t *rows;
 	size_t count = 0;
-	int r;
+	int r = image_store_list(daemon->images, &items, &count, err);
 
-	r = image_store_list(daemon->images, &items, &count, err);
-	if (r < 0) {
-		json_decref(images);
-		json_decref(rows);
+	if (r < 0)
 		return r;
-	}
 	containers_list(daemon->containers, &containers);
+	rows = json_array();
 	for (size_t i = 0; i < count; i++) {
-		json_t *summary = image_to_summary(items[i], http_api_version(request));
+		const int users = count_users(&containers, items[i]);
 
-		json_set_int(summary, "Containers", count_users(&containers, items[i]));
-		json_array_append_new(images, summary);
+		if (users > 0 || !items[i]->is_member) {
+			json_t *summary = image_to_summary(items[i], http_api_version(request));
+
+			json_set_int(summary, "Containers", users);
+			json_set_int(summary, "SharedSize", (int64_t)items[i]->shared_size);
+			json_array_append_new(rows, summary);
+		}
 		image_free(items[i]);
 	}
 	free(items);
+	/* As the sizes of the images: what is free with them is what this exceeds the used by. */
+	json_set_int(object, "LayersSize", (int64_t)image_store_layers_size(daemon->images));
+	json_set(object, "Images", rows);
+	return 0;
+}
+
+static json_t *containers_usage(struct daemon *daemon)
+{
+	_cleanup_container_list_ struct container_list containers = {};
+	json_t *rows = json_array();
+
+	containers_list(daemon->containers, &containers);
 	for (size_t i = 0; i < containers.count; i++)
 		json_array_append_new(rows, container_usage(containers.items[i]));
-	object = json_object();
-	json_set_int(object, "LayersSize", (int64_t)disk_usage(daemon->options.root, "layers"));
-	json_set(object, "Images", images);
-	json_set(object, "Containers", rows);
-	json_set(object, "Volumes", json_array());
-	json_set(object, "BuildCache", json_array());
-	return http_reply_json(request, 200, object);
+	return rows;
+}
+
+/* Whether an object's kind is asked for: all are without "type". */
+static bool wants(const struct strv *types, const char *type)
+{
+	return types->count == 0 || strv_contains(types, type);
+}
+
+static int check_types(const struct strv *types, struct cay_error *err)
+{
+	static const char *const known[] = { "container", "image", "volume", "build-cache" };
+
+	for (size_t i = 0; i < types->count; i++) {
+		bool found = false;
+
+		for (size_t j = 0; j < ARRAY_SIZE(known); j++)
+			found |= strcmp(types->items[i], known[j]) == 0;
+		if (!found)
+			return cay_error_set(err, CAY_INVALID, EINVAL, "unknown object type: %.64s",
+					     types->items[i]);
+	}
+	return 0;
+}
+
+static int get_disk_usage(struct daemon *daemon, struct http_request *request,
+			  struct cay_error *err)
+{
+	_cleanup_json_ json_t *object = json_object();
+	_cleanup_strv_ struct strv types = {};
+	int r;
+
+	http_query_all(request, "type", &types);
+	r = check_types(&types, err);
+	if (r == 0 && wants(&types, "image"))
+		r = image_usage(daemon, request, object, err);
+	if (r < 0)
+		return r;
+	if (wants(&types, "container"))
+		json_set(object, "Containers", containers_usage(daemon));
+	if (wants(&types, "volume"))
+		json_set(object, "Volumes", json_array());
+	if (wants(&types, "build-cache"))
+		json_set(object, "BuildCache", json_array());
+	return http_reply_json(request, 200, TAKE_PTR(object));
 }
 
 const struct http_route api_system_routes[] = {
