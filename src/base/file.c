@@ -97,6 +97,17 @@ int pwrite_full(int fd, const void *data, size_t size, off_t offset)
 	return 0;
 }
 
+void fd_write_behind(int fd, uint64_t size, uint64_t *begun)
+{
+	const uint64_t step = 1 * MIB;
+
+	if (size < *begun + step)
+		return;
+	/* Only a hint: what is wrong with the disk is told by fsync(). */
+	(void)sync_file_range(fd, (off_t)*begun, (off_t)(size - *begun), SYNC_FILE_RANGE_WRITE);
+	*begun = size;
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

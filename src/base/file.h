@@ -21,6 +21,13 @@ int write_full(int fd, const void *data, size_t size);
 ssize_t pread_full(int fd, void *data, size_t size, off_t offset);
 int pwrite_full(int fd, const void *data, size_t size, off_t offset);
 
+/*
+ * For a file that is written from its start to its end, `size` bytes so far, and synced then: from
+ * time to time tells the kernel to begin with it, so that the disk does not idle until the end.
+ * *begun is the caller's, 0 at first.
+ */
+void fd_write_behind(int fd, uint64_t size, uint64_t *begun);
+
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 /* A sealed-able memory file holding `data`, positioned at 0, CLOEXEC; -errno. */

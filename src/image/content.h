@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/strv.h"
 #include "image/digest.h"
 #include "image/layer-format.h"
 
@@ -63,6 +64,7 @@ struct blob_writer {
 	int fd;
 	char *path;
 	uint64_t size;
+	uint64_t begun; /* for fd_write_behind() */
 	struct hasher hasher;
 	char digest[DIGEST_SIZE]; /* "" until it is sealed */
 };
@@ -90,8 +92,9 @@ void blob_writer_done(struct blob_writer *writer);
 int content_write_blob(const struct content *content, const void *data, size_t size,
 		       struct cay_error *err);
 
-/* Makes one file last, or the entries of the folders that files were renamed into. */
+/* Makes one file last, or several, or the entries of the folders that files were renamed into. */
 int content_sync_file(const char *path, struct cay_error *err);
+int content_sync_files(const struct strv *paths, struct cay_error *err);
 int content_sync_folders(const struct content *content, struct cay_error *err);
 
 /*

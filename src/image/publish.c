@@ -75,6 +75,7 @@ static int sync_record(const struct image_store *store, const struct record *rec
 {
 	const struct content *content = &store->content;
 	_cleanup_strv_ struct strv paths = { 0 };
+	int r;
 
 	strv_take(&paths, content_blob_path(content, record->digest));
 	strv_take(&paths, content_blob_path(content, record->config_digest));
@@ -84,13 +85,8 @@ static int sync_record(const struct image_store *store, const struct record *rec
 		strv_take(&paths, content_data_path(content, record->blobs.items[i]));
 		strv_take(&paths, content_index_path(content, record->blobs.items[i]));
 	}
-	for (size_t i = 0; i < paths.count; i++) {
-		int r = content_sync_file(paths.items[i], err);
-
-		if (r < 0)
-			return r;
-	}
-	return content_sync_folders(content, err);
+	r = content_sync_files(&paths, err);
+	return r < 0 ? r : content_sync_folders(content, err);
 }
 
 int store_merge(struct image_store *store, const char *manifest_digest, const struct strv *blobs,

@@ -11,6 +11,7 @@
 #include "image/worker/data.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "image/layer-format.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ struct data_writer {
 	uint64_t start; /* where the gathered bytes go, in bytes */
 	size_t gathered;
 	uint64_t written;
+	uint64_t begun; /* for fd_write_behind() */
 	char *buffer;
 	struct pack packs[PACKS];
 	size_t pack_count;
@@ -95,6 +97,8 @@ static int flush(struct data_writer *writer, struct cay_error *err)
 
 	writer->start += writer->gathered;
 	writer->gathered = 0;
+	if (r == 0 && !writer->output.check)
+		fd_write_behind(writer->output.fd, writer->start, &writer->begun);
 	return r;
 }
 

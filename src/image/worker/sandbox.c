@@ -42,13 +42,27 @@ static int drop_root(void)
 /* Kept up with what the code behind sandbox_enter() calls; sysinfo is qsort()'s, the rest malloc's.
  */
 static const int allowed_calls[] = {
-	SCMP_SYS(read),          SCMP_SYS(write),        SCMP_SYS(pwrite64),
-	SCMP_SYS(pread64),       SCMP_SYS(lseek),        SCMP_SYS(ftruncate),
-	SCMP_SYS(close),         SCMP_SYS(munmap),       SCMP_SYS(mremap),
-	SCMP_SYS(brk),           SCMP_SYS(madvise),      SCMP_SYS(poll),
-	SCMP_SYS(ppoll),         SCMP_SYS(exit),         SCMP_SYS(exit_group),
-	SCMP_SYS(futex),         SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(clock_gettime), SCMP_SYS(sysinfo),
+	SCMP_SYS(read),
+	SCMP_SYS(write),
+	SCMP_SYS(pwrite64),
+	SCMP_SYS(pread64),
+	SCMP_SYS(sync_file_range),
+	SCMP_SYS(lseek),
+	SCMP_SYS(ftruncate),
+	SCMP_SYS(close),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(brk),
+	SCMP_SYS(madvise),
+	SCMP_SYS(poll),
+	SCMP_SYS(ppoll),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(futex),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(sysinfo),
 };
 
 static int set_limit(__rlimit_resource_t resource, rlim_t value)
