@@ -184,16 +184,13 @@ char *auth_basic(const char *username, const char *password)
 	return xasprintf("Basic %s", encoded);
 }
 
-/* It goes into a header or a form: nothing in it may end one. */
-static int check_token(const char *token, struct cay_error *err)
+int auth_check_token(const char *token, struct cay_error *err)
 {
 	if (token[0] == '\0' || strlen(token) > TOKEN_MAX)
-		return cay_error_set(err, CAY_INVALID, EBADMSG,
-				     "the token server's token is empty or too long");
+		return cay_error_set(err, CAY_INVALID, EBADMSG, "the token is empty or too long");
 	for (const char *c = token; *c; c++)
 		if (*c <= ' ' || *c > '~')
-			return cay_error_set(err, CAY_INVALID, EBADMSG,
-					     "the token server's token is malformed");
+			return cay_error_set(err, CAY_INVALID, EBADMSG, "the token is malformed");
 	return 0;
 }
 
@@ -212,7 +209,7 @@ int auth_read_token(const char *data, size_t size, char **ret_authorization, str
 	if (!token)
 		return cay_error_set(err, CAY_INVALID, EBADMSG,
 				     "the token server's answer has no token");
-	r = check_token(token, err);
+	r = auth_check_token(token, err);
 	if (r < 0)
 		return r;
 	*ret_authorization = xasprintf("Bearer %s", token);
@@ -228,7 +225,7 @@ int auth_read_refresh_token(const char *data, size_t size, char **ret_token, str
 	if (r == 0 && json_is_object(document))
 		r = json_read_string(document, "refresh_token", &token, err);
 	if (r == 0 && token)
-		r = check_token(token, err);
+		r = auth_check_token(token, err);
 	if (r == 0 && token) {
 		free(*ret_token);
 		*ret_token = TAKE_PTR(token);

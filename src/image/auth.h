@@ -31,6 +31,8 @@ int challenges_parse(const char *header, struct challenges *challenges, struct c
 /* The one to answer: Bearer before Basic; NULL when there is neither. */
 const struct challenge *challenges_choose(const struct challenges *challenges);
 
+/* Whether a token can stand in a header: nothing in it ends one. CAY_INVALID. */
+int auth_check_token(const char *token, struct cay_error *err);
 /* The value of an Authorization header with a name and a password; the caller frees. */
 char *auth_basic(const char *username, const char *password);
 /* Reads a token from a realm's answer: "Bearer …" as an Authorization header has it. */

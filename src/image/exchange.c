@@ -146,10 +146,14 @@ int registry_ask(struct registry *registry, struct transfer *transfer, const cha
 		 struct cay_error *err)
 {
 	for (unsigned int tries = 0;; tries++) {
-		int r = registry_send(registry, transfer, url, false, request, reply, err);
+		struct cay_error why = { 0 };
+		int r = registry_send(registry, transfer, url, false, request, reply, &why);
 
-		if (r < 0 && (!reply->transient || tries + 1 >= FIRST_TRIES_MAX))
+		if (r < 0 && (!reply->transient || tries + 1 >= FIRST_TRIES_MAX)) {
+			if (err)
+				*err = why;
 			return r;
+		}
 		if (r == 0 && !registry_status_is_transient(reply->status))
 			return 0;
 		if (r == 0 && tries + 1 >= TRIES_MAX)
@@ -193,10 +197,11 @@ static bool is_secret(const struct registry *registry, const char *text)
 	const char *secrets[] = {
 		mine ? mine->password : NULL,
 		mine ? mine->identity_token : NULL,
+		mine ? mine->registry_token : NULL,
 		registry->authorization ? strchr(registry->authorization, ' ') + 1 : NULL,
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
+	for (size_t i = 0; text && i < ARRAY_SIZE(secrets); i++)
 		if (secrets[i] && secrets[i][0] && strstr(text, secrets[i]))
 			return true;
 	return false;
@@ -218,17 +223,16 @@ static char *error_text(struct registry *registry, const struct transfer_reply *
 	message = json_string_value(json_object_get(first, "message"));
 	if (!code)
 		return xasprintf("HTTP status %d", reply->status);
+	/* Of the whole: a piece of a secret would be shown where the text is cut. */
+	(void)pthread_mutex_lock(&registry->lock);
+	secret = is_secret(registry, code) || is_secret(registry, message);
+	(void)pthread_mutex_unlock(&registry->lock);
+	if (secret)
+		return xasprintf("HTTP status %d", reply->status);
 	buf_printf(&text, "%.*s: %.*s", SHOWN_MAX, code, SHOWN_MAX, message ? message : "");
 	for (size_t i = 0; i < text.length; i++)
 		if (text.data[i] >= 0 && !isprint(text.data[i]))
 			text.data[i] = '?';
-	(void)pthread_mutex_lock(&registry->lock);
-	secret = is_secret(registry, buf_text(&text));
-	(void)pthread_mutex_unlock(&registry->lock);
-	if (secret) {
-		buf_clear(&text);
-		buf_printf(&text, "HTTP status %d", reply->status);
-	}
 	return buf_steal(&text);
 }
 

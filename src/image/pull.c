@@ -212,7 +212,6 @@ static int receive_layer(const void *data, size_t size, void *user, struct cay_e
 static int download_layer(struct puller *puller, const struct descriptor *layer,
 			  const char *diff_id, struct cay_error *err)
 {
-	_cleanup_(transfer_free_p) struct transfer *transfer = transfer_new();
 	_cleanup_(layer_sink_done) struct layer_sink sink = {
 		.puller = puller, .layer = layer, .blob = BLOB_WRITER_INIT, .worker = WORKER_INIT
 	};
@@ -221,8 +220,12 @@ static int download_layer(struct puller *puller, const struct descriptor *layer,
 
 	if (r == 0)
 		r = worker_start_layer(&sink.worker, puller->store->worker, content, -1, err);
-	if (r == 0)
+	if (r == 0) {
+		struct transfer *transfer = registry_borrow(puller->registry);
+
 		r = registry_get_blob(puller->registry, transfer, layer, receive_layer, &sink, err);
+		registry_give_back(puller->registry, transfer);
+	}
 	if (r == 0)
 		r = blob_writer_commit(&sink.blob, layer->digest, layer->size, err);
 	if (r < 0)
@@ -295,7 +298,6 @@ static int fetch_layers(struct puller *puller, struct cay_error *err)
 static int fetch_from(struct puller *puller, const char *mirror,
 		      const struct image_credentials *credentials, struct cay_error *err)
 {
-	_cleanup_(transfer_free_p) struct transfer *transfer = transfer_new();
 	const struct image_store *store = puller->store;
 	const struct registry_options options = {
 		.ref = &puller->ref,
@@ -308,6 +310,7 @@ static int fetch_from(struct puller *puller, const char *mirror,
 		.idle_seconds = store->idle_seconds,
 		.retry_ms = store->retry_ms,
 	};
+	struct transfer *transfer;
 	int r;
 
 	/* What another mirror has said is not to be mixed with this one's words. */
@@ -318,13 +321,14 @@ static int fetch_from(struct puller *puller, const char *mirror,
 	atomic_store(&puller->parallel.failed, false);
 	atomic_store(&puller->parallel.next, 0);
 	r = registry_open(&options, &puller->registry, err);
-	if (r == 0)
-		r = resolve(puller, transfer, err);
+	if (r < 0)
+		return r;
+	transfer = registry_borrow(puller->registry);
+	r = resolve(puller, transfer, err);
 	if (r == 0)
 		r = fetch_config(puller, transfer, err);
-	if (r == 0)
-		r = fetch_layers(puller, err);
-	return r;
+	registry_give_back(puller->registry, transfer);
+	return r < 0 ? r : fetch_layers(puller, err);
 }
 
 static int fetch_all(struct puller *puller, const struct image_credentials *credentials,

@@ -112,13 +112,35 @@ static int send_blob(struct pusher *pusher, struct transfer *transfer,
 	return r;
 }
 
+/* One layer that is not there yet, or may not be. */
+static int send_layer(struct pusher *pusher, struct transfer *transfer,
+		      const struct export_blob *layer, const char *id, struct cay_error *err)
+{
+	_cleanup_strv_ struct strv sources = { 0 };
+	const char *from = NULL;
+	int r = registry_has_blob(pusher->registry, transfer, layer->digest, layer->size, err);
+
+	if (r > 0)
+		progress_say(&pusher->progress, id, "Layer already exists");
+	if (r != 0)
+		return MIN(r, 0);
+	push_find_sources(pusher->store, &pusher->ref, layer->digest, &sources);
+	r = send_blob(pusher, transfer, layer, id, &sources, &from, err);
+	if (r < 0)
+		return r;
+	if (from)
+		progress_sayf(&pusher->progress, id, "Mounted from %s", from);
+	else
+		progress_say(&pusher->progress, id, "Pushed");
+	return 0;
+}
+
 static int push_layer(size_t item, void *user, struct cay_error *err)
 {
 	struct pusher *pusher = user;
 	const struct export_blob *layers = pusher->manifest->parts + 1, *layer = &layers[item];
-	const char *id = pusher->ids.items[item], *from = NULL;
-	_cleanup_(transfer_free_p) struct transfer *transfer = NULL;
-	_cleanup_strv_ struct strv sources = { 0 };
+	const char *id = pusher->ids.items[item];
+	struct transfer *transfer;
 	int r;
 
 	/* One layer may stand in an image more than once; the first time counts. */
@@ -129,23 +151,10 @@ static int push_layer(size_t item, void *user, struct cay_error *err)
 		progress_say(&pusher->progress, id, "Skipped foreign layer");
 		return 0;
 	}
-	transfer = transfer_new();
-	r = registry_has_blob(pusher->registry, transfer, layer->digest, layer->size, err);
-	if (r > 0)
-		progress_say(&pusher->progress, id, "Layer already exists");
-	if (r == 0)
-		push_find_sources(pusher->store, &pusher->ref, layer->digest, &sources);
-	if (r == 0)
-		r = send_blob(pusher, transfer, layer, id, &sources, &from, err);
-	else
-		return r < 0 ? cay_error_prefix(err, "layer %s", layer->digest) : 0;
-	if (r < 0)
-		return cay_error_prefix(err, "layer %s", layer->digest);
-	if (from)
-		progress_sayf(&pusher->progress, id, "Mounted from %s", from);
-	else
-		progress_say(&pusher->progress, id, "Pushed");
-	return 0;
+	transfer = registry_borrow(pusher->registry);
+	r = send_layer(pusher, transfer, layer, id, err);
+	registry_give_back(pusher->registry, transfer);
+	return r < 0 ? cay_error_prefix(err, "layer %s", layer->digest) : 0;
 }
 
 static int push_config(struct pusher *pusher, struct cay_error *err)

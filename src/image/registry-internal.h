@@ -25,7 +25,9 @@ struct registry {
 	bool local;    /* it is on this host itself, so it may lead to this host */
 	bool insecure; /* as configured, or by being on loopback without an authority of its own */
 	struct certs certs;
-	pthread_mutex_t lock;
+	pthread_mutex_t lock;   /* of all below */
+	struct transfer **idle; /* those that nobody has borrowed */
+	size_t idle_count;
 	char *authorization;     /* what its requests carry; NULL at first */
 	unsigned int generation; /* counts changes of it */
 	bool login;              /* the token server is asked for an identity token */

@@ -94,12 +94,33 @@ static int set_base(struct registry *registry, bool https, struct cay_error *err
 	return url_parse(registry->base, &registry->url, err);
 }
 
+struct transfer *registry_borrow(struct registry *registry)
+{
+	struct transfer *transfer = NULL;
+
+	(void)pthread_mutex_lock(&registry->lock);
+	if (registry->idle_count > 0)
+		transfer = registry->idle[--registry->idle_count];
+	(void)pthread_mutex_unlock(&registry->lock);
+	return transfer ? transfer : transfer_new();
+}
+
+void registry_give_back(struct registry *registry, struct transfer *transfer)
+{
+	(void)pthread_mutex_lock(&registry->lock);
+	registry->idle =
+		xreallocarray(registry->idle, registry->idle_count + 1, sizeof(struct transfer *));
+	registry->idle[registry->idle_count++] = transfer;
+	(void)pthread_mutex_unlock(&registry->lock);
+}
+
 /* Whether anything that could be a registry answers at the base. */
 static bool answers(struct registry *registry)
 {
 	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
-	_cleanup_(transfer_free_p) struct transfer *transfer = transfer_new();
+	struct transfer *transfer = registry_borrow(registry);
 	_cleanup_free_ char *url = xasprintf("%s/", registry->base);
+	bool found;
 	const struct transfer_request request = {
 		.url = url,
 		.direct = url_is_local(&registry->url),
@@ -111,7 +132,9 @@ static bool answers(struct registry *registry)
 	};
 
 	/* One that speaks TLS answers plain HTTP with 400, or closes, or sends what is no HTTP. */
-	return transfer_run(transfer, &request, &reply, NULL) == 0 && reply.status != 400;
+	found = transfer_run(transfer, &request, &reply, NULL) == 0 && reply.status != 400;
+	registry_give_back(registry, transfer);
+	return found;
 }
 
 /*
@@ -132,11 +155,16 @@ static int find_scheme(struct registry *registry, struct cay_error *err)
 /* Reads what is configured for it and settles on a scheme. */
 static int set_up(struct registry *registry, struct cay_error *err)
 {
+	const struct image_credentials *mine = registry->options.credentials;
 	const char *name = registry->options.ref->registry;
 	_cleanup_free_ char *mirror_name = NULL;
 	bool listed;
 	int r = set_base(registry, true, err);
 
+	if (r == 0 && mine && mine->registry_token) {
+		r = auth_check_token(mine->registry_token, err);
+		registry->authorization = xasprintf("Bearer %s", mine->registry_token);
+	}
 	if (r < 0)
 		return r;
 	listed = registry_is_insecure(registry, &registry->url);
@@ -181,6 +209,9 @@ void registry_close(struct registry *registry)
 	if (!registry)
 		return;
 	(void)pthread_mutex_destroy(&registry->lock);
+	for (size_t i = 0; i < registry->idle_count; i++)
+		transfer_free(registry->idle[i]);
+	free(registry->idle);
 	url_done(&registry->url);
 	certs_done(&registry->certs);
 	free(registry->base);

@@ -39,6 +39,13 @@ int registry_open(const struct registry_options *options, struct registry **ret_
 void registry_close(struct registry *registry);
 DEFINE_CLEANUP(struct registry *, registry_close);
 
+/*
+ * Something to transfer with, with the connections that an earlier borrower has left open. For one
+ * thread, until it is given back, before the registry is closed. Never NULL.
+ */
+struct transfer *registry_borrow(struct registry *registry);
+void registry_give_back(struct registry *registry, struct transfer *transfer);
+
 /* CAY_INVALID unless it is "http[s]://host[:port][/]". */
 int registry_check_mirror(const char *url, struct cay_error *err);
 

@@ -102,7 +102,8 @@ struct image_progress_sink {
 
 struct image_credentials {
 	const char *username, *password; /* or */
-	const char *identity_token;      /* as docker's X-Registry-Auth has them; all may be NULL */
+	const char *identity_token;      /* or */
+	const char *registry_token;      /* as docker's X-Registry-Auth has them; all may be NULL */
 };
 
 /*

@@ -193,7 +193,9 @@ static int authorize(struct registry *registry, struct transfer *transfer,
 	if (r < 0)
 		return r;
 	challenge = challenges_choose(&challenges);
-	if (challenge && challenge->scheme == AUTH_BEARER)
+	if (mine->registry_token)
+		r = cay_error_set(err, CAY_UNAUTHORIZED, EACCES, "the token is refused");
+	else if (challenge && challenge->scheme == AUTH_BEARER)
 		r = fetch_token(registry, transfer, challenge, &authorization, err);
 	else if (challenge && mine->username && mine->password && !registry->authorization)
 		authorization = auth_basic(mine->username, mine->password);

@@ -9,15 +9,18 @@ import json
 import os
 import pathlib
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
 import unittest
 import warnings
 
-from harness import CayTestCase, Registry, busybox_archive
+from harness import CayTestCase, Daemon, Registry, busybox_archive
 
 DOCKER = shutil.which("docker")
+# Clients of several ages, where they are.
+DOCKERS = sorted({path for path in (DOCKER, "/usr/bin/docker") if path and os.path.exists(path)})
 
 
 def run(*command, **options):
@@ -70,7 +73,8 @@ def layered_image(directory, layers=3, platforms=("amd64",)):
             add(f"d{number}", tarfile.DIRTYPE, uid=number, gid=70000)
             add(f"d{number}/file", tarfile.REGTYPE, content=os.urandom(70000), mode=0o4750, uid=1000 * number)
             add(f"d{number}/link", tarfile.SYMTYPE, linkname="../no/where")
-            add(f"d{number}/hard", tarfile.LNKTYPE, linkname=f"d{number}/file")
+            # With the mode and owner of the file: what else it would mean, tools disagree about.
+            add(f"d{number}/hard", tarfile.LNKTYPE, linkname=f"d{number}/file", mode=0o4750, uid=1000 * number)
             add(f"d{number}/fifo", tarfile.FIFOTYPE)
             if number:
                 add("d0/.wh.link", tarfile.REGTYPE)
@@ -184,6 +188,12 @@ class Plain(RegistryTestCase):
         self.assertIn(f"{self.registry.address}/pushed/same@{digest}", details["RepoDigests"])
 
     def test_buildah_pulls_it(self):
+        layout = layered_image(self.directory / "for-buildah")
+        layered = self.registry.push(f"oci:{layout}:latest", "source/layered:1")
+        self.assert_done(self.pull(layered))
+        self.tag(layered, f"{self.registry.address}/pushed/layered:1")
+        self.assert_done(self.push(f"{self.registry.address}/pushed/layered:1"))
+        run("umoci", "unpack", "--image", f"{layout}:latest", self.directory / "for-umoci")
         name = f"{self.registry.address}/pushed/busybox:buildah"
         self.tag("busybox", name)
         self.assert_done(self.push(name))
@@ -194,6 +204,11 @@ class Plain(RegistryTestCase):
             mounted = run(*command, "mount", container).strip()
             self.assertEqual(tree_of(mounted)["bin/busybox"][4], os.path.getsize("/bin/busybox"))
             run(*command, "umount", container)
+            other = run(*command, "from", "--tls-verify=false",
+                        f"docker://{self.registry.address}/pushed/layered:1").strip()
+            self.assertEqual(tree_of(run(*command, "mount", other).strip()),
+                             tree_of(self.directory / "for-umoci" / "rootfs"))
+            run(*command, "umount", other)
             # And what it pushes, cay runs.
             run(*command, "config", "--cmd", "echo by-buildah", container)
             other = f"{self.registry.address}/pushed/by-buildah:1"
@@ -203,6 +218,30 @@ class Plain(RegistryTestCase):
         finally:
             run(*command, "rm", "--all")
             run(*command, "rmi", "--all", "--force")
+
+    def test_formats(self):
+        """What skopeo writes in each format and compression is pulled, and pushed on as it is."""
+        layout = layered_image(self.directory / "formats")
+        trees = {}
+        for words in (["--format=v2s2"], ["--format=oci", "--dest-compress-format=zstd"],
+                      ["--format=oci", "--dest-decompress"]):
+            kind = words[-1].rpartition("-")[2].rpartition("=")[2]
+            source = f"{self.registry.address}/formats/{kind}:1"
+            if kind == "decompress":
+                skopeo("copy", "--dest-decompress", f"oci:{layout}:latest", f"dir:{self.directory}/plain")
+                skopeo("copy", "--dest-tls-verify=false", "--dest-compress=false", f"dir:{self.directory}/plain",
+                       f"docker://{source}")
+            else:
+                skopeo("copy", "--dest-tls-verify=false", *words, f"oci:{layout}:latest", f"docker://{source}")
+            raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{source}")
+            self.assert_done(self.pull(source))
+            name = f"{self.registry.address}/formats-pushed/{kind}:1"
+            self.tag(source, name)
+            self.assert_done(self.push(name))
+            self.assertEqual(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{name}"), raw, kind)
+            trees[kind] = self.api("GET", f"/images/{name}/json")[1]["RootFS"]["Layers"]
+        self.assertEqual(trees["v2s2"], trees["zstd"])
+        self.assertEqual(trees["v2s2"], trees["decompress"])
 
     def test_nothing_is_sent_twice(self):
         """What another repository of the registry has is mounted; what is there is left alone."""
@@ -274,13 +313,15 @@ class Plain(RegistryTestCase):
 
     @unittest.skipUnless(DOCKER, "no docker client is installed")
     def test_docker_client(self):
-        name = f"{self.registry.address}/by/docker:1"
-        for words in (["tag", "busybox", name], ["push", name], ["rmi", name], ["pull", name]):
-            done = self.run_program(DOCKER, *words)
-            self.assertEqual(done.returncode, 0, f"{words}: {done.stdout}{done.stderr}")
-            if words[0] == "push":
-                self.assertIn("1: digest: sha256:", done.stdout)
-        self.assertEqual(self.cay("run", "--rm", name, "echo", "back"), "back")
+        for number, docker in enumerate(DOCKERS):
+            name = f"{self.registry.address}/by/docker{number}:1"
+            for words in (["tag", "busybox", name], ["push", name], ["rmi", name], ["pull", name],
+                          ["pull", "-a", name.rpartition(":")[0]]):
+                done = self.run_program(docker, *words)
+                self.assertEqual(done.returncode, 0, f"{docker} {words}: {done.stdout}{done.stderr}")
+                if words[0] == "push":
+                    self.assertIn("1: digest: sha256:", done.stdout)
+            self.assertEqual(self.cay("run", "--rm", name, "echo", "back"), "back")
 
 
 def make_authority(directory):
@@ -300,6 +341,17 @@ def make_authority(directory):
         return directory / f"{name}.crt", directory / f"{name}.key"
 
     return directory / "ca.crt", sign
+
+
+def outer_address():
+    """An address of this host by which it is not seen to be itself; None where there is none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.254", 9))  # sends nothing
+        except OSError:
+            return None
+        address = probe.getsockname()[0]
+    return None if address.startswith(("127.", "169.254.")) else address
 
 
 class Tls(CayTestCase):
@@ -371,6 +423,66 @@ class Tls(CayTestCase):
         self.configure(self.authority)
         (self.folder / "client.key").unlink()
         self.assertIn("client.key", self.push())
+
+
+class Insecure(CayTestCase):
+    """Registries whose TLS nobody vouches for."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-insecure-"))
+        cls.registries = []
+        cls.address = outer_address()
+        cls.daemon_options = ("--registry-certs", str(cls.directory / "none"),
+                              "--insecure-registry", f"{cls.address}/32") if cls.address else ()
+        try:
+            _, sign = make_authority(cls.directory / "ca")
+            pair = sign("server", "DNS:somebody.else")
+            cls.registries = [Registry(host=host, tls=pair) for host in ("127.0.0.1", cls.address) if host]
+            super().setUpClass()
+        except BaseException:
+            cls.clean()
+            raise
+
+    @classmethod
+    def clean(cls):
+        for registry in cls.registries:
+            registry.close()
+        shutil.rmtree(cls.directory, ignore_errors=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.clean()
+        super().tearDownClass()
+
+    def push_and_pull(self, address):
+        name = f"{address}/insecure/busybox:1"
+        self.cay("tag", "busybox", name)
+        status, content = self.api("POST", f"/images/{address}/insecure/busybox/push?tag=1")
+        self.assertEqual(status, 200, content)
+        self.assertNotIn(b"errorDetail", content)
+        self.cay("rmi", name)
+        self.cay("pull", name)
+
+    def test_loopback(self):
+        self.push_and_pull(self.registries[0].address)
+
+    def test_network(self):
+        if not self.address:
+            self.skipTest("this host has no address but loopback")
+        self.push_and_pull(self.registries[1].address)
+
+    def test_elsewhere_it_is_refused(self):
+        """Another daemon, which was not told that it is insecure."""
+        if not self.address:
+            self.skipTest("this host has no address but loopback")
+        other = Daemon("--registry-certs", str(self.directory / "none")).start()
+        try:
+            status, answer = other.request("POST", f"/images/create?fromImage={self.registries[1].address}/x&tag=1")
+            self.assertNotEqual(status, 200)
+            self.assertIn("certificate", answer["message"])
+        finally:
+            self.assertEqual(other.stop(), [])
 
 
 class Login(RegistryTestCase):

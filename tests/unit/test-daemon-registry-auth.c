@@ -36,6 +36,19 @@ static void test_token(void **state)
 	assert_string_equal(auth.identity_token, "t0ken");
 }
 
+static void test_registry_token(void **state)
+{
+	_cleanup_registry_auth_ struct registry_auth auth = {};
+	struct image_credentials credentials;
+	struct cay_error err = {};
+
+	/* {"registrytoken":"secret"} */
+	assert_ok(registry_auth_parse("eyJyZWdpc3RyeXRva2VuIjoic2VjcmV0In0=", &auth, &err));
+	credentials = registry_auth_credentials(&auth);
+	assert_string_equal(credentials.registry_token, "secret");
+	assert_null(credentials.username);
+}
+
 static void test_anonymous(void **state)
 {
 	/* "", {}, null */
@@ -61,11 +74,10 @@ static void test_refused(void **state)
 		"W10=" /* [] */,
 		"====",
 		"e30 e30=",
-		"InNlY3JldCI",                          /* "secret" */
-		"c2VjcmV0",                             /* secret */
-		"eyJwYXNzd29yZCI6InNlY3JldCIs",         /* {"password":"secret", */
-		"eyJwYXNzd29yZCI6WyJzZWNyZXQiXX0=",     /* {"password":["secret"]} */
-		"eyJyZWdpc3RyeXRva2VuIjoic2VjcmV0In0=", /* {"registrytoken":"secret"} */
+		"InNlY3JldCI",                      /* "secret" */
+		"c2VjcmV0",                         /* secret */
+		"eyJwYXNzd29yZCI6InNlY3JldCIs",     /* {"password":"secret", */
+		"eyJwYXNzd29yZCI6WyJzZWNyZXQiXX0=", /* {"password":["secret"]} */
 	};
 	_cleanup_buf_ struct buf huge = {};
 	struct cay_error err = {};
@@ -88,9 +100,8 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_forms),
-		cmocka_unit_test(test_token),
-		cmocka_unit_test(test_anonymous),
+		cmocka_unit_test(test_forms),          cmocka_unit_test(test_token),
+		cmocka_unit_test(test_registry_token), cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -234,6 +234,22 @@ static void test_secret_in_error(void **state)
 	assert_null(strstr(err.message, PASSWORD));
 }
 
+/* Nor a piece of it, where a long text is cut. */
+static void test_cut_secret_in_error(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf body = { 0 };
+	struct cay_error err = { 0 };
+
+	buf_puts(&body, "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"");
+	for (int i = 0; i < 195; i++)
+		buf_putc(&body, '-');
+	buf_puts(&body, PASSWORD "\"}]}");
+	add_method(fixture, "POST", UPLOADS, 403)->body = &body;
+	assert_true(push_as(fixture, &login, NULL, &err) < 0);
+	assert_null(strstr(err.message, "-s3c"));
+}
+
 static void test_manifest_refused(void **state)
 {
 	struct fixture *fixture = *state;
@@ -290,6 +306,7 @@ int main(void)
 		PUSH_TEST(test_elsewhere),
 		PUSH_TEST(test_wrong_password),
 		PUSH_TEST(test_secret_in_error),
+		PUSH_TEST(test_cut_secret_in_error),
 		PUSH_TEST(test_manifest_refused),
 		PUSH_TEST(test_another_manifest),
 		PUSH_TEST(test_unknown),

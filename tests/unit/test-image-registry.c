@@ -88,6 +88,7 @@ static void test_redirect(void **state)
 	server_stop(&other);
 	assert_int_equal(other.requests, 1);
 	assert_int_equal(other.credentials, 0);
+	server_done(&other);
 	assert_true(fixture->server.credentials > 0);
 }
 

@@ -93,6 +93,46 @@ static void test_identity_token(void **state)
 	assert_non_null(strstr(buf_text(&fixture->server.log), "POST /token "));
 }
 
+/* A token that the client got by itself is sent as it is, and no other is asked for. */
+static void test_registry_token(void **state)
+{
+	static const struct image_credentials mine = { .registry_token = "my-own" };
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	add_good_answers(fixture);
+	for (size_t i = 1; i < fixture->count; i++)
+		fixture->answers[i].needs = "Authorization: Bearer my-own\r\n";
+	assert_ok(pull_from(fixture, "127.0.0.1", &mine, NULL, &err));
+}
+
+static void test_refused_token(void **state)
+{
+	static const struct image_credentials mine = { .registry_token = "my-own" };
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *challenge = xasprintf(
+		"WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%u/token\",service=\"s\"\r\n",
+		fixture->server.port);
+	struct cay_error err = { 0 };
+
+	add_answer(fixture, "/v2/x/manifests/latest", 401, NULL)->headers = challenge;
+	assert_true(pull_from(fixture, "127.0.0.1", &mine, NULL, &err) < 0);
+	assert_int_equal(err.code, CAY_UNAUTHORIZED);
+	assert_null(strstr(err.message, "my-own"));
+	assert_null(strstr(buf_text(&fixture->server.log), "/token"));
+}
+
+static void test_token_with_a_header(void **state)
+{
+	static const struct image_credentials mine = { .registry_token = "a\r\nX-Other: b" };
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	assert_true(pull_from(fixture, "127.0.0.1", &mine, NULL, &err) < 0);
+	assert_int_equal(err.code, CAY_INVALID);
+	assert_int_equal(fixture->server.requests, 0);
+}
+
 static void test_bad_addresses(void **state)
 {
 	static const char *const rows[] = { "../..", "a b", "host:port", "[", "https://user@host" };
@@ -217,6 +257,9 @@ int main(void)
 		TEST(test_wrong_login),
 		TEST(test_token_login),
 		TEST(test_identity_token),
+		TEST(test_registry_token),
+		TEST(test_refused_token),
+		TEST(test_token_with_a_header),
 		TEST(test_bad_addresses),
 		TEST(test_tags),
 		TEST(test_malformed_link),

@@ -103,11 +103,7 @@ static int choose_tags(struct daemon *daemon, const struct http_request *request
 static int push(struct daemon *daemon, struct api_progress *progress,
 		const struct registry_auth *auth, struct cay_error *err)
 {
-	const struct image_credentials credentials = {
-		.username = auth->username,
-		.password = auth->password,
-		.identity_token = auth->identity_token,
-	};
+	const struct image_credentials credentials = registry_auth_credentials(auth);
 	const char *given = http_param(progress->request, 0), *last = strrchr(given, '/');
 	_cleanup_free_ char *full = NULL, *platform = NULL;
 	_cleanup_strv_ struct strv tags = {};

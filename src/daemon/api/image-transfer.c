@@ -22,11 +22,7 @@ static char *join_reference(const char *name, const char *tag)
 static int pull(struct daemon *daemon, struct api_progress *progress, const char *reference,
 		const struct registry_auth *auth, struct cay_error *err)
 {
-	const struct image_credentials credentials = {
-		.username = auth->username,
-		.password = auth->password,
-		.identity_token = auth->identity_token,
-	};
+	const struct image_credentials credentials = registry_auth_credentials(auth);
 	const char *platform = http_query(progress->request, "platform");
 	struct image_progress_sink sink = api_progress_sink(progress);
 	_cleanup_(image_free_p) struct image *image = NULL;
@@ -49,11 +45,7 @@ static int pull(struct daemon *daemon, struct api_progress *progress, const char
 static int pull_all(struct daemon *daemon, struct api_progress *progress, const char *name,
 		    const struct registry_auth *auth, struct cay_error *err)
 {
-	const struct image_credentials credentials = {
-		.username = auth->username,
-		.password = auth->password,
-		.identity_token = auth->identity_token,
-	};
+	const struct image_credentials credentials = registry_auth_credentials(auth);
 	struct image_progress_sink sink = api_progress_sink(progress);
 	_cleanup_strv_ struct strv tags = {};
 	int r = image_store_remote_tags(daemon->images, name, &credentials, &sink, &tags, err);

@@ -60,6 +60,7 @@ void registry_auth_done(struct registry_auth *auth)
 	free(auth->username);
 	wipe_string(auth->password);
 	wipe_string(auth->identity_token);
+	wipe_string(auth->registry_token);
 	*auth = (struct registry_auth){};
 }
 
@@ -74,30 +75,34 @@ static void wipe_member(json_t *object, const char *key)
 
 static int read_auth(json_t *object, struct registry_auth *auth, struct cay_error *err)
 {
-	_cleanup_free_ char *registry_token = NULL;
-	int r;
+	int r = json_read_string(object, "username", &auth->username, err);
 
-	r = json_read_string(object, "username", &auth->username, err);
 	if (r == 0)
 		r = json_read_string(object, "password", &auth->password, err);
 	if (r == 0)
 		r = json_read_string(object, "identitytoken", &auth->identity_token, err);
 	if (r == 0)
-		r = json_read_string(object, "registrytoken", &registry_token, err);
-	if (r < 0)
-		return r;
-	if (registry_token && *registry_token) {
-		explicit_bzero(registry_token, strlen(registry_token));
-		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				     "X-Registry-Auth: a registrytoken is not supported");
-	}
-	return 0;
+		r = json_read_string(object, "registrytoken", &auth->registry_token, err);
+	return r;
 }
 
 static int refuse(struct cay_error *err)
 {
 	return cay_error_set(err, CAY_INVALID, EINVAL,
 			     "X-Registry-Auth is not the base64 of a JSON object");
+}
+
+/* "" is how clients say that there is none. */
+static const char *or_null(const char *text)
+{
+	return text && *text ? text : NULL;
+}
+
+struct image_credentials registry_auth_credentials(const struct registry_auth *auth)
+{
+	return (struct image_credentials){ or_null(auth->username), or_null(auth->password),
+					   or_null(auth->identity_token),
+					   or_null(auth->registry_token) };
 }
 
 int registry_auth_read(json_t *object, struct registry_auth *ret_auth, struct cay_error *err)

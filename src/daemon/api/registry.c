@@ -15,11 +15,6 @@ static bool is_gone(void *user)
 	return http_request_gone(user);
 }
 
-static struct image_credentials credentials_of(const struct registry_auth *auth)
-{
-	return (struct image_credentials){ auth->username, auth->password, auth->identity_token };
-}
-
 static int post_auth(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	const struct image_progress_sink sink = { .cancelled = is_gone, .user = request };
@@ -38,7 +33,7 @@ static int post_auth(struct daemon *daemon, struct http_request *request, struct
 		r = json_read_string(body, "serveraddress", &address, err);
 	if (r < 0)
 		return r;
-	credentials = credentials_of(&auth);
+	credentials = registry_auth_credentials(&auth);
 	r = image_store_login(daemon->images, address, &credentials, &sink, &identity_token, err);
 	if (r < 0)
 		return r;
@@ -79,7 +74,7 @@ static int get_distribution(struct daemon *daemon, struct http_request *request,
 
 	if (r < 0)
 		return r;
-	credentials = credentials_of(&auth);
+	credentials = registry_auth_credentials(&auth);
 	r = image_store_inspect_remote(daemon->images, http_param(request, 0), &credentials, &sink,
 				       &remote, err);
 	if (r < 0)
