@@ -45,9 +45,10 @@ class DaemonKilled(Faults):
         self.assert_nothing_left(identity)
 
     def test_what_ended_meanwhile_is_known(self):
-        identity = self.cay("run", "-di", "--name", "ends", "busybox", "sh", "-c", "sleep 2; echo last words; exit 17")
+        identity = self.cay("run", "-di", "--name", "ends", "busybox", "sh", "-c", "sleep 5; echo last words; exit 17")
+        shims = [self.shim_of(identity)]
         gone = self.cay("run", "-d", "--rm", "--name", "vanishes", "busybox", "sleep", "2")
-        shims = [self.shim_of(identity), self.shim_of(gone)]
+        shims.append(self.shim_of(gone))
         self.daemon.kill()
         wait_until(lambda: not any(map(alive, shims)), "the shims to end by themselves")
         self.daemon.start()
