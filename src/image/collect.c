@@ -114,7 +114,14 @@ static void drop_unless_kept(const char *digest, const char *path, void *user)
 		log_warning("removing %s: %s", path, errno_text(errno));
 }
 
-void store_collect(struct image_store *store)
+static void drop_made_unless_kept(const char *digest, const char *path, void *user)
+{
+	if (!strstr(path, CONTENT_BLOBS "/"))
+		drop_unless_kept(digest, path, user);
+}
+
+static void collect(struct image_store *store,
+		    void (*visit)(const char *digest, const char *path, void *user))
 {
 	/* Never without memory: sorting and searching nothing still want a pointer. */
 	struct kept kept = { .digests = xcalloc(256, sizeof(char *)), .room = 256 };
@@ -133,7 +140,17 @@ void store_collect(struct image_store *store)
 	for (size_t i = 0; i < store->pins.count; i++)
 		keep(&kept, store->pins.items[i]);
 	qsort(kept.digests, kept.count, sizeof(char *), compare);
-	if (content_each(&store->content, drop_unless_kept, &kept, &err) < 0)
+	if (content_each(&store->content, visit, &kept, &err) < 0)
 		log_warning("clearing away unused images: %s", err.message);
 	free(kept.digests);
+}
+
+void store_collect(struct image_store *store)
+{
+	collect(store, drop_unless_kept);
+}
+
+void store_collect_made(struct image_store *store)
+{
+	collect(store, drop_made_unless_kept);
 }

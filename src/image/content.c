@@ -11,20 +11,39 @@
 #include <inttypes.h>
 #include <sys/stat.h>
 
-#define BLOBS     "content/blobs/sha256"
 #define LAYERS    "layers"
 #define IMAGES    "images"
 #define TEMPORARY "images/tmp"
 
 enum { SUFFIX_SIZE = 32 };
 
-static const char *const folders[] = { BLOBS, LAYERS, IMAGES };
+static const char *const folders[] = { CONTENT_BLOBS, LAYERS, IMAGES };
 
 static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}\n";
 
 static char *in_root(const struct content *content, const char *name)
 {
 	return path_join(content->root, name);
+}
+
+/* What file_write_atomic() had not renamed yet: "index.json.XXXXXX". */
+static int remove_leftovers(const struct content *content, struct cay_error *err)
+{
+	_cleanup_free_ char *folder = in_root(content, "content");
+	DIR *directory = opendir(folder);
+	struct dirent *entry;
+
+	if (!directory)
+		return cay_error_errno(err, errno, "reading %s", folder);
+	while ((entry = readdir(directory))) {
+		_cleanup_free_ char *path = path_join(folder, entry->d_name);
+
+		if (starts_with(entry->d_name, "index.json.") ||
+		    starts_with(entry->d_name, "oci-layout."))
+			(void)unlink(path); /* in nobody's way */
+	}
+	(void)closedir(directory);
+	return 0;
 }
 
 int content_open(const char *root, struct content *ret_content, struct cay_error *err)
@@ -41,6 +60,8 @@ int content_open(const char *root, struct content *ret_content, struct cay_error
 	}
 	if (r == 0)
 		r = make_dirs(temporary, 0700, err);
+	if (r == 0)
+		r = remove_leftovers(&content, err);
 	if (r == 0 && !file_exists(marker))
 		r = file_write_atomic(marker, layout, strlen(layout), 0644, err);
 	if (r < 0) {
@@ -66,7 +87,7 @@ static char *named(const struct content *content, const char *folder, const char
 
 char *content_blob_path(const struct content *content, const char *digest)
 {
-	return named(content, BLOBS, digest, "");
+	return named(content, CONTENT_BLOBS, digest, "");
 }
 
 char *content_data_path(const struct content *content, const char *digest)
@@ -238,6 +259,12 @@ int blob_writer_commit(struct blob_writer *writer, const char *digest, uint64_t 
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
 				     "the bytes of %s have another digest, %s", digest,
 				     writer->digest);
+	/*
+	 * What is there already stays: an image may need it, and the new file is not synced yet.
+	 * blob_writer_done() removes the other.
+	 */
+	if (content_has_blob(writer->content, writer->digest, writer->size))
+		return 0;
 	path = content_blob_path(writer->content, writer->digest);
 	/* Readable by other tools of the same user, as an OCI layout is. */
 	if (fchmod(writer->fd, 0444) < 0 || rename(writer->path, path) < 0)

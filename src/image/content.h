@@ -22,6 +22,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define CONTENT_BLOBS "content/blobs/sha256" /* below the root */
+
 struct content {
 	char *root;
 };
@@ -80,8 +82,8 @@ int blob_writer_put(struct blob_writer *writer, const void *data, size_t size,
 /* Ends the writing; writer->digest is what was written. */
 void blob_writer_seal(struct blob_writer *writer);
 /*
- * Seals it and gives the blob its name. With `digest`, it and `size` must be what was written, else
- * CAY_CORRUPT; NULL takes what came.
+ * Seals it and gives the blob its name, unless there is one of that name and size. With `digest`,
+ * it and `size` must be what was written, else CAY_CORRUPT; NULL takes what came.
  */
 int blob_writer_commit(struct blob_writer *writer, const char *digest, uint64_t size,
 		       struct cay_error *err);

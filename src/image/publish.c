@@ -206,12 +206,33 @@ int store_publish(struct image_store *store, const struct publication *publicati
 	return r;
 }
 
+static int sync_attachment(const struct image_store *store, const struct attachment *attachment,
+			   struct cay_error *err)
+{
+	_cleanup_free_ char *manifest = content_blob_path(&store->content, attachment->digest);
+	int r = content_sync_file(manifest, err);
+
+	for (size_t i = 0; r == 0 && i < attachment->blobs.count; i++) {
+		_cleanup_free_ char *path =
+			content_blob_path(&store->content, attachment->blobs.items[i]);
+
+		r = content_sync_file(path, err);
+	}
+	return r < 0 ? r : content_sync_folders(&store->content, err);
+}
+
 int store_attach(struct image_store *store, const char *index_digest, const char *manifest_digest,
 		 struct cay_error *err)
 {
+	/* Read and synced without the lock, by way of an index of our own. */
+	_cleanup_(image_index_free_p) struct image_index *own = xcalloc(1, sizeof(*own));
 	struct image_index *index;
-	int r = 0;
+	int r = image_index_attach(own, &store->content, manifest_digest, err);
 
+	if (r == 0)
+		r = sync_attachment(store, &own->attachments[0], err);
+	if (r < 0)
+		return r;
 	(void)pthread_mutex_lock(&store->lock);
 	index = catalog_index(&store->catalog, index_digest);
 	if (index) {

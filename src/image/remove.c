@@ -239,7 +239,7 @@ static int execute(struct removal *removal, struct image_removal *done, struct c
 			delete_record(store, record, done);
 	}
 	delete_unused_indexes(store, done);
-	r = store_save(store, err);
+	r = store_save_removal(store, err);
 	if (r == 0)
 		store_collect(store);
 	return r;

@@ -143,6 +143,8 @@ void store_names_of(struct image_store *store, const char *repository, struct st
 
 /* Writes the catalog; if that fails, goes back to what is on disk. */
 int store_save(struct image_store *store, struct cay_error *err);
+/* The same after a removal, which makes the room it needs on a full disk. */
+int store_save_removal(struct image_store *store, struct cay_error *err);
 /* Finds what a person wrote; see image_store_find(). ret_by_name tells whether it was a name. */
 int store_find_record(struct image_store *store, const char *text, struct record **ret_record,
 		      char **ret_full_name, struct cay_error *err);
@@ -159,3 +161,5 @@ void store_share(const struct catalog *catalog, uint64_t *shared);
 const char *store_holder(const struct image_store *store, const char *id);
 /* Deletes the files that no image and no pin keeps. */
 void store_collect(struct image_store *store);
+/* The same for what is made from blobs alone: should the images stay, it is made again. */
+void store_collect_made(struct image_store *store);

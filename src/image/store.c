@@ -375,13 +375,10 @@ const char *store_holder(const struct image_store *store, const char *id)
 	return NULL;
 }
 
-int store_save(struct image_store *store, struct cay_error *err)
+static int go_back(struct image_store *store, int r)
 {
 	struct catalog on_disk = { 0 };
-	int r = catalog_save(&store->catalog, &store->content, err);
 
-	if (r == 0)
-		return 0;
 	if (catalog_load(&store->content, &on_disk, NULL) < 0) {
 		log_error("the catalog of images can't be read back; memory and disk differ");
 		return r;
@@ -389,4 +386,28 @@ int store_save(struct image_store *store, struct cay_error *err)
 	catalog_done(&store->catalog);
 	store->catalog = on_disk;
 	return r;
+}
+
+int store_save(struct image_store *store, struct cay_error *err)
+{
+	int r = catalog_save(&store->catalog, &store->content, err);
+
+	return r < 0 ? go_back(store, r) : 0;
+}
+
+int store_save_removal(struct image_store *store, struct cay_error *err)
+{
+	struct cay_error own = { 0 };
+	int r = catalog_save(&store->catalog, &store->content, &own);
+
+	if (r == -ENOSPC || r == -EDQUOT) {
+		/* Blobs must stay until the catalog is written; what was made from them need not.
+		 */
+		store_collect_made(store);
+		r = catalog_save(&store->catalog, &store->content, &own);
+	}
+	if (r == 0)
+		return 0;
+	(void)cay_error_set(err, own.code, own.err, "%s", own.message);
+	return go_back(store, r);
 }
