@@ -53,6 +53,14 @@ static int find_image(struct daemon *daemon, const json_t *body, const char *pla
 	return check_platform(*ret_image, name, platform, err);
 }
 
+/* It may have been removed after it was found and before it was held. */
+static int check_held(struct daemon *daemon, const char *id, struct cay_error *err)
+{
+	_cleanup_(image_free_p) struct image *image = NULL;
+
+	return image_store_find(daemon->images, id, &image, err);
+}
+
 static int make_directory(struct container *container, struct cay_error *err)
 {
 	_cleanup_free_ char *scratch = container_path(container, "scratch.ext4");
@@ -121,7 +129,9 @@ int container_create(struct daemon *daemon, const char *name, const char *platfo
 	container->created_ns = clock_now_ns();
 	container->vm_uid = geteuid() == 0 ? containers_choose_uid(daemon->containers) : 0;
 	image_store_hold(daemon->images, image->id, id);
-	r = make_lasting(container, err);
+	r = check_held(daemon, image->id, err);
+	if (r == 0)
+		r = make_lasting(container, err);
 	if (r < 0) {
 		image_store_release(daemon->images, image->id, id);
 		containers_release(daemon->containers, reserved, id);
