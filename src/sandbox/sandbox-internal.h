@@ -12,7 +12,7 @@
 
 #include "rpc/session.h"
 
-enum state { BOOTING, GREETING, READY, ENDING, GONE };
+enum state { BOOTING, READY, ENDING, GONE };
 
 enum { KERNEL_NAME_MAX = 128 };
 
@@ -28,8 +28,7 @@ struct sandbox {
 	struct qmp *qmp; /* from READY on */
 	char session_line[SESSION_LINE_LENGTH];
 	struct buf opening;     /* what came before the session's line */
-	unsigned int greetings; /* calls of the greeting not yet answered */
-	unsigned int farewells; /* those before the orderly end */
+	unsigned int farewells; /* calls before the orderly end not yet answered */
 	bool kernel_log_asked, kernel_log_awaited;
 	char kernel[KERNEL_NAME_MAX];
 	struct cay_error why;

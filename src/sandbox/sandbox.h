@@ -21,7 +21,9 @@ enum {
 };
 
 struct sandbox_events {
-	/* vminitd answered; its clock and its random numbers are set. */
+	/*
+	 * vminitd answered; its clock and its random numbers are set before it takes the next call.
+	 */
 	void (*on_ready)(struct sandbox *sandbox, void *user);
 	/*
 	 * QEMU has ended and is reaped, its jail and cgroup are gone, every call on its connection
@@ -47,7 +49,7 @@ struct rpc_conn *sandbox_conn(const struct sandbox *sandbox);
 uv_loop_t *sandbox_loop(const struct sandbox *sandbox);
 /* QEMU; 0 when it has ended. */
 pid_t sandbox_vm_pid(const struct sandbox *sandbox);
-/* The guest kernel's release, "" before it is known. */
+/* The guest kernel's release, "" until vminitd has told it, soon after on_ready. */
 const char *sandbox_kernel(const struct sandbox *sandbox);
 
 /*

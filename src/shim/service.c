@@ -82,7 +82,7 @@ static void state_begin(struct rpc_call *call, const ProtobufCMessage *request, 
 	response.shim_pid = getpid();
 	response.vm_pid = shim->sandbox && !shim->gone ? sandbox_vm_pid(shim->sandbox) : 0;
 	response.acceleration = shim->config->acceleration;
-	response.guest_kernel = shim->kernel;
+	response.guest_kernel = (char *)(shim->sandbox ? sandbox_kernel(shim->sandbox) : "");
 	response.times = &times;
 	response.containers = list;
 	response.n_containers = count;

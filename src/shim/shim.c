@@ -108,7 +108,6 @@ static void on_ready(struct sandbox *sandbox, void *user)
 	struct shim *shim = user;
 
 	shim_mark(shim, &shim->times.guest_ready);
-	(void)snprintf(shim->kernel, sizeof(shim->kernel), "%s", sandbox_kernel(sandbox));
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->pending)
 			shim_process_run(process);

@@ -84,7 +84,6 @@ struct shim {
 	int64_t begun_ns; /* by the wall clock; nothing in the guest happened before */
 	int64_t begun_us;
 	struct shim_times times;
-	char kernel[128];
 	uv_signal_t sigterm, sigint;
 	uv_timer_t stall;  /* runs while an attached client does not read */
 	uv_timer_t linger; /* from the sandbox's end to ours */
