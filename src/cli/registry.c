@@ -83,8 +83,7 @@ static int ask_password(char **ret_password, struct cay_error *err)
 	_cleanup_(wipe_buf) struct buf line = { 0 };
 	int r;
 
-	(void)fprintf(stderr, "Password: ");
-	r = terminal_read_secret(STDIN_FILENO, &line, err);
+	r = terminal_read_secret(STDIN_FILENO, "Password: ", &line, err);
 	if (r < 0)
 		return cay_error_prefix(err, "no password was given");
 	*ret_password = xstrdup(buf_text(&line));

@@ -5,6 +5,8 @@
  */
 #include "cli/terminal.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -107,7 +109,7 @@ static int read_line(int fd, struct buf *line, struct cay_error *err)
 	return 0;
 }
 
-int terminal_read_secret(int fd, struct buf *ret_line, struct cay_error *err)
+int terminal_read_secret(int fd, const char *prompt, struct buf *ret_line, struct cay_error *err)
 {
 	static const int endings[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
 	const struct sigaction action = { .sa_handler = restore_and_crash,
@@ -128,6 +130,7 @@ int terminal_read_secret(int fd, struct buf *ret_line, struct cay_error *err)
 	quiet.c_lflag |= ECHONL;
 	terminal.fd = fd;
 	set_mode(fd, &quiet);
+	(void)write_full(STDERR_FILENO, prompt, strlen(prompt)); /* a prompt that can't be seen */
 	r = read_line(fd, ret_line, err);
 	terminal_restore();
 	for (size_t i = 0; i < ARRAY_SIZE(endings); i++)

@@ -28,11 +28,12 @@ void terminal_restore(void);
 void terminal_raw_again(void);
 
 /*
- * A line typed without being shown, for secrets; appended to `ret_line` without its end. The
- * terminal's mode is put back also when a signal ends the process meanwhile. -ECANCELED at the end
- * of input before anything was typed.
+ * Prompts on standard error, and appends a line typed without being shown, for secrets, to
+ * `ret_line`, without its end. Whoever types as soon as the prompt is there is not shown either.
+ * The terminal's mode is put back also when a signal ends the process meanwhile. -ECANCELED at the
+ * end of input before anything was typed.
  */
-int terminal_read_secret(int fd, struct buf *ret_line, struct cay_error *err);
+int terminal_read_secret(int fd, const char *prompt, struct buf *ret_line, struct cay_error *err);
 
 enum { DETACH_KEYS_MAX = 16 };
 
