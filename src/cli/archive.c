@@ -12,6 +12,7 @@
 
 const struct option save_options[] = {
 	{ 'o', OPTION_TEXT, "output", "FILE", NULL, "Write this file, not standard output" },
+	{ 0, OPTION_TEXT, "platform", "OS/ARCH", NULL, "Only this platform of the images" },
 	{ 0 },
 };
 
@@ -50,7 +51,9 @@ int command_save(const struct invocation *invocation, struct cay_error *err)
 	target_set(&target, "/images/get", NULL, NULL);
 	for (size_t i = 0; i < invocation->operand_count; i++)
 		target_add(&target, "names", invocation->operands[i]);
-	r = call_open(invocation->client, &spec, &call, err);
+	r = target_add_platform(&target, option_text(invocation->options, "platform"), err);
+	if (r >= 0)
+		r = call_open(invocation->client, &spec, &call, err);
 	if (r >= 0) /* no file is made for what is refused */
 		r = call_wait_head(call, err);
 	if (r >= 0 && path)

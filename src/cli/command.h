@@ -18,6 +18,7 @@ enum operand_kind {
 	OPERAND_IMAGE,
 	OPERAND_ANY, /* a container or an image */
 	OPERAND_FILE,
+	OPERAND_REGISTRY, /* one that credentials are stored for */
 };
 
 enum command_flag {

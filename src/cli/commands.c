@@ -138,13 +138,13 @@ static const struct option root_options[] = {
 #define ROW_LOGIN(section) \
 	{ \
 		"login", NULL, "[REGISTRY]", "Store the credentials for a registry", section, \
-			login_options, NULL, 0, 1, OPERAND_NONE, COMMAND_STARTS_DAEMON, \
+			login_options, NULL, 0, 1, OPERAND_REGISTRY, COMMAND_STARTS_DAEMON, \
 			command_login \
 	}
 #define ROW_LOGOUT \
 	{ \
 		"logout", NULL, "[REGISTRY]", "Forget the credentials for a registry", NULL, NULL, \
-			NULL, 0, 1, OPERAND_NONE, COMMAND_LOCAL, command_logout \
+			NULL, 0, 1, OPERAND_REGISTRY, COMMAND_LOCAL, command_logout \
 	}
 #define ROW_LOAD \
 	{ \

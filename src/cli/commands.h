@@ -88,6 +88,9 @@ int filters_build(const struct options *options, json_t **ret_filters, struct ca
 int target_add_moment(struct target *target, const char *key, const char *text,
 		      struct cay_error *err);
 
+/* --platform's OS[/ARCH[/VARIANT]] as the API has it, an OCI platform object; nothing for NULL. */
+int target_add_platform(struct target *target, const char *text, struct cay_error *err);
+
 /* GET /containers/{name}/json */
 int container_inspect(struct client *client, const char *name, json_t **ret_value,
 		      struct cay_error *err);

@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 
 #include "base/alloc.h"
+#include "cli/docker-config.h"
 #include "cli/help.h"
 #include "cli/text.h"
 
@@ -118,9 +119,26 @@ static void complete_images(struct client *client, const char *start, struct buf
 	}
 }
 
+/* Of the file only: a helper might ask the user something. */
+static void complete_registries(const char *start, struct buf *out)
+{
+	_cleanup_docker_config_ struct docker_config config = { 0 };
+	struct cay_error unreadable;
+	const char *key;
+	json_t *value;
+
+	if (docker_config_load(&config, &unreadable) < 0)
+		return;
+	json_object_foreach(config.auths, key, value) {
+		add_matching(out, "", start, key);
+	}
+}
+
 static void complete_operand(struct client *client, enum operand_kind kind, const char *start,
 			     struct buf *out)
 {
+	if (kind == OPERAND_REGISTRY)
+		complete_registries(start, out);
 	if (!client)
 		return;
 	if (kind == OPERAND_CONTAINER || kind == OPERAND_RUNNING_CONTAINER || kind == OPERAND_ANY)

@@ -165,6 +165,7 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 		strv_add(&value->list, text);
 		break;
 	case OPTION_TEXT:
+	case OPTION_SECRET:
 		replace_string(&value->text, text);
 		break;
 	}
@@ -175,6 +176,7 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 static int take_value(struct walk *walk, size_t row, const char *joined, struct cay_error *err)
 {
 	const struct option *option = &walk->options->table[row];
+	int r;
 
 	if (!joined && option->kind != OPTION_FLAG) {
 		if (walk->next >= walk->argc)
@@ -182,7 +184,10 @@ static int take_value(struct walk *walk, size_t row, const char *joined, struct 
 					     option->name, option->value);
 		joined = walk->argv[walk->next++];
 	}
-	return store(walk, row, joined, err);
+	r = store(walk, row, joined, err);
+	if (option->kind == OPTION_SECRET)
+		memset((char *)(uintptr_t)joined, 'x', strlen(joined)); /* argv's, which is ours */
+	return r;
 }
 
 static int parse_long(struct walk *walk, const char *text, struct cay_error *err)
@@ -303,7 +308,7 @@ bool option_flag(const struct options *options, const char *name)
 
 const char *option_text(const struct options *options, const char *name)
 {
-	return find_value(options, name, 1u << OPTION_TEXT)->text;
+	return find_value(options, name, 1u << OPTION_TEXT | 1u << OPTION_SECRET)->text;
 }
 
 const struct strv *option_list(const struct options *options, const char *name)

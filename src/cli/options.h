@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_TEXT,   /* a value; the last one counts */
 	OPTION_LIST,   /* a value each time it is given */
 	OPTION_NUMBER, /* a whole number, perhaps negative */
+	OPTION_SECRET, /* as TEXT, and overwritten in argv, which other users can read */
 };
 
 struct option {
@@ -45,7 +46,7 @@ DEFINE_CLEANUP(struct options *, options_free);
 /* The values. The option must be in the table and of that kind: anything else aborts. */
 bool option_given(const struct options *options, const char *name);
 bool option_flag(const struct options *options, const char *name);
-/* The value, or NULL when the option was not given. */
+/* The value of a TEXT or a SECRET, or NULL when the option was not given. */
 const char *option_text(const struct options *options, const char *name);
 const struct strv *option_list(const struct options *options, const char *name);
 int64_t option_number(const struct options *options, const char *name, int64_t otherwise);

@@ -102,29 +102,6 @@ int command_pull(const struct invocation *invocation, struct cay_error *err)
 	return print_name(&name, err);
 }
 
-/* The platform as the API wants it: an OCI platform object. */
-static int add_platform(struct target *target, const char *text, struct cay_error *err)
-{
-	static const char *const keys[] = { "os", "architecture", "variant" };
-	_cleanup_json_ json_t *platform = json_object();
-	struct str rest = str_from(text);
-	size_t count = 0;
-
-	while (rest.length > 0 && count < ARRAY_SIZE(keys)) {
-		_cleanup_free_ char *part = str_dup(str_split(rest, '/', &rest));
-
-		if (!*part)
-			break;
-		json_set_string(platform, keys[count++], part);
-	}
-	if (count == 0 || rest.length > 0)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--platform: \"%s\" is not of the form OS[/ARCH[/VARIANT]]",
-				     text);
-	target_add_json(target, "platform", platform);
-	return 0;
-}
-
 int command_push(const struct invocation *invocation, struct cay_error *err)
 {
 	const struct options *options = invocation->options;
@@ -144,8 +121,7 @@ int command_push(const struct invocation *invocation, struct cay_error *err)
 	target_set(&target, "/images/%s/push", name.name, NULL);
 	if (name.tag)
 		target_add(&target, "tag", name.tag);
-	if (platform)
-		r = add_platform(&target, platform, err);
+	r = target_add_platform(&target, platform, err);
 	if (r >= 0)
 		r = transfer(invocation->client, &target, name.name, STDOUT_FILENO, quiet, err);
 	if (r < 0)

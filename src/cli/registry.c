@@ -12,7 +12,7 @@
 #include <errno.h>
 
 const struct option login_options[] = {
-	{ 'p', OPTION_TEXT, "password", "PASSWORD", NULL,
+	{ 'p', OPTION_SECRET, "password", "PASSWORD", NULL,
 	  "The password (others can read it: prefer --password-stdin)" },
 	{ 0, OPTION_FLAG, "password-stdin", NULL, NULL, "Read the password from standard input" },
 	{ 'u', OPTION_TEXT, "username", "NAME", NULL, "The user name" },

@@ -80,6 +80,30 @@ int target_add_moment(struct target *target, const char *key, const char *text,
 	return 0;
 }
 
+int target_add_platform(struct target *target, const char *text, struct cay_error *err)
+{
+	static const char *const keys[] = { "os", "architecture", "variant" };
+	_cleanup_json_ json_t *platform = json_object();
+	struct str rest = str_from(text);
+	size_t count = 0;
+
+	if (!text)
+		return 0;
+	while (rest.length > 0 && count < ARRAY_SIZE(keys)) {
+		_cleanup_free_ char *part = str_dup(str_split(rest, '/', &rest));
+
+		if (!*part)
+			break;
+		json_set_string(platform, keys[count++], part);
+	}
+	if (count == 0 || rest.length > 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--platform: \"%s\" is not of the form OS[/ARCH[/VARIANT]]",
+				     text);
+	target_add_json(target, "platform", platform);
+	return 0;
+}
+
 int container_inspect(struct client *client, const char *name, json_t **ret_value,
 		      struct cay_error *err)
 {

@@ -118,6 +118,21 @@ class Credentials(ImagesTestCase):
         self.assertIn("warning: --password", done.stderr)
         self.assertNotIn(PASSWORD, done.stdout + done.stderr)
 
+    def test_completion_knows_the_registries(self):
+        self.login()
+        self.assertEqual(self.cay("__complete", "logout", self.registry.address[:5]), self.registry.address)
+
+    def test_a_password_as_an_option_is_not_shown_for_long(self):
+        process = self.start_cay("login", "-u", USER, "-p", PASSWORD, self.registry.address, preexec_fn=lambda: os.kill(
+            self.registry.process.pid, signal.SIGSTOP))
+        try:
+            line = pathlib.Path(f"/proc/{process.pid}/cmdline")
+            wait_until(lambda: PASSWORD not in line.read_text() and "xxxx" in line.read_text(), "the password to go", 10)
+        finally:
+            os.kill(self.registry.process.pid, signal.SIGCONT)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 0)
+
     def test_prompts(self):
         terminal = self.terminal("login", self.registry.address)
         terminal.expect("Username: ")
@@ -345,6 +360,9 @@ class Archives(ImagesTestCase):
         self.assertEqual(len(out.read_bytes()), len(first))
         self.cay("load", "-q", "-i", out)
         self.cay("save", "-o", "/dev/null", "busybox")
+        self.cay("save", "--platform", "linux/amd64", "-o", out, "busybox")
+        self.cay("save", "--platform", "linux/s390x", "-o", self.folder / "none.tar", "busybox", code=1)
+        self.assertEqual(self.files(), ["link.tar", "out.tar"])
         self.assertFalse(pathlib.Path("/dev/null").is_file())
         for client in CLIENTS:
             self.assertEqual(self.run_program(client, "load", "-i", out).returncode, 0)

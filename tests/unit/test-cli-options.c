@@ -205,6 +205,28 @@ static char *completed(const char *line)
 	return buf_steal(&out);
 }
 
+static void test_secrets(void **state)
+{
+	static const struct option secret[] = {
+		{ 'p', OPTION_SECRET, "password", "PASSWORD", NULL, "Said" },
+		{ 0 },
+	};
+	char apart[] = "-p", first[] = "first", joined[] = "--password=second",
+	     letter[] = "-pthird";
+	char *argv[] = { apart, first, joined, letter };
+	_cleanup_(options_free_p) struct options *options = NULL;
+	_cleanup_free_ const char **operands = NULL;
+	struct cay_error err = { 0 };
+	size_t count;
+	bool help;
+
+	assert_ok(options_parse(secret, 4, argv, true, &options, &operands, &count, &help, &err));
+	assert_string_equal(option_text(options, "password"), "third");
+	assert_string_equal(first, "xxxxx");
+	assert_string_equal(joined, "--password=xxxxxx");
+	assert_string_equal(letter, "-pxxxxx");
+}
+
 static void test_completion(void **state)
 {
 	static const struct {
@@ -240,6 +262,7 @@ int main(void)
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_word_distance),
 		cmocka_unit_test(test_command_table),
+		cmocka_unit_test(test_secrets),
 		cmocka_unit_test(test_completion),
 	};
 
