@@ -221,7 +221,8 @@ static int fill_record(struct converter *converter, const struct tar_entry *entr
 				     "an owner's number is out of Linux's range");
 	*record = (struct layer_record){
 		.kind = (uint16_t)kinds[entry->type],
-		.mode = (uint16_t)entry->mode,
+		/* Linux gives every symbolic link this mode, whatever the archive says. */
+		.mode = (uint16_t)(entry->type == TAR_SYMLINK ? 0777 : entry->mode),
 		.uid = (uint32_t)entry->uid,
 		.gid = (uint32_t)entry->gid,
 		.mtime = entry->mtime,
