@@ -65,6 +65,7 @@ char *docker_config_path(void)
 	if (directory && *directory)
 		return path_join(directory, "config.json");
 	if (!home || !*home) {
+		/* cppcheck-suppress getpwuidCalled ; cay has one thread */
 		user = getpwuid(geteuid());
 		home = user ? user->pw_dir : "/";
 	}

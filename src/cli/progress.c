@@ -91,8 +91,8 @@ static void append_bar(struct buf *line, int64_t current, int64_t total, unsigne
 	buf_printf(line, " %8s/%s", done, all);
 }
 
-/* The line's text, at most as wide as the terminal. */
-static char *format_line(const struct progress *progress, const json_t *message)
+/* The line's text; where it will be redrawn in place, at most as wide as the terminal. */
+static char *format_line(const struct progress *progress, const json_t *message, bool in_place)
 {
 	_cleanup_buf_ struct buf line = { 0 };
 	const char *id = text_of(message, "id");
@@ -102,7 +102,7 @@ static char *format_line(const struct progress *progress, const json_t *message)
 		buf_printf(&line, "%s: ", id);
 	buf_puts(&line, text_of(message, "status"));
 	text_make_safe(line.data, false);
-	if (progress->columns == 0)
+	if (!in_place)
 		return buf_steal(&line);
 	if (current > 0)
 		append_bar(&line, current, total, progress->columns);
@@ -126,7 +126,7 @@ static size_t find_line(struct progress *progress, const char *id, bool *ret_new
 /* Elsewhere than on a terminal a line is for a new status, not for the steps of one. */
 static void render_plain(struct progress *progress, const json_t *message, struct buf *out)
 {
-	_cleanup_free_ char *line = format_line(progress, message);
+	_cleanup_free_ char *line = format_line(progress, message, false);
 	const char *id = text_of(message, "id");
 
 	if (number_of(message, "current") > 0)
@@ -144,12 +144,14 @@ static void render_plain(struct progress *progress, const json_t *message, struc
 
 static void render_on_terminal(struct progress *progress, const json_t *message, struct buf *out)
 {
-	_cleanup_free_ char *line = format_line(progress, message);
 	const char *id = text_of(message, "id");
+	bool remark = !*id ||
+		(!json_object_get(message, "progressDetail") && !strv_contains(&progress->ids, id));
+	_cleanup_free_ char *line = format_line(progress, message, !remark);
 	bool is_new;
 	size_t index, up;
 
-	if (!*id) { /* a remark: what comes after it starts a new block */
+	if (remark) { /* whole, digests too: what comes after it starts a new block */
 		buf_printf(out, "%s\n", line);
 		strv_done(&progress->ids);
 		strv_done(&progress->statuses);

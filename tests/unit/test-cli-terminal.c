@@ -99,7 +99,13 @@ static void test_progress(void **state)
 		"{\"status\":\"D\",\"id\":\"a\",\"progressDetail\":{\"current\":500000,\"total\":1000000}}",
 		NULL
 	};
-	_cleanup_free_ char *bar = draw(120, half);
+	static const char *const remarks[] = {
+		"{\"status\":\"Pulling from a/long/name/of/an/image\",\"id\":\"latest\"}",
+		"{\"status\":\"latest: digest: sha256:0123456789abcdef size: 1\"}",
+		"{\"status\":\"A long word on what is done\",\"id\":\"a\",\"progressDetail\":{}}",
+		NULL
+	};
+	_cleanup_free_ char *bar = draw(120, half), *long_ones = draw(20, remarks);
 
 	assert_string_equal(plain,
 			    "latest: Pulling from x\naa: Waiting\n"
@@ -113,6 +119,11 @@ static void test_progress(void **state)
 	assert_string_equal(bar,
 			    "a: D [=========================>                        ]"
 			    "    500kB/1MB\n");
+	/* Only what is redrawn must fit into a line. */
+	assert_string_equal(long_ones,
+			    "latest: Pulling from a/long/name/of/an/image\n"
+			    "latest: digest: sha256:0123456789abcdef size: 1\n"
+			    "a: A long word on …\n");
 }
 
 static void test_progress_error(void **state)
