@@ -169,8 +169,10 @@ static int set_up(struct registry *registry, struct cay_error *err)
 		return r;
 	listed = registry_is_insecure(registry, &registry->url);
 	registry->local = url_is_local(&registry->url);
-	if (registry->options.mirror)
-		name = mirror_name = folder_name(&registry->url);
+	if (registry->options.mirror) {
+		mirror_name = folder_name(&registry->url);
+		name = mirror_name;
+	}
 	r = certs_load(registry->options.certs, name, &registry->certs, err);
 	if (r < 0)
 		return r;

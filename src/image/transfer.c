@@ -424,6 +424,8 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
 
 	if (!transfer->multi || !transfer->easy)
 		return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory for a transfer");
+	if (worker_is_cancelled(request->cancel))
+		return worker_cancelled(err); /* not even a connection is made */
 	reply->length = -1;
 	proxy = request->direct ? NULL : proxy_for(request->url);
 	/* A connection to a proxy says nothing about where it leads. */

@@ -311,6 +311,22 @@ class Plain(RegistryTestCase):
         messages = self.push("127.0.0.1:1/x:1")
         self.assertIn("127.0.0.1:1/x:1", messages[-1]["error"])
 
+    def test_a_client_that_leaves(self):
+        """Its push or pull ends at once, whatever the registry does."""
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            silent.settimeout(30)
+            name = f"127.0.0.1:{silent.getsockname()[1]}/silent"
+            self.tag("busybox", f"{name}:1")
+            for path in (f"/images/{name}/push?tag=1", f"/images/create?fromImage={name}&tag=2"):
+                client = self.daemon.connect()
+                client.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+                connection, _ = silent.accept()
+                with connection:
+                    self.assertTrue(connection.recv(65536))
+                    client.close()
+                    connection.settimeout(10)  # a silent registry is given up after 30
+                    self.assertEqual(connection.recv(65536), b"")
+
     @unittest.skipUnless(DOCKER, "no docker client is installed")
     def test_docker_client(self):
         for number, docker in enumerate(DOCKERS):
