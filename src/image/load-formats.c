@@ -104,8 +104,7 @@ static int load_member(struct loader *loader, const struct descriptor *member,
 	_cleanup_manifest_ struct manifest inner = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
 	_cleanup_strv_ struct strv names = { 0 };
-	int r = content_read_blob(&loader->store->content, member->digest, DOCUMENT_MAX, &text,
-				  err);
+	int r = loader_read_blob(loader, member, &text, err);
 
 	if (r == 0)
 		r = manifest_parse(text.data, text.length,

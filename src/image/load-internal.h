@@ -29,6 +29,9 @@ const struct archive_file *loader_find(const struct loader *loader, const char *
 /* Appends a document of at most DOCUMENT_MAX bytes. */
 int loader_read(const struct loader *loader, const char *path, struct buf *out,
 		struct cay_error *err);
+/* The same for what a descriptor leads to, whose size must be the one told. */
+int loader_read_blob(struct loader *loader, const struct descriptor *descriptor, struct buf *out,
+		     struct cay_error *err);
 /* Whether a manifest and all that it lists are here; they are pinned then. */
 bool loader_has_image(struct loader *loader, const struct descriptor *member);
 /*

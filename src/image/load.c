@@ -29,9 +29,10 @@ const struct archive_file *loader_find(const struct loader *loader, const char *
 	for (unsigned int hop = 0; path && hop < LINKS_MAX; hop++) {
 		const struct archive_file *found = NULL;
 
-		for (size_t i = 0; i < loader->file_count && !found; i++)
-			if (strcmp(loader->files[i].path, path) == 0)
-				found = &loader->files[i];
+		/* The last of a name counts, as where a tar is unpacked. */
+		for (size_t i = loader->file_count; i > 0 && !found; i--)
+			if (strcmp(loader->files[i - 1].path, path) == 0)
+				found = &loader->files[i - 1];
 		if (!found || !found->link)
 			return found;
 		path = found->link;
@@ -90,14 +91,32 @@ static int read_text(struct loader *loader, int fd, size_t length, char **ret_te
 	return r;
 }
 
+/*
+ * What a file is called in progress messages: its name is, or has, the digest of what it holds, or
+ * an id that its writer made up.
+ */
+static void progress_id(const char *path, char id[PROGRESS_ID_LENGTH + 1])
+{
+	size_t run = 0;
+
+	id[0] = '\0';
+	for (const char *at = path; *at && run < PROGRESS_ID_LENGTH; at++) {
+		run = strchr("0123456789abcdef", *at) ? run + 1 : 0;
+		if (run == PROGRESS_ID_LENGTH)
+			(void)snprintf(id, PROGRESS_ID_LENGTH + 1, "%s", at + 1 - run);
+	}
+}
+
 /* One file's contents, into a blob that is pinned before it has its name. */
 static int receive_blob(struct loader *loader, int fd, struct archive_file *file, char *chunk,
 			struct cay_error *err)
 {
 	_cleanup_(blob_writer_done) struct blob_writer writer = BLOB_WRITER_INIT;
+	char id[PROGRESS_ID_LENGTH + 1];
 	int64_t last_ms = 0;
 	int r = blob_writer_open(&writer, &loader->store->content, err);
 
+	progress_id(file->path, id);
 	while (r == 0 && writer.size < file->size) {
 		const size_t n = (size_t)MIN(file->size - writer.size, COPY_SIZE);
 
@@ -105,8 +124,9 @@ static int receive_blob(struct loader *loader, int fd, struct archive_file *file
 		if (r <= 0)
 			return r;
 		r = blob_writer_put(&writer, chunk, n, err);
-		progress_count(&loader->progress, "", "Loading layer", writer.size, file->size,
-			       &last_ms);
+		if (id[0])
+			progress_count(&loader->progress, id, "Loading layer", writer.size,
+				       file->size, &last_ms);
 		if (r == 0 && worker_is_cancelled(&loader->cancel))
 			r = worker_cancelled(err);
 	}
@@ -234,6 +254,19 @@ static bool has_blob(struct loader *loader, const struct descriptor *blob)
 	return content_has_blob(&loader->store->content, blob->digest, blob->size);
 }
 
+int loader_read_blob(struct loader *loader, const struct descriptor *descriptor, struct buf *out,
+		     struct cay_error *err)
+{
+	if (descriptor->size > DOCUMENT_MAX)
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "%s is larger than %d bytes",
+				     descriptor->digest, DOCUMENT_MAX);
+	if (!has_blob(loader, descriptor))
+		return cay_error_set(err, CAY_INVALID, ENOENT,
+				     "%s is missing in it, or of another size", descriptor->digest);
+	return content_read_blob(&loader->store->content, descriptor->digest, DOCUMENT_MAX, out,
+				 err);
+}
+
 bool loader_has_image(struct loader *loader, const struct descriptor *member)
 {
 	_cleanup_manifest_ struct manifest manifest = { 0 };
@@ -284,7 +317,7 @@ int loader_image(struct loader *loader, const char *manifest_digest, const char 
 	if (r < 0)
 		return r;
 	pin_all(loader, &manifest);
-	r = content_read_blob(&store->content, manifest.config.digest, DOCUMENT_MAX, &text, err);
+	r = loader_read_blob(loader, &manifest.config, &text, err);
 	if (r == 0)
 		r = image_config_parse(text.data, text.length, manifest.item_count, &config, err);
 	parallel.user = &work;

@@ -131,7 +131,7 @@ static int read_manifest(const json_t *document, json_t *layers, struct manifest
 
 	if (r < 0)
 		return r;
-	if (!config || !layers)
+	if (!config || json_array_size(layers) == 0)
 		return refuse(err, "it has no config or no layers");
 	r = read_descriptor(config, &manifest->config, err);
 	return r < 0 ? r : read_items(layers, LAYERS_MAX, manifest, err);

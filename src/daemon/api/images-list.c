@@ -7,6 +7,7 @@
 #include "daemon/api/images.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/filters.h"
 
 #include <errno.h>
@@ -248,6 +249,15 @@ static void prune_image(struct daemon *daemon, const struct image *image, json_t
 		(void)images_remove(daemon, image, names.items[i], false, deleted, reclaimed, NULL);
 }
 
+static void tell_pruned(struct daemon *daemon, uint64_t reclaimed)
+{
+	_cleanup_free_ char *text = xasprintf("%ju", (uintmax_t)reclaimed);
+	json_t *attributes = json_object();
+
+	json_set_string(attributes, "reclaimed", text);
+	events_emit(daemon->events, "image", "prune", "", attributes, 0);
+}
+
 int images_prune(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	_cleanup_(image_query_done) struct image_query query = {};
@@ -272,6 +282,7 @@ int images_prune(struct daemon *daemon, struct http_request *request, struct cay
 		if (!images.items[i]->is_member && match_image(&query, images.items[i]) &&
 		    !is_used(&containers, images.items[i]))
 			prune_image(daemon, images.items[i], deleted, &reclaimed);
+	tell_pruned(daemon, reclaimed);
 	object = json_object();
 	json_set(object, "ImagesDeleted", deleted);
 	json_set_int(object, "SpaceReclaimed", (int64_t)reclaimed);
