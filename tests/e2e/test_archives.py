@@ -287,6 +287,11 @@ class Archives(ArchiveTestCase):
             path = self.directory / f"busybox.{program}"
             path.write_bytes(subprocess.run([program, "-c"], input=plain, capture_output=True, check=True).stdout)
             self.assertEqual(self.load(path), ["Loaded image: busybox:latest\n"], program)
+        if shutil.which("xz"):
+            packed = subprocess.run(["xz", "-c0"], input=b"\0" * 10240, capture_output=True, check=True).stdout
+            status, answer = self.api("POST", "/images/load", packed, headers={"Content-Type": "application/x-tar"})
+            self.assertGreaterEqual(status, 400)
+            self.assertIn("bzip2 or xz", answer["message"])
 
 
 class Clients(ArchiveTestCase):
