@@ -49,16 +49,18 @@ static int tell(const char *image, const json_t *answer, bool quiet, struct cay_
 	double total = 0;
 
 	json_array_foreach(items, index, item) {
-		_cleanup_free_ char *problem = xstrdup(json_text_at(item, "Problem", NULL));
+		_cleanup_free_ char *line = NULL;
 
 		total += (double)MAX(json_int_at(item, "Size", NULL), 0);
 		if (json_bool_at(item, "Ok", NULL))
 			continue;
 		damaged++;
 		blobs += strcmp(json_text_at(item, "Kind", NULL), "disk") != 0;
-		text_make_safe(problem, false);
-		buf_printf(&out, "%s: %s %s: %s\n", image, json_text_at(item, "Kind", NULL),
-			   json_text_at(item, "Digest", NULL), problem);
+		line = xasprintf("%s %s: %s", json_text_at(item, "Kind", NULL),
+				 json_text_at(item, "Digest", NULL),
+				 json_text_at(item, "Problem", NULL));
+		text_make_safe(line, false);
+		buf_printf(&out, "%s: %s\n", image, line);
 	}
 	human_size(total, true, size);
 	if (blobs > 0)

@@ -139,6 +139,7 @@ static int log_in(struct client *client, const char *key, struct credentials *cr
 		credentials->identity_token = xstrdup(token);
 	}
 	*ret_status = xstrdup(json_text_at(answer, "Status", NULL));
+	text_make_safe(*ret_status, false); /* perhaps a registry's own words */
 	return 0;
 }
 

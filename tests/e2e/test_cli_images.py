@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line's part of the image store: credentials, transfers, archives, lists, judged by docker's clients."""
 
+import base64
 import contextlib
+import http.server
 import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import tempfile
 import threading
+import unittest
 import warnings
 
 from harness import BUILD, CayTestCase, Registry, Terminal, busybox_archive, wait_until
@@ -236,6 +240,64 @@ class Credentials(ImagesTestCase):
         done = self.run_cay("pull", f"{self.registry.address}/x")
         self.assertEqual(done.returncode, 1)
         self.assertIn("docker-credential-absent", done.stderr)
+
+
+class OtherDaemon(http.server.BaseHTTPRequestHandler):
+    """The two calls of a daemon whose registry gives identity tokens; what it heard is in `heard`."""
+
+    def answer(self, document):
+        data = json.dumps(document).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.startswith("/auth"):
+            self.server.heard.append(json.loads(body))
+            self.answer({"Status": "Login \x1b[2JSucceeded", "IdentityToken": "t0ken"})
+        else:
+            self.server.heard.append(json.loads(base64.urlsafe_b64decode(self.headers["X-Registry-Auth"])))
+            self.answer({"status": "Done"})
+
+    def address_string(self):
+        return "unix"
+
+    def log_message(self, *arguments):
+        pass
+
+
+class IdentityTokens(unittest.TestCase):
+    def test_a_token_takes_the_password_s_place(self):
+        with tempfile.TemporaryDirectory(prefix="cay-tokens-") as directory:
+            path = os.path.join(directory, "sock")
+            server = socketserver.UnixStreamServer(path, OtherDaemon)
+            server.heard = []
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                def cay(*arguments, given=None):
+                    return subprocess.run([BUILD / "cay", *arguments], input=given or "", text=True, capture_output=True,
+                                          env=dict(os.environ, CAY_HOST=f"unix://{path}", DOCKER_CONFIG=directory),
+                                          check=True, timeout=30).stdout
+
+                out = cay("login", "-u", USER, "--password-stdin", "https://r.example/v2/", given=PASSWORD)
+                self.assertEqual(out, "Login ?[2JSucceeded\n")
+                cay("pull", "-q", "r.example/x:1")
+                cay("pull", "-q", "other.example/x:1")
+            finally:
+                server.shutdown()
+                thread.join()
+                server.server_close()
+            self.assertEqual(server.heard[0],
+                             {"username": USER, "password": PASSWORD, "serveraddress": "r.example"})
+            self.assertEqual(server.heard[1]["identitytoken"], "t0ken")
+            self.assertNotIn("password", server.heard[1])
+            self.assertEqual(server.heard[2], {})
+            stored = json.loads(pathlib.Path(directory, "config.json").read_text())["auths"]["r.example"]
+            self.assertEqual(stored["identitytoken"], "t0ken")
+            self.assertEqual(base64.b64decode(stored["auth"]).decode(), f"{USER}:")
 
 
 class Transfers(ImagesTestCase):
