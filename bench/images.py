@@ -24,6 +24,7 @@ import time
 from common import Cay, Docker, Registry, cached, children, pss_kib, title
 
 ROUNDS = 3
+SLOW = "skopeo + umoci",  # one round is enough
 LARGE = ("large", 40, 500 << 20)
 SMALL = ("small", 1, 30 << 20)
 SHARED_LAYERS, SHARED_SIZE, OWN_SIZE, IMAGES = 9, 12 << 20, 5 << 20, 10
@@ -148,25 +149,21 @@ def disk_usage(path):
                               text=True).stdout.split()[0])
 
 
-class Table:
-    """Seconds of cay and of others for the same work, as rows with ratios."""
-
-    def __init__(self):
-        self.rows = []
-
-    def add(self, name, samples, target=None):
-        medians = {who: statistics.median(seconds) for who, seconds in samples.items()}
-        others = [f"{who} {seconds:6.2f} s (ratio {medians['cay'] / seconds:.2f})"
-                  for who, seconds in medians.items() if who != "cay"]
-        wanted = f"   wanted: {target}" if target else ""
-        print(f"{name:26} cay {medians['cay']:6.2f} s   {'   '.join(others)}{wanted}", flush=True)
+def row(name, samples, target):
+    """A line of the table: seconds of cay and of others for the same work, with ratios."""
+    medians = {who: statistics.median(seconds) for who, seconds in samples.items()}
+    others = [f"{who} {seconds:6.2f} s (ratio {medians['cay'] / seconds:.2f})"
+              for who, seconds in medians.items() if who != "cay"]
+    print(f"{name:26} cay {medians['cay']:6.2f} s   {'   '.join(others)}   wanted: {target}", flush=True)
 
 
-def in_turn(rounds, functions):
+def in_turn(functions):
     """Each round runs each function (work, clear) once; seconds of the work alone, by name."""
     samples = {name: [] for name in functions}
-    for _ in range(rounds):
+    for turn in range(ROUNDS):
         for name, (work, clear) in functions.items():
+            if turn and name in SLOW:
+                continue
             clear()
             os.sync()
             began = time.perf_counter()
@@ -188,7 +185,7 @@ class Bench:
         self.registry = Registry()
         self.cay = Cay()
         self.docker = Docker.try_start("--bridge=none", "--iptables=false", network=False)
-        self.table = Table()
+        self.target = None
         for name in (LARGE[0], SMALL[0], *(f"shared{number}" for number in range(IMAGES))):
             self.registry.push(f"oci:{self.layout}:{name}", f"bench:{name}")
 
@@ -196,6 +193,8 @@ class Bench:
         self.cay.close()
         if self.docker:
             self.docker.close()
+        if self.target:
+            self.target.close()
         self.registry.close()
 
     def name(self, tag):
@@ -222,7 +221,54 @@ class Bench:
                                        lambda: self.remove(self.docker, tag))
             functions["skopeo + umoci"] = lambda: self.unpack(tag), self.clear_unpacked
             what = f"pull {layers} layer{'s' * (layers > 1)}, {size >> 20} MB"
-            self.table.add(what, in_turn(ROUNDS, functions), "0.70 of docker's")
+            row(what, in_turn(functions), "0.70 of docker's")
+        self.clear_unpacked()
+
+    def new_target(self):
+        """An empty registry to push to, so that there is nothing to skip or to mount."""
+        if self.target:
+            self.target.close()
+        self.target = Registry()
+
+    def push(self):
+        source = self.name(LARGE[0])
+        self.cay("tag", source, f"{self.target.address}/bench:pushed")
+        self.cay("push", "-q", f"{self.target.address}/bench:pushed")
+
+    def archives(self):
+        """Push, save and load of the large image, beside skopeo's copies of the same blobs."""
+        tag = LARGE[0]
+        self.cay("pull", "-q", self.name(tag))
+        skopeo = "skopeo", "--insecure-policy", "copy", "--quiet", "--dest-tls-verify=false"
+        source, out = f"oci:{self.layout}:{tag}", self.directory / "out.tar"
+        what = f"{LARGE[1]} layers, {LARGE[2] >> 20} MB"
+        row(f"push {what}", in_turn({
+            "cay": (self.push, self.new_target),
+            "skopeo": (lambda: run(*skopeo, source, f"docker://{self.target.address}/bench:pushed"), self.new_target),
+        }), "1.00 of skopeo's")
+        row(f"save {what}", in_turn({
+            "cay": (lambda: self.cay("save", "-o", out, self.name(tag)), lambda: out.unlink(missing_ok=True)),
+            "skopeo": (lambda: run(*skopeo, source, f"oci-archive:{out}:{tag}"), lambda: out.unlink(missing_ok=True)),
+        }), "1.00 of skopeo's")
+        archive = self.directory / "archive.tar"
+        run(*skopeo, source, f"oci-archive:{archive}:localhost/loaded:1")
+
+        def unload():
+            for name in (self.name(tag), "localhost/loaded:1", *self.cay("images", "-q", "--no-trunc").split()):
+                with contextlib.suppress(subprocess.CalledProcessError):
+                    self.cay("rmi", "-f", name)
+
+        def unpack():
+            run(*skopeo, f"oci-archive:{archive}", f"oci:{self.directory}/oci:{tag}")
+            run("umoci", "unpack", "--image", f"{self.directory}/oci:{tag}", f"{self.directory}/bundle")
+
+        row(f"load {what}", in_turn({
+            "cay": (lambda: self.cay("load", "-q", "-i", archive), unload),
+            "skopeo": (lambda: run(*skopeo, f"oci-archive:{archive}", f"oci:{self.directory}/oci:{tag}"),
+                       self.clear_unpacked),
+            "skopeo + umoci": (unpack, self.clear_unpacked),
+        }), "1.00 of skopeo's")
+        unload()
         self.clear_unpacked()
 
     def memory(self):
@@ -269,6 +315,7 @@ def main():
         try:
             bench.pulls()
             bench.memory()
+            bench.archives()
             bench.disk()
         finally:
             bench.close()
