@@ -81,7 +81,9 @@ json_t *image_row(const json_t *image, const char *repository, const char *tag, 
 /* What a list is printed with. */
 struct listing {
 	struct table *table;
-	bool whole, digests;
+	bool whole;
+	bool digests; /* --digests */
+	bool named;   /* --format names them: shown, but there are no more rows for them */
 };
 
 static int add_row(const struct listing *listing, const json_t *image, const char *repository,
@@ -104,7 +106,7 @@ static int add_tag(const struct listing *listing, const json_t *image,
 	json_array_foreach(json_object_get(image, "RepoDigests"), index, item) {
 		_cleanup_image_name_ struct image_name known = { 0 };
 
-		if (!listing->digests || !json_is_string(item) || r < 0)
+		if (!(listing->digests || listing->named) || !json_is_string(item) || r < 0)
 			continue;
 		image_name_split(json_string_value(item), &known);
 		if (strcmp(known.name, name->name) != 0 || !known.digest)
@@ -150,7 +152,7 @@ static int add_digests(const struct listing *listing, const json_t *image, size_
 			continue;
 		strv_add(&seen, name.name);
 		(*count)++;
-		r = add_row(listing, image, name.name, NONE, listing->digests ? name.digest : NONE,
+		r = add_row(listing, image, name.name, NONE, listing->digests ? name.digest : "",
 			    err);
 	}
 	return r;
@@ -213,13 +215,16 @@ int command_images(const struct invocation *invocation, struct cay_error *err)
 	_cleanup_(table_free_p) struct table *table = NULL;
 	_cleanup_target_ struct target target = { 0 };
 	_cleanup_json_ json_t *images = NULL;
-	struct listing listing = { .whole = option_flag(options, "no-trunc") };
+	struct listing listing = {
+		.whole = option_flag(options, "no-trunc"),
+		.digests = digests,
+		.named = format && strstr(format, ".Digest"),
+	};
 	const json_t *image;
 	size_t index;
 	int r = table_open(format, standard, image_columns, &table, err);
 
 	listing.table = table;
-	listing.digests = digests || (format && strstr(format, ".Digest"));
 	if (r >= 0)
 		r = set_target(invocation, &target, err);
 	if (r >= 0)

@@ -527,6 +527,22 @@ class Lists(ImagesTestCase):
                 self.compare("images", *arguments)
                 self.compare("image", "ls", *arguments)
 
+    def test_images_known_by_digest(self):
+        """Rows of names that have no tag here, and of tags with their digests."""
+        self.login()
+        names = [f"{self.registry.address}/digests/{name}" for name in ("one", "two")]
+        for name in names:
+            self.cay("tag", "busybox", f"{name}:t")
+            self.cay("push", "-q", f"{name}:t")
+        digest = self.cay("images", "--digests", "--format", "{{.Digest}}", names[0])
+        self.cay("rmi", *(f"{name}:t" for name in names))
+        self.cay("pull", "-q", f"{names[0]}@{digest}")
+        self.cay("pull", "-q", f"{names[1]}:t")
+        for arguments in ((), ("--digests",), ("-q",), ("--digests", "--format", "json"), ("--format", "{{.Digest}}")):
+            self.assertTrue(self.compare("images", *arguments))
+        self.assertRegex(self.cay("images", names[0]), rf"{names[0]} +<none> ")
+        self.assertIn(f"{names[0]}@{digest}", self.cay("rmi", f"{names[0]}@{digest}", f"{names[1]}:t"))
+
     def test_history(self):
         for arguments in ((), ("--no-trunc",), ("-q",), ("-H=false",), ("--format", "json"),
                           ("--format", "{{.ID}} {{.CreatedBy}} {{.CreatedAt}} {{.Comment}}")):
