@@ -8,6 +8,7 @@
  * names here, in front of the C library's; the store knows nothing of it.
  */
 #include "image-archive.h"
+#include "image-registry.h"
 
 #include "base/json.h"
 
@@ -201,6 +202,17 @@ static int load_index(struct image_store *store, struct cay_error *err)
 	return archive_load(store, &archive, &loaded, err);
 }
 
+static char *pulled; /* the reference; its registry is a thread of the parent */
+
+static int pull_image(struct image_store *store, struct cay_error *err)
+{
+	struct image *image = NULL;
+	int r = image_store_pull(store, pulled, "linux/amd64", NULL, NULL, &image, err);
+
+	image_free(image);
+	return r;
+}
+
 static int tag(struct image_store *store, struct cay_error *err)
 {
 	return image_store_tag(store, "kept:1", "victim:1", err);
@@ -272,6 +284,7 @@ static const struct scenario scenarios[] = {
 	{ "load", load_other, NULL },
 	{ "load over a name", load_over, NULL },
 	{ "load an index", load_index, NULL },
+	{ "pull", pull_image, NULL },
 	{ "tag", tag, NULL },
 	{ "remove", remove_victim, NULL },
 	{ "make a disk again", remake, lose_files },
@@ -436,14 +449,22 @@ static void run_scenario(const struct scenario *scenario)
 
 static void test_every_step(void **state)
 {
+	struct fixture *fixture = *state;
+
+	add_good_answers(fixture);
+	fixture->server.count = fixture->count;
+	pulled = xasprintf("127.0.0.1:%u/x:latest", fixture->server.port);
+	server_run(&fixture->server);
 	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++)
 		run_scenario(&scenarios[i]);
+	server_stop(&fixture->server);
+	free(pulled);
 }
 
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_step),
+		cmocka_unit_test_setup_teardown(test_every_step, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
