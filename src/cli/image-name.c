@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "cli/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 
 void image_name_split(const char *image, struct image_name *ret_name)
@@ -52,7 +53,11 @@ int image_name_for_transfer(const char *image, bool all, bool quiet, struct imag
 	return 0;
 }
 
-/* A first part is a registry where it looks like a host, as docker decides it. */
+/*
+ * A first part is a registry where it looks like a host, as docker decides it; capitals count, since
+ * a repository has none. The daemon decides by the same rules (image/ref.c): where the two differed,
+ * one registry would get the credentials of another.
+ */
 char *image_name_expand(const char *image)
 {
 	size_t first = strcspn(image, "/");
@@ -60,6 +65,8 @@ char *image_name_expand(const char *image)
 		(memchr(image, '.', first) || memchr(image, ':', first) ||
 		 strncmp(image, "localhost/", first + 1) == 0);
 
+	for (size_t i = 0; image[first] == '/' && i < first; i++)
+		with_host = with_host || isupper((unsigned char)image[i]);
 	if (with_host)
 		return xstrdup(image);
 	if (image[first] == '/')

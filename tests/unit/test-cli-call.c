@@ -334,6 +334,9 @@ static void test_image_names(void **state)
 		{ "h:5/b", "h:5/b", NULL, NULL, "h:5/b" },
 		{ "x@sha256:00", "x", NULL, "sha256:00", "docker.io/library/x" },
 		{ "h:5/x:t@sha256:00", "h:5/x", "t", "sha256:00", "h:5/x" },
+		{ "Box/b", "Box/b", NULL, NULL, "Box/b" },
+		{ "localHost/b", "localHost/b", NULL, NULL, "localHost/b" },
+		{ "x/B", "x/B", NULL, NULL, "docker.io/x/B" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {

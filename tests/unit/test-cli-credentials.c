@@ -269,6 +269,9 @@ static void test_headers(void **state)
 		     "{\"username\":\"hub\",\"password\":\"q\",\"serveraddress\":"
 		     "\"https://index.docker.io/v1/\"}");
 	check_header("h:2/a", "{}");
+	/* Registries for the daemon, which must not get Docker Hub's. */
+	check_header("Box/a", "{}");
+	check_header("LOCALHOST/a", "{}");
 }
 
 static void test_keys(void **state)
