@@ -194,9 +194,12 @@ static char *entry_text(const json_t *entry, const char *name)
 static int decode_auth(const char *auth, struct credentials *credentials)
 {
 	_cleanup_buf_ struct buf plain = { 0 };
-	int r = base64_decode(str_from(auth), &plain);
-	const char *colon = r < 0 ? NULL : strchr(buf_text(&plain), ':');
+	const char *colon;
+	int r;
 
+	(void)buf_reserve(&plain, strlen(auth)); /* a buffer that grew would leave parts behind */
+	r = base64_decode(str_from(auth), &plain);
+	colon = r < 0 ? NULL : strchr(buf_text(&plain), ':');
 	if (!colon) {
 		r = -EINVAL;
 	} else {

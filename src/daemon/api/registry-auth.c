@@ -2,51 +2,10 @@
 /* The X-Registry-Auth header: base64 of JSON, and nothing of it left in memory after use. */
 #include "daemon/api/registry-auth.h"
 
+#include "base/base64.h"
 #include "base/json.h"
 
 #include <errno.h>
-
-static int digit_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	if (c == '+' || c == '-')
-		return 62;
-	if (c == '/' || c == '_')
-		return 63;
-	return -1;
-}
-
-/* `out` has room for three bytes for every four of the text. */
-static int decode_base64(struct str text, char *out, size_t *ret_size)
-{
-	uint32_t bits = 0;
-	unsigned int count = 0;
-	size_t size = 0;
-
-	while (text.length > 0 && text.data[text.length - 1] == '=')
-		text.length--;
-	if (text.length % 4 == 1)
-		return -EINVAL;
-	for (size_t i = 0; i < text.length; i++) {
-		int value = digit_value(text.data[i]);
-
-		if (value < 0)
-			return -EINVAL;
-		bits = bits << 6 | (uint32_t)value;
-		count += 6;
-		if (count >= 8) {
-			count -= 8;
-			out[size++] = (char)(bits >> count & 0xff);
-		}
-	}
-	*ret_size = size;
-	return 0;
-}
 
 static void wipe_string(char *text)
 {
@@ -140,8 +99,6 @@ int registry_auth_parse(const char *header, struct registry_auth *ret_auth, stru
 {
 	struct str text = str_from(header);
 	_cleanup_buf_ struct buf decoded = {};
-	char *data;
-	size_t size;
 	int r;
 
 	if (text.length == 0)
@@ -149,10 +106,10 @@ int registry_auth_parse(const char *header, struct registry_auth *ret_auth, stru
 	if (text.length > REGISTRY_AUTH_MAX)
 		return cay_error_set(err, CAY_INVALID, E2BIG, "X-Registry-Auth is over %d bytes",
 				     REGISTRY_AUTH_MAX);
-	data = buf_reserve(&decoded, text.length);
-	if (decode_base64(text, data, &size) < 0)
-		return refuse(err);
-	r = parse_decoded(data, size, ret_auth, err);
-	explicit_bzero(data, size);
+	/* All at once: memory that was grown out of would keep a part of the secret. */
+	(void)buf_reserve(&decoded, text.length);
+	r = base64_decode(text, &decoded);
+	r = r < 0 ? refuse(err) : parse_decoded(decoded.data, decoded.length, ret_auth, err);
+	explicit_bzero(decoded.data, decoded.length);
 	return r;
 }
