@@ -20,37 +20,17 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-/* docker answers a platform that the local image does not have like an image that is not there. */
-static int check_platform(const struct image *image, const char *name, const char *platform,
-			  struct cay_error *err)
-{
-	struct str rest, os, architecture;
-
-	if (!platform || platform[0] == '\0')
-		return 0;
-	os = str_split(str_from(platform), '/', &rest);
-	architecture = str_split(rest, '/', &rest);
-	if (architecture.length == 0 ||
-	    (str_equals(os, image->os) && str_equals(architecture, image->architecture)))
-		return 0;
-	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
-			     "image with reference %.200s was found but its platform (%s/%s) does "
-			     "not match the specified platform (%.64s)",
-			     name, image->os, image->architecture, platform);
-}
-
+/* As docker: a platform that is not here is answered like an image that is not. */
 static int find_image(struct daemon *daemon, const json_t *body, const char *platform,
 		      struct image **ret_image, struct cay_error *err)
 {
 	const char *name = json_string_value(json_object_get(body, "Image"));
-	int r;
 
 	if (!name || name[0] == '\0')
 		return cay_error_set(err, CAY_INVALID, EINVAL, "no image was named");
-	r = image_store_find(daemon->images, name, ret_image, err);
-	if (r < 0)
-		return r;
-	return check_platform(*ret_image, name, platform, err);
+	if (!platform || platform[0] == '\0')
+		return image_store_find(daemon->images, name, ret_image, err);
+	return image_store_find_platform(daemon->images, name, platform, ret_image, err);
 }
 
 /* It may have been removed after it was found and before it was held. */

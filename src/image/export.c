@@ -98,6 +98,13 @@ static void take_index(struct export *export, const struct catalog *catalog,
 	export->is_whole = export->manifest_count == index->members.count;
 }
 
+static const struct image_index *index_of(const struct catalog *catalog, const char *full_name,
+					  const struct record *record)
+{
+	return full_name ? catalog_index_of(catalog, full_name)
+			 : catalog_index_shown_by(catalog, record);
+}
+
 /* The record of the index, or of the reference itself, that fits a platform best. */
 static int choose(const struct catalog *catalog, const struct image_index *index,
 		  const char *reference, const char *text, const struct record **record,
@@ -123,8 +130,9 @@ static int choose(const struct catalog *catalog, const struct image_index *index
 	}
 	if (!best)
 		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
-				     "image %.256s is not here for the platform %.128s", reference,
-				     text);
+				     "image with reference %.256s was found but does not match the "
+				     "specified platform: wanted %.128s",
+				     reference, text);
 	*record = best;
 	return 0;
 }
@@ -140,8 +148,7 @@ static int take(struct image_store *store, const char *reference, const char *pl
 	if (r < 0)
 		return r;
 	record = found;
-	index = export->name ? catalog_index_of(&store->catalog, export->name)
-			     : catalog_index_shown_by(&store->catalog, record);
+	index = index_of(&store->catalog, export->name, record);
 	if (platform)
 		r = choose(&store->catalog, index, reference, platform, &record, err);
 	if (r < 0)
@@ -155,6 +162,27 @@ static int take(struct image_store *store, const char *reference, const char *pl
 	export->is_whole = true;
 	take_record(export, record);
 	return 0;
+}
+
+int image_store_find_platform(struct image_store *store, const char *name, const char *platform,
+			      struct image **ret_image, struct cay_error *err)
+{
+	_cleanup_free_ char *full = NULL;
+	const struct record *record;
+	struct record *found;
+	int r;
+
+	(void)pthread_mutex_lock(&store->lock);
+	r = store_find_record(store, name, &found, &full, err);
+	if (r == 0) {
+		record = found;
+		r = choose(&store->catalog, index_of(&store->catalog, full, found), name, platform,
+			   &record, err);
+	}
+	if (r == 0)
+		*ret_image = store_image(store, record->config_digest);
+	(void)pthread_mutex_unlock(&store->lock);
+	return r;
 }
 
 int export_read_parts(const struct content *content, struct export_manifest *manifest,

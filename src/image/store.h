@@ -62,6 +62,9 @@ DEFINE_CLEANUP(struct image *, image_free);
  */
 int image_store_find(struct image_store *store, const char *name, struct image **ret_image,
 		     struct cay_error *err);
+/* The same for a platform, "os/arch[/variant]": of an index that member which fits it best. */
+int image_store_find_platform(struct image_store *store, const char *name, const char *platform,
+			      struct image **ret_image, struct cay_error *err);
 /* All images; the caller frees each and the array. */
 int image_store_list(struct image_store *store, struct image ***ret_images, size_t *ret_count,
 		     struct cay_error *err);

@@ -228,6 +228,13 @@ class Archives(ArchiveTestCase):
         for architecture in ("amd64", "s390x"):
             config = json.loads(skopeo("inspect", "--config", "--override-arch", architecture, f"oci-archive:{saved}"))
             self.assertEqual(config["config"]["Cmd"], [f"/{architecture}"])
+        for architecture, code in (("amd64", 201), ("s390x", 201), ("arm64", 404)):
+            status, created = self.api("POST", f"/containers/create?platform=linux/{architecture}", {"Image": "app:1"})
+            self.assertEqual(status, code, created)
+            if code == 201:
+                image = self.api("GET", f"/containers/{created['Id']}/json")[1]["Image"]
+                self.assertEqual(self.api("GET", f"/images/{image}/json")[1]["Architecture"], architecture)
+                self.api("DELETE", f"/containers/{created['Id']}")
         one = self.save("app:1", query="&platform=linux/s390x")
         self.assertEqual(json.loads(skopeo("inspect", "--config", f"docker-archive:{one}"))["architecture"], "s390x")
         self.remove("app:1")
