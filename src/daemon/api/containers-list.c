@@ -135,6 +135,14 @@ static json_t *make_summary(const struct container *container, const struct cont
 	return object;
 }
 
+json_t *api_container_summary(const struct container *container, const struct container_view *view)
+{
+	json_t *summary = make_summary(container, view);
+
+	set_sizes(summary, container);
+	return summary;
+}
+
 /* ---- filters ---- */
 
 /* Where a container stands among the others by age, for "before" and "since". */

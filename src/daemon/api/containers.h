@@ -21,6 +21,8 @@ int api_read_size(const struct http_request *request, unsigned int *ret_columns,
 const char *api_stream_type(const struct http_request *request, bool raw);
 
 /* containers-list.c */
+/* A container as lists have it, with its sizes; the caller drops it. */
+json_t *api_container_summary(const struct container *container, const struct container_view *view);
 int api_containers_list(struct daemon *daemon, struct http_request *request, struct cay_error *err);
 int api_containers_prune(struct daemon *daemon, struct http_request *request,
 			 struct cay_error *err);

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "daemon/api/api.h"
+#include "daemon/api/containers.h"
 #include "daemon/api/host-info.h"
 #include "daemon/api/image-json.h"
 #include "daemon/containers.h"
@@ -17,7 +18,6 @@
 #include "image/proxy.h"
 
 #include <errno.h>
-#include <fts.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 
@@ -282,42 +282,12 @@ static int get_info(struct daemon *daemon, struct http_request *request, struct 
 
 /* ---- GET /system/df ---- */
 
-/* The space that the files below a folder take on the disk. */
-static uint64_t disk_usage(const char *root, const char *name)
-{
-	_cleanup_free_ char *path = path_join(root, name);
-	char *const paths[] = { path, NULL };
-	FTS *walk = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-	uint64_t bytes = 0;
-	FTSENT *entry;
-
-	if (!walk)
-		return 0;
-	while ((entry = fts_read(walk)))
-		if (entry->fts_info == FTS_F)
-			bytes += (uint64_t)entry->fts_statp->st_blocks * 512;
-	fts_close(walk);
-	return bytes;
-}
-
 static json_t *container_usage(struct container *container)
 {
 	_cleanup_view_ struct container_view view = {};
-	_cleanup_free_ char *slash_name = NULL;
-	json_t *object = json_object();
 
 	container_view(container, &view);
-	slash_name = xasprintf("/%s", view.name);
-	json_set_string(object, "Id", container->id);
-	json_set(object, "Names", json_pack("[s]", slash_name));
-	json_set_string(object, "Image", container->image_name);
-	json_set_string(object, "ImageID", container->image_id);
-	json_set_int(object, "Created", container->created_ns / 1000000000);
-	json_set_string(object, "State", container_status_name(view.status));
-	json_set_string(object, "Status", container_status_name(view.status));
-	json_set_int(object, "SizeRw", (int64_t)disk_usage(container->directory, ""));
-	json_set(object, "Mounts", json_array());
-	return object;
+	return api_container_summary(container, &view);
 }
 
 static int count_users(const struct container_list *containers, const struct image *image)
