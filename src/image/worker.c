@@ -257,9 +257,10 @@ int worker_finish_layer(struct worker *worker, const struct content *content,
 	if (r < 0)
 		return r;
 	if (worker->lasting) {
-		r = content_sync_file(worker->data_path, err);
-		if (r == 0)
-			r = content_sync_file(worker->index_path, err);
+		char *paths[] = { worker->data_path, worker->index_path };
+		const struct strv both = { .items = paths, .count = ARRAY_SIZE(paths) };
+
+		r = content_sync_files(&both, err);
 		if (r < 0)
 			return r;
 	}

@@ -113,6 +113,7 @@ static int split(struct buf *status, struct cay_error *err)
 		stream_new(read_stdin, NULL, ARCHIVE_SIZE_MAX);
 	int r = sandbox_enter(&layer_limits, FIRST_FD + 1, err);
 
+	stream_without_digest(stream);
 	if (r == 0)
 		r = archive_split(stream, FIRST_FD, err);
 	if (r == 0)

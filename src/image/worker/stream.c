@@ -39,6 +39,7 @@ struct stream {
 	size_t output_start, output_end;
 	uint64_t bytes_in, bytes_out;
 	struct hasher hasher;
+	bool unhashed;
 };
 
 struct stream *stream_new(stream_source *source, void *user, uint64_t limit)
@@ -340,8 +341,14 @@ static ssize_t produce_counted(struct stream *stream, uint8_t *data, size_t size
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
 				     "it is larger than %" PRIu64 " bytes when decompressed",
 				     stream->limit);
-	hasher_update(&stream->hasher, data, (size_t)n);
+	if (!stream->unhashed)
+		hasher_update(&stream->hasher, data, (size_t)n);
 	return n;
+}
+
+void stream_without_digest(struct stream *stream)
+{
+	stream->unhashed = true;
 }
 
 ssize_t stream_read(struct stream *stream, void *data, size_t size, struct cay_error *err)

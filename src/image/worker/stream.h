@@ -2,7 +2,8 @@
 /*
  * A byte stream that may be compressed: gzip (any number of members), zstd
  * (any number of frames) or neither, told apart by its first bytes and never
- * by what someone said it is. Everything that comes out is hashed.
+ * by what someone said it is. Everything that comes out is hashed, unless that
+ * is not wanted.
  */
 #pragma once
 
@@ -20,6 +21,9 @@ typedef ssize_t stream_source(void *user, void *data, size_t size);
 struct stream *stream_new(stream_source *source, void *user, uint64_t limit);
 void stream_free(struct stream *stream);
 DEFINE_CLEANUP(struct stream *, stream_free);
+
+/* Nobody will ask for the digest. Before anything is read. */
+void stream_without_digest(struct stream *stream);
 
 /*
  * Reads `size` bytes, fewer only at the end. A truncated or broken compressed stream, or one over
