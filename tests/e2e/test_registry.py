@@ -48,8 +48,9 @@ def tree_of(rootfs):
     return found
 
 
-def layered_image(directory, layers=3, platforms=("amd64",)):
-    """An OCI layout with an index of images for each platform, of several layers with all sorts of files."""
+def layered_image(directory, layers=3, platforms=("amd64",), large=0):
+    """An OCI layout with an index of images for each platform, of several layers with all sorts of files;
+    with `large`, each has a file of so many bytes, and the layers are not compressed."""
     layout = pathlib.Path(directory)
     blobs = layout / "blobs" / "sha256"
     blobs.mkdir(parents=True)
@@ -78,13 +79,15 @@ def layered_image(directory, layers=3, platforms=("amd64",)):
             add(f"d{number}/fifo", tarfile.FIFOTYPE)
             if number:
                 add("d0/.wh.link", tarfile.REGTYPE)
+            if large:
+                add(f"d{number}/large", tarfile.REGTYPE, content=os.urandom(4096) * (large // 4096))
         return out.getvalue()
 
     manifests = []
     for platform in platforms:
         tars = [layer(number) for number in range(layers)]
-        descriptors = [{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **store(gzip.compress(tar, 1))}
-                       for tar in tars]
+        descriptors = [{"mediaType": "application/vnd.oci.image.layer.v1.tar" + ("" if large else "+gzip"),
+                        **store(tar if large else gzip.compress(tar, 1))} for tar in tars]
         config = {"os": "linux", "architecture": platform, "config": {"Cmd": ["/bin/true"]},
                   "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]}}
         manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -221,27 +224,43 @@ class Plain(RegistryTestCase):
 
     def test_formats(self):
         """What skopeo writes in each format and compression is pulled, and pushed on as it is."""
-        layout = layered_image(self.directory / "formats")
-        trees = {}
-        for words in (["--format=v2s2"], ["--format=oci", "--dest-compress-format=zstd"],
-                      ["--format=oci", "--dest-decompress"]):
-            kind = words[-1].rpartition("-")[2].rpartition("=")[2]
+        for kind, words in (("gzip", ["--format=v2s2"]), ("zstd", ["--format=oci", "--dest-compress-format=zstd"]),
+                            ("tar", ["--format=oci", "--preserve-digests"])):
+            # skopeo changes the compression of layers that have none, and knows those that it sent before.
+            layout = layered_image(self.directory / f"formats-{kind}")
+            plain = f"dir:{self.directory}/formats-plain-{kind}"
+            skopeo("copy", "--dest-decompress", f"oci:{layout}:latest", plain)
             source = f"{self.registry.address}/formats/{kind}:1"
-            if kind == "decompress":
-                skopeo("copy", "--dest-decompress", f"oci:{layout}:latest", f"dir:{self.directory}/plain")
-                skopeo("copy", "--dest-tls-verify=false", "--dest-compress=false", f"dir:{self.directory}/plain",
-                       f"docker://{source}")
-            else:
-                skopeo("copy", "--dest-tls-verify=false", *words, f"oci:{layout}:latest", f"docker://{source}")
+            skopeo("copy", "--dest-tls-verify=false", *words, plain, f"docker://{source}")
             raw = skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{source}")
+            types = {layer["mediaType"].rpartition(".")[2].rpartition("+")[2] for layer in json.loads(raw)["layers"]}
+            self.assertEqual(types, {kind})
             self.assert_done(self.pull(source))
             name = f"{self.registry.address}/formats-pushed/{kind}:1"
             self.tag(source, name)
             self.assert_done(self.push(name))
             self.assertEqual(skopeo("inspect", "--raw", "--tls-verify=false", f"docker://{name}"), raw, kind)
-            trees[kind] = self.api("GET", f"/images/{name}/json")[1]["RootFS"]["Layers"]
-        self.assertEqual(trees["v2s2"], trees["zstd"])
-        self.assertEqual(trees["v2s2"], trees["decompress"])
+            config = json.loads(skopeo("inspect", "--config", "--tls-verify=false", f"docker://{name}"))
+            self.assertEqual(self.api("GET", f"/images/{name}/json")[1]["RootFS"]["Layers"],
+                             config["rootfs"]["diff_ids"])
+
+    def test_a_large_layer(self):
+        """One that goes in chunks."""
+        layout = layered_image(self.directory / "large", layers=1, large=140 << 20)
+        archive = self.directory / "large.tar"
+        with tarfile.open(archive, "w") as tar:
+            tar.add(layout, ".")
+        loaded = self.cay("load", "-i", archive).rpartition(": ")[2]
+        name = f"{self.registry.address}/pushed/large:1"
+        self.tag(loaded, name)
+        messages = self.push(name)
+        self.assert_done(messages)
+        self.assertEqual(self.registry.requests(["http.request.method=PATCH", "pushed/large"]), 2)
+        skopeo("copy", "--src-tls-verify=false", f"docker://{name}", f"oci:{self.directory}/large-copy:latest")
+        totals = [message["progressDetail"] for message in messages if message.get("status") == "Pushing"]
+        self.assertTrue(totals and all(detail["current"] <= detail["total"] for detail in totals), totals)
+        sent = [detail["current"] for detail in totals]
+        self.assertEqual(sent, sorted(sent))
 
     def test_nothing_is_sent_twice(self):
         """What another repository of the registry has is mounted; what is there is left alone."""
