@@ -290,6 +290,11 @@ static void set_options(struct running *running, const struct curl_slist *header
 	curl_easy_reset(easy); /* connections are kept */
 	(void)curl_easy_setopt(easy, CURLOPT_URL, request->url);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	/*
+	 * One request at a time has no use for HTTP/2, and libcurl 7.88 waits for the socket while
+	 * a stream's bytes are in its buffers: 100 MB took a minute.
+	 */
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "cay/" CAY_VERSION);
