@@ -223,8 +223,13 @@ static int load_docker_image(struct loader *loader, const json_t *entry, struct 
 		char *full;
 
 		r = image_reference_normalize(tags.items[i], &full, err);
-		if (r == 0)
-			strv_take(&names, full);
+		if (r < 0)
+			break;
+		strv_take(&names, full);
+		/* A digest is what a registry's contents have, not what an archive says. */
+		if (strchr(full, '@'))
+			r = cay_error_set(err, CAY_INVALID, EINVAL, "invalid tag \"%.256s\"",
+					  tags.items[i]);
 	}
 	if (r == 0 && !config)
 		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its manifest.json names no Config");

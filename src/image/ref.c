@@ -15,6 +15,7 @@ enum { NAME_LENGTH_MAX = 255, TAG_LENGTH_MAX = 128, REFERENCE_LENGTH_MAX = 1024 
 
 #define DEFAULT_REGISTRY "docker.io"
 #define LIBRARY          "library/"
+#define DIGEST_ALGORITHM "sha256"
 
 void image_ref_done(struct image_ref *ref)
 {
@@ -179,6 +180,9 @@ static int set_parts(const char *text, struct str registry, struct str path, str
 	ref->repository = str_equals(registry, DEFAULT_REGISTRY) && !strchr(whole, '/')
 		? xasprintf(LIBRARY "%s", whole)
 		: TAKE_PTR(whole);
+	if (str_equals(registry, DEFAULT_REGISTRY) &&
+	    strcmp(ref->repository, LIBRARY DIGEST_ALGORITHM) == 0)
+		return refuse(err, text, "its short form would be taken for an image's id");
 	if (strlen(ref->registry) + 1 + strlen(ref->repository) > NAME_LENGTH_MAX)
 		return refuse(err, text, "the name is longer than 255 characters");
 	if (tag.data) {

@@ -29,6 +29,10 @@ static const struct {
 	{ "Host/x", "Host/x:latest", "Host/x:latest" },
 	{ "docker.io/a.b/x", "docker.io/a.b/x:latest", "docker.io/a.b/x:latest" },
 	{ "docker.io/localhost/x", "docker.io/localhost/x:latest", "docker.io/localhost/x:latest" },
+	{ "host.example/sha256:" HEX, "host.example/sha256:" HEX, "host.example/sha256:" HEX },
+	{ "sha256:" HEX, NULL, NULL }, /* an image's id, and nobody else's name */
+	{ "sha256", NULL, NULL },
+	{ "library/sha256:x", NULL, NULL },
 	{ "", NULL, NULL },
 	{ "Debian", NULL, NULL },
 	{ "a/B", NULL, NULL },

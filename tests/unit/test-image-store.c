@@ -4,6 +4,9 @@
 
 #include "image/scratch.h"
 
+#define SOME_DIGEST "sha256:" SOME_HEX SOME_HEX SOME_HEX SOME_HEX
+#define SOME_HEX    "0123456789abcdef"
+
 struct fixture {
 	char directory[64];
 	char *root;
@@ -175,6 +178,11 @@ static void test_bad_archives(void **state)
 {
 	static const char *const layers[] = { "f:a=1", "f:b=2", NULL };
 	static const char *const hostile[] = { "f:../a=1", NULL };
+	static const char *const stolen[] = {
+		"\"a@" SOME_DIGEST "\"",
+		"\"a:1@" SOME_DIGEST "\"",
+		"\"" SOME_DIGEST "\"",
+	};
 	struct fixture *fixture = *state;
 	_cleanup_strv_ struct strv loaded = { 0 };
 	_cleanup_buf_ struct buf archive = { 0 }, empty = { 0 };
@@ -191,6 +199,14 @@ static void test_bad_archives(void **state)
 	archive_docker(&archive, "\"A:1\"", layers, false);
 	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
 	buf_clear(&archive);
+	/* Else an archive could put itself in the place of what is asked for by digest, or by id.
+	 */
+	for (size_t i = 0; i < ARRAY_SIZE(stolen); i++) {
+		archive_docker(&archive, stolen[i], layers, false);
+		assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
+		assert_int_equal(err.code, CAY_INVALID);
+		buf_clear(&archive);
+	}
 	archive_docker(&archive, "\"a:1\"", layers, false);
 	archive.length -= 3000;
 	assert_true(archive_load(fixture->store, &archive, &loaded, &err) < 0);
@@ -198,6 +214,21 @@ static void test_bad_archives(void **state)
 	assert_non_null(strstr(err.message, "neither"));
 	assert_int_equal(loaded.count, 0);
 	assert_files(fixture, "0 0 1 ");
+}
+
+/* As when a tar is unpacked. */
+static void test_file_twice(void **state)
+{
+	static const char *const layers[] = { "f:a=1", NULL };
+	struct fixture *fixture = *state;
+	_cleanup_strv_ struct strv loaded = { 0 };
+	_cleanup_buf_ struct buf archive = { 0 };
+	struct cay_error err = { 0 };
+
+	archive_file(&archive, "manifest.json", "[]", 2);
+	archive_docker(&archive, "\"a:1\"", layers, false);
+	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
+	assert_int_equal(loaded.count, 1);
 }
 
 static void test_repair(void **state)
@@ -394,6 +425,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_load_and_find, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_file_twice, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_made_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
