@@ -179,9 +179,14 @@ int catalog_load(const struct content *content, struct catalog *ret_catalog, str
 			const json_t *entry = json_array_get(entries, i);
 			struct cay_error why = { 0 };
 
+			r = load_entry(content, entry, kind, &catalog, &why);
+			if (r == 0)
+				continue;
+			/* Nothing is wrong with it: left out, its files would be cleared away. */
+			if (why.code == CAY_NO_SPACE)
+				return cay_error_set(err, why.code, why.err, "%s", why.message);
 			/* One damaged image must not take the others with it. */
-			if (load_entry(content, entry, kind, &catalog, &why) < 0)
-				log_warning("an image in %s is left out: %s", path, why.message);
+			log_warning("an image in %s is left out: %s", path, why.message);
 		}
 	catalog_drop_unused_indexes(&catalog);
 	*ret_catalog = catalog;
@@ -277,5 +282,9 @@ int catalog_save(const struct catalog *catalog, const struct content *content,
 		save_index(entries, catalog->indexes[i]);
 	json_set(document, "manifests", entries);
 	text = json_print(document);
+	if (strlen(text) > CATALOG_MAX) /* it could not be read again */
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
+				     "the names of all images would take more than %d bytes",
+				     CATALOG_MAX);
 	return file_write_atomic(path, text, strlen(text), 0644, err);
 }

@@ -91,7 +91,10 @@ struct catalog {
 	size_t index_count;
 };
 
-/* Images whose files are damaged or missing are left out, and logged. */
+/*
+ * Images whose files are damaged or missing are left out, and logged. Without the memory or the
+ * descriptors to read them it fails as a whole.
+ */
 int catalog_load(const struct content *content, struct catalog *ret_catalog, struct cay_error *err);
 void catalog_done(struct catalog *catalog);
 /* Writes index.json anew, to last. */

@@ -4,6 +4,9 @@
 
 #include "image/scratch.h"
 
+#include <dlfcn.h>
+#include <stdarg.h>
+
 #define SOME_DIGEST "sha256:" SOME_HEX SOME_HEX SOME_HEX SOME_HEX
 #define SOME_HEX    "0123456789abcdef"
 
@@ -231,6 +234,91 @@ static void test_file_twice(void **state)
 	assert_int_equal(loaded.count, 1);
 }
 
+/* ---- a process without a free descriptor ---- */
+
+static bool scarce; /* no blob can be opened, and nothing be renamed */
+
+int open(const char *path, int flags, ...)
+{
+	int (*real)(const char *path, int flags, ...) = dlsym(RTLD_NEXT, "open");
+	mode_t mode = 0;
+	va_list args;
+
+	if (scarce && strstr(path, "/blobs/")) {
+		errno = EMFILE;
+		return -1;
+	}
+	va_start(args, flags);
+	if (flags & (O_CREAT | O_TMPFILE))
+		mode = va_arg(args, mode_t);
+	va_end(args);
+	return real(path, flags, mode);
+}
+
+int rename(const char *from, const char *to)
+{
+	int (*real)(const char *from, const char *to) = dlsym(RTLD_NEXT, "rename");
+
+	if (scarce) {
+		errno = EIO;
+		return -1;
+	}
+	return real(from, to);
+}
+
+/* Images that can't be read just now are not damaged: their files stay. */
+static void test_scarcity(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *before = NULL;
+	struct image_store_options options = { .root = fixture->root, .worker = "none" };
+	struct image_store *store;
+	struct image *image;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	before = files_of(fixture);
+	scarce = true;
+	assert_true(image_store_tag(fixture->store, "app:1", "app:2", &err) < 0);
+	scarce = false;
+	(void)pthread_mutex_lock(&fixture->store->lock);
+	store_collect(fixture->store);
+	(void)pthread_mutex_unlock(&fixture->store->lock);
+	assert_files(fixture, before);
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	image_free(image);
+
+	scarce = true;
+	assert_true(image_store_open(&options, &store, &err) < 0);
+	scarce = false;
+	assert_int_equal(err.code, CAY_NO_SPACE);
+	assert_files(fixture, before);
+	reopen(fixture);
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	image_free(image);
+}
+
+/* A catalog too large to be read again is not written. */
+static void test_catalog_limit(void **state)
+{
+	enum { NAMES = 40 };
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *name = xcalloc(1, MIB + 1);
+	struct catalog *catalog = &fixture->store->catalog;
+	struct image *image;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	memset(name, 'x', MIB);
+	for (unsigned int i = 0; i < NAMES; i++)
+		strv_add(&catalog->records[0]->names, name);
+	assert_true(image_store_tag(fixture->store, "app:1", "app:2", &err) < 0);
+	assert_int_equal(err.code, CAY_TOO_LARGE);
+	reopen(fixture);
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	image_free(image);
+}
+
 static void test_repair(void **state)
 {
 	struct fixture *fixture = *state;
@@ -426,6 +514,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_twice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_scarcity, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_catalog_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_made_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
