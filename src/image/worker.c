@@ -126,6 +126,10 @@ static int tell_death(int wait_status, struct cay_error *err)
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "it takes too much time to unpack");
 	case SIGXFSZ:
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG, "it is too large when unpacked");
+	case SIGKILL: /* not its data's fault, as far as one can tell */
+		return cay_error_set(err, CAY_NO_SPACE, ENOMEM,
+				     "its worker was killed: the host is short of memory, or "
+				     "somebody else did it");
 	case SIGSYS:
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
 				     "its worker was stopped by its sandbox: the data is hostile "
@@ -161,6 +165,8 @@ static int end(struct worker *worker, const struct worker_cancel *cancel, char s
 
 	if (r < 0)
 		return r;
+	/* It ends by itself, or has closed the pipe to stay on without being waited for. */
+	(void)kill(worker->pid, SIGKILL);
 	reap(worker, &wait_status);
 	if (starts_with(status, "error "))
 		return tell_error(status, err);

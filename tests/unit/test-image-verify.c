@@ -156,11 +156,38 @@ static void test_cancel_and_names(void **state)
 	assert_verdict(fixture, WHOLE);
 }
 
+/* A worker that ends otherwise than by itself has said nothing about what it was to check. */
+static void test_worker_killed(void **state)
+{
+	static const char *const scripts[] = {
+		"#!/bin/sh\nkill -9 $$\n",
+		"#!/bin/sh\nexec 3>&-\nexec sleep 1000\n", /* it lets nobody wait for it */
+	};
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *program = path_join(fixture->directory, "worker");
+	const struct image_store_options options = { .root = fixture->root, .worker = program };
+
+	for (size_t i = 0; i < ARRAY_SIZE(scripts); i++) {
+		struct image_verdict verdict;
+		struct cay_error err = { 0 };
+
+		assert_ok(file_write_atomic(program, scripts[i], strlen(scripts[i]), 0700, &err));
+		image_store_close(fixture->store);
+		assert_ok(image_store_open(&options, &fixture->store, &err));
+		assert_true(image_store_verify(fixture->store, "app:1", NULL, &verdict, &err) < 0);
+		assert_int_equal(err.code, CAY_NO_SPACE);
+	}
+	image_store_close(fixture->store);
+	fixture->store = open_test_store(fixture->root);
+	assert_verdict(fixture, WHOLE);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_every_part, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel_and_names, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_worker_killed, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
