@@ -54,9 +54,9 @@ int image_name_for_transfer(const char *image, bool all, bool quiet, struct imag
 }
 
 /*
- * A first part is a registry where it looks like a host, as docker decides it; capitals count, since
- * a repository has none. The daemon decides by the same rules (image/ref.c): where the two differed,
- * one registry would get the credentials of another.
+ * A first part is a registry where it looks like a host, as docker decides it; capitals count,
+ * since a repository has none. The daemon decides by the same rules (image/ref.c): where the two
+ * differed, one registry would get the credentials of another.
  */
 char *image_name_expand(const char *image)
 {
