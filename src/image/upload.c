@@ -41,9 +41,13 @@ int registry_has_blob(struct registry *registry, struct transfer *transfer, cons
 
 	if (r < 0)
 		return r;
-	if (reply.status == 401 || reply.status == 403)
+	if (reply.status == 401)
 		return registry_tell_status(registry, &reply, err);
-	/* Of another size it can't be the same: it is sent again, and the registry's to judge. */
+	/*
+	 * 403 may come from a storage behind the registry, which takes no HEAD; one of the
+	 * registry's own comes again, with a body that says why, when the blob is sent. Of another
+	 * size it can't be the same: it is sent again, and the registry's to judge.
+	 */
 	return reply.status == 200 && (reply.length < 0 || (uint64_t)reply.length == size);
 }
 
@@ -112,8 +116,17 @@ static int start_session(struct sending *sending, const char *from, struct cay_e
 	_cleanup_free_ char *url = session_url(sending, from);
 	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
 	struct transfer_request request = { .method = "POST", .limit = TRANSFER_ERROR_MAX };
-	int r = registry_ask(sending->registry, sending->transfer, url, &request, &reply, err);
+	int r;
 
+	/* What a mount would save is not worth a second try. */
+	r = from ? registry_send(sending->registry, sending->transfer, url, false, &request, &reply,
+				 err)
+		 : registry_ask(sending->registry, sending->transfer, url, &request, &reply, err);
+	if (r < 0 && from && reply.transient) {
+		if (err)
+			cay_error_clear(err);
+		return 0;
+	}
 	if (r < 0)
 		return r;
 	if (from && reply.status == 201)

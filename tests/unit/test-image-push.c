@@ -137,6 +137,49 @@ static void test_no_mount(void **state)
 	assert_layer_taken(fixture);
 }
 
+/* One whose mounting is broken gets the layer sent. */
+static void test_mount_fails(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	pull_from_other(fixture);
+	add_method(fixture, "POST", UPLOADS, 500)->times = 1;
+	add_config_answer(fixture);
+	add_taking_answers(fixture);
+	assert_ok(push(fixture, &err));
+	/* No second try of the mount. */
+	assert_int_equal(count_asked(fixture, "mount="), 1);
+	assert_int_equal(count_asked(fixture, "POST"), 2);
+	assert_layer_taken(fixture);
+}
+
+/* Whether a blob is there may be told by a storage behind that takes no HEAD. */
+static void test_no_heads(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	(void)add_method(fixture, "HEAD", fixture->layer_path, 403);
+	add_config_answer(fixture);
+	add_taking_answers(fixture);
+	assert_ok(push(fixture, &err));
+	assert_layer_taken(fixture);
+}
+
+/* A refusal is told in the registry's own words, which no answer to a HEAD has. */
+static void test_denied(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf body = { 0 };
+
+	buf_puts(&body, "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"not yours\"}]}");
+	(void)add_method(fixture, "HEAD", fixture->layer_path, 403);
+	add_method(fixture, "POST", UPLOADS, 403)->body = &body;
+	add_config_answer(fixture);
+	assert_push_fails(fixture, CAY_UNAUTHORIZED, "DENIED: not yours");
+}
+
 static void test_session_instead_of_mount(void **state)
 {
 	struct fixture *fixture = *state;
@@ -301,6 +344,9 @@ int main(void)
 		PUSH_TEST(test_another_size),
 		PUSH_TEST(test_mount),
 		PUSH_TEST(test_no_mount),
+		PUSH_TEST(test_mount_fails),
+		PUSH_TEST(test_no_heads),
+		PUSH_TEST(test_denied),
 		PUSH_TEST(test_session_instead_of_mount),
 		PUSH_TEST(test_token),
 		PUSH_TEST(test_elsewhere),
