@@ -110,6 +110,9 @@ static int try_blob(struct registry *registry, struct transfer *transfer, const 
 		return reply->transient ? 0 : r;
 	if (reply->status == 416 && *use_range && blob->done > 0) {
 		*use_range = false;
+		(void)cay_error_set(err, CAY_UNAVAILABLE, EIO,
+				    "the registry refuses to go on with %s in its middle",
+				    blob->digest);
 		return 0;
 	}
 	if (reply->status != 200 && reply->status != 206) {

@@ -126,6 +126,20 @@ static void test_range_refused(void **state)
 	assert_ok(pull(fixture, &err));
 }
 
+/* Where the last of all tries is one that would have been followed by another from the start. */
+static void test_range_refused_at_last(void **state)
+{
+	struct fixture *fixture = *state;
+	struct answer *answer = add_answer(fixture, fixture->layer_path, 200, &fixture->layer);
+
+	answer->cut = 100000;
+	answer->times = 1;
+	add_answer(fixture, fixture->layer_path, 503, NULL)->times = 4;
+	(void)add_answer(fixture, fixture->layer_path, 416, NULL);
+	add_good_answers(fixture);
+	assert_fails(fixture, CAY_UNAVAILABLE, "refuses to go on");
+}
+
 static void test_busy(void **state)
 {
 	struct fixture *fixture = *state;
@@ -353,13 +367,28 @@ static void test_foreign_asks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_good),          TEST(test_wrong_bytes),   TEST(test_too_long),
-		TEST(test_wrong_config),  TEST(test_content_type),  TEST(test_told_digest),
-		TEST(test_huge_manifest), TEST(test_resume),        TEST(test_range_ignored),
-		TEST(test_range_refused), TEST(test_busy),          TEST(test_broken_for_good),
-		TEST(test_silence),       TEST(test_cancel),        TEST(test_missing),
-		TEST(test_slow),          TEST(test_endless_error), TEST(test_error_text),
-		TEST(test_joined),        TEST(test_again),         TEST(test_foreign),
+		TEST(test_good),
+		TEST(test_wrong_bytes),
+		TEST(test_too_long),
+		TEST(test_wrong_config),
+		TEST(test_content_type),
+		TEST(test_told_digest),
+		TEST(test_huge_manifest),
+		TEST(test_resume),
+		TEST(test_range_ignored),
+		TEST(test_range_refused),
+		TEST(test_range_refused_at_last),
+		TEST(test_busy),
+		TEST(test_broken_for_good),
+		TEST(test_silence),
+		TEST(test_cancel),
+		TEST(test_missing),
+		TEST(test_slow),
+		TEST(test_endless_error),
+		TEST(test_error_text),
+		TEST(test_joined),
+		TEST(test_again),
+		TEST(test_foreign),
 		TEST(test_foreign_asks),
 	};
 
