@@ -104,12 +104,30 @@ int url_parse(const char *text, struct url *ret_url, struct cay_error *err)
 	return 0;
 }
 
+static bool is_localhost(const struct url *url)
+{
+	return strcasecmp(url->host, "localhost") == 0 || ends_with(url->host, ".localhost");
+}
+
+bool url_is_loopback(const struct url *url)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (is_localhost(url))
+		return true;
+	if (inet_aton(url->host, &v4))
+		return ntohl(v4.s_addr) >> 24 == 127;
+	return inet_pton(AF_INET6, url->host, &v6) == 1 &&
+		(IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127));
+}
+
 bool url_is_local(const struct url *url)
 {
 	struct sockaddr_in v4 = { .sin_family = AF_INET };
 	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 
-	if (strcasecmp(url->host, "localhost") == 0 || ends_with(url->host, ".localhost"))
+	if (is_localhost(url))
 		return true;
 	/* inet_aton() knows the forms that resolvers do: "127.1", "2130706433", "0x7f000001". */
 	if (inet_aton(url->host, &v4.sin_addr))

@@ -23,6 +23,8 @@ void url_done(struct url *url);
 int url_parse(const char *text, struct url *ret_url, struct cay_error *err);
 /* Whether the host is spelled as an address that address_is_local(), or as "localhost". */
 bool url_is_local(const struct url *url);
+/* Whether it is spelled as a loopback address, or as "localhost": what is sent stays here. */
+bool url_is_loopback(const struct url *url);
 bool url_same_server(const struct url *a, const struct url *b);
 /*
  * A reference (RFC 3986) from a page at `base`, as a URL; the caller frees. CAY_INVALID where that

@@ -22,7 +22,7 @@ struct registry {
 	struct registry_options options;
 	char *base; /* "https://host[:port]/v2" */
 	struct url url;
-	bool local;    /* it is on this host itself, so it may lead to this host */
+	bool local;    /* it is on this host or its link, so it may lead there */
 	bool insecure; /* as configured, or by being on loopback without an authority of its own */
 	struct certs certs;
 	pthread_mutex_t lock;   /* of all below */

@@ -143,7 +143,8 @@ static bool answers(struct registry *registry)
  */
 static int find_scheme(struct registry *registry, struct cay_error *err)
 {
-	const char *port = strrchr(registry->options.ref->registry, ':');
+	const char *name = registry->options.ref->registry, *bracket = strrchr(name, ']');
+	const char *port = strrchr(bracket ? bracket : name, ':');
 	const bool tls_first = !port || strcmp(port, ":443") == 0;
 	int r = set_base(registry, tls_first, err);
 
@@ -177,7 +178,8 @@ static int set_up(struct registry *registry, struct cay_error *err)
 	if (r < 0)
 		return r;
 	/* Who has given an authority for a registry on loopback wants it to be used. */
-	registry->insecure = listed || (registry->local && registry->certs.authorities.length == 0);
+	registry->insecure = listed ||
+		(url_is_loopback(&registry->url) && registry->certs.authorities.length == 0);
 	return registry->insecure && !registry->options.mirror ? find_scheme(registry, err) : 0;
 }
 

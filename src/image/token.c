@@ -39,7 +39,7 @@ static int check_realm(const struct registry *registry, const struct url *realm,
 static bool may_send_credentials(const struct registry *registry, const struct url *realm)
 {
 	return realm->https || url_same_server(realm, &registry->url) ||
-		registry_is_insecure(registry, realm) || url_is_local(realm);
+		registry_is_insecure(registry, realm) || url_is_loopback(realm);
 }
 
 static void add_query(struct buf *out, const char *name, const char *value)

@@ -215,6 +215,51 @@ static void test_malformed_redirect(void **state)
 	assert_fails(fixture, CAY_INVALID, "malformed redirect");
 }
 
+static bool always(cay_unused void *user)
+{
+	return true;
+}
+
+/*
+ * Only what can't leave this host is spoken to in the clear without a word of the user's. Nobody is
+ * asked here, so the scheme is the one that would have been tried last.
+ */
+static void test_insecure_by_itself(void **state)
+{
+	static const struct {
+		const char *name;
+		bool insecure;
+		const char *base;
+	} rows[] = {
+		{ "127.0.0.1:5000", true, "https://127.0.0.1:5000/v2" },
+		{ "127.8.9.10:443", true, "http://127.8.9.10:443/v2" },
+		{ "localhost", true, "http://localhost/v2" },
+		{ "a.localhost:5000", true, "https://a.localhost:5000/v2" },
+		{ "[::1]:5000", true, "https://[::1]:5000/v2" },
+		{ "[::1]", true, "http://[::1]/v2" },
+		{ "169.254.1.2:5000", false, "https://169.254.1.2:5000/v2" },
+		{ "0.0.0.0:5000", false, "https://0.0.0.0:5000/v2" },
+		{ "[fe80::1]:5000", false, "https://[fe80::1]:5000/v2" },
+		{ "[::]:5000", false, "https://[::]:5000/v2" },
+		{ "10.0.0.1", false, "https://10.0.0.1/v2" },
+	};
+	const struct worker_cancel cancel = { always, NULL };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct image_ref ref = { .registry = (char *)(uintptr_t)rows[i].name,
+					 .repository = (char *)"x" };
+		const struct registry_options options = { .ref = &ref, .cancel = &cancel };
+		_cleanup_(registry_close_p) struct registry *registry = NULL;
+		struct cay_error err = { 0 };
+
+		assert_ok(registry_open(&options, &registry, &err));
+		if (registry->insecure != rows[i].insecure)
+			fail_msg("%s", rows[i].name);
+		assert_string_equal(registry->base, rows[i].base);
+	}
+}
+
 /* A network of insecure registries. */
 static void test_insecure_network(void **state)
 {
@@ -309,6 +354,7 @@ int main(void)
 		TEST(test_leads_home),
 		TEST(test_steps),
 		TEST(test_malformed_redirect),
+		TEST(test_insecure_by_itself),
 		TEST(test_insecure_network),
 		TEST(test_not_insecure),
 		TEST(test_mirrors),
