@@ -310,6 +310,7 @@ static void set_options(struct running *running, const struct curl_slist *header
 	(void)curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	/* "" keeps curl from the environment, which it reads by rules of its own. */
 	(void)curl_easy_setopt(easy, CURLOPT_PROXY, proxy ? proxy : "");
+	(void)curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
 	set_method(running);
 	set_security(running);
 }

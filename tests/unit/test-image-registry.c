@@ -260,6 +260,21 @@ static void test_insecure_by_itself(void **state)
 	}
 }
 
+/* Whether a proxy is passed by is for our rules to say, which are not libcurl's. */
+static void test_proxy_by_our_rules(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *here = xasprintf("http://127.0.0.1:%u", fixture->server.port);
+	struct cay_error err = { 0 };
+
+	strv_add(&fixture->store->insecure, "x.invalid");
+	assert_int_equal(setenv("HTTP_PROXY", here, 1), 0);
+	assert_int_equal(setenv("NO_PROXY", ".x.invalid", 1), 0);
+	assert_true(pull_from(fixture, "x.invalid", NULL, NULL, &err) < 0);
+	forget_proxies();
+	assert_non_null(strstr(buf_text(&fixture->server.log), "GET http://x.invalid:"));
+}
+
 /* A network of insecure registries. */
 static void test_insecure_network(void **state)
 {
@@ -355,6 +370,7 @@ int main(void)
 		TEST(test_steps),
 		TEST(test_malformed_redirect),
 		TEST(test_insecure_by_itself),
+		TEST(test_proxy_by_our_rules),
 		TEST(test_insecure_network),
 		TEST(test_not_insecure),
 		TEST(test_mirrors),
