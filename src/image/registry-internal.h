@@ -11,7 +11,7 @@
 
 enum {
 	TRIES_MAX = 6,       /* in a row without a byte of progress */
-	FIRST_TRIES_MAX = 3, /* to reach a registry at all: a typing error is told soon */
+	FIRST_TRIES_MAX = 3, /* to reach a server at all: a typing error is told soon */
 	TRIES_IN_ALL = 100,  /* of one blob */
 };
 

@@ -125,6 +125,29 @@ static int tell_refusal(const struct transfer_reply *reply, const struct url *re
 			     realm->host, reply->status);
 }
 
+/* The request to the realm, again where it fails in passing: much may hang on it. */
+static int ask_realm(struct registry *registry, struct transfer *transfer,
+		     const struct transfer_request *request, struct transfer_reply *reply,
+		     struct cay_error *err)
+{
+	for (unsigned int tries = 0;; tries++) {
+		struct cay_error why = { 0 };
+		int r;
+
+		transfer_reply_done(reply);
+		r = transfer_run(transfer, request, reply, &why);
+		if (tries + 1 >= FIRST_TRIES_MAX ||
+		    !(r < 0 ? reply->transient : registry_status_is_transient(reply->status))) {
+			if (r < 0 && err)
+				*err = why;
+			return r;
+		}
+		r = registry_pause(registry, tries, reply->retry_after, err);
+		if (r < 0)
+			return r;
+	}
+}
+
 /* Asks the realm. */
 static int fetch_token(struct registry *registry, struct transfer *transfer,
 		       const struct challenge *challenge, char **ret_authorization,
@@ -170,7 +193,7 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 		.limit = TOKEN_ANSWER_MAX,
 	};
 
-	r = transfer_run(transfer, &request, &reply, err);
+	r = ask_realm(registry, transfer, &request, &reply, err);
 	if (r < 0)
 		return cay_error_prefix(err, "asking %s for a token", realm.host);
 	if (reply.status != 200)

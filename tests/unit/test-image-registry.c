@@ -27,6 +27,41 @@ static void test_token(void **state)
 	assert_int_equal(fixture->server.credentials, 3);
 }
 
+/* A token server that fails for a moment is asked again, as the registry itself is. */
+static void test_token_server_busy(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf token = { 0 };
+	_cleanup_free_ char *challenge =
+		xasprintf("WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%u/token\"\r\n",
+			  fixture->server.port);
+	struct cay_error err = { 0 };
+
+	buf_puts(&token, "{\"token\":\"t0ken\"}");
+	add_answer(fixture, "/token", 503, NULL)->times = 1;
+	add_answer(fixture, "/token", 429, NULL)->times = 1;
+	(void)add_answer(fixture, "/token", 200, &token);
+	add_good_answers(fixture);
+	for (size_t i = fixture->count - 3; i < fixture->count; i++) {
+		fixture->answers[i].needs = "Authorization: Bearer t0ken\r\n";
+		fixture->answers[i].headers = challenge;
+	}
+	assert_ok(pull(fixture, &err));
+}
+
+static void test_token_server_broken(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *challenge =
+		xasprintf("WWW-Authenticate: Bearer realm=\"http://127.0.0.1:%u/token\"\r\n",
+			  fixture->server.port);
+
+	(void)add_answer(fixture, "/token", 503, NULL);
+	add_answer(fixture, "/v2/x/manifests/latest", 401, NULL)->headers = challenge;
+	assert_fails(fixture, CAY_UNAVAILABLE, "for a token: HTTP status 503");
+	assert_true(fixture->server.requests < 10);
+}
+
 static void test_basic(void **state)
 {
 	struct fixture *fixture = *state;
@@ -360,6 +395,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_token),
+		TEST(test_token_server_busy),
+		TEST(test_token_server_broken),
 		TEST(test_basic),
 		TEST(test_secret_in_error),
 		TEST(test_malformed_challenge),
