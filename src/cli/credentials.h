@@ -34,8 +34,8 @@ int credentials_list(void (*each)(void *context, const char *key, const char *us
 json_t *credentials_json(const char *key, const struct credentials *credentials);
 /*
  * The header X-Registry-Auth for an image's registry; without credentials it says so. A
- * configuration that can't be read is complained of and taken as empty, as docker does; a helper
- * that fails is an error. The caller frees, with credentials_wipe().
+ * configuration that can't be read and a helper that fails are complained of and count as having
+ * none, as for docker. The caller frees, with credentials_wipe().
  */
 int credentials_header(const char *image, char **ret_header, struct cay_error *err);
 void credentials_wipe(char *header);

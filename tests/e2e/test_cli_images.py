@@ -241,6 +241,9 @@ class Credentials(ImagesTestCase):
         done = self.run_cay("pull", f"{self.registry.address}/x")
         self.assertEqual(done.returncode, 1)
         self.assertIn("docker-credential-absent", done.stderr)
+        # As with docker, the registry is asked without: many an image needs none.
+        self.assertIn("going on without credentials", done.stderr)
+        self.assertIn("authentication is required", done.stderr)
 
 
 class OtherDaemon(http.server.BaseHTTPRequestHandler):
