@@ -9,6 +9,7 @@ struct use {
 	const char *blob;
 	uint64_t size;
 	size_t image;
+	bool counts; /* in its image's size: the layers of a second manifest do not */
 };
 
 struct uses {
@@ -40,8 +41,9 @@ static struct uses collect_uses(const struct catalog *catalog)
 		while (strcmp(catalog->records[image]->config_digest, record->config_digest) != 0)
 			image++;
 		for (size_t j = 0; j < record->blobs.count; j++)
-			uses.items[uses.count++] = (struct use){ record->blobs.items[j],
-								 record->layer_sizes[j], image };
+			uses.items[uses.count++] =
+				(struct use){ record->blobs.items[j], record->layer_sizes[j], image,
+					      image == i };
 	}
 	qsort(uses.items, uses.count, sizeof(*uses.items), by_blob_then_image);
 	return uses;
@@ -75,7 +77,8 @@ void store_share(const struct catalog *catalog, uint64_t *shared)
 		if (uses.items[end - 1].image == first->image)
 			continue; /* one image's alone, however often */
 		for (size_t j = i; j < end; j++)
-			shared[uses.items[j].image] += uses.items[j].size;
+			if (uses.items[j].counts)
+				shared[uses.items[j].image] += uses.items[j].size;
 	}
 	free(uses.items);
 }

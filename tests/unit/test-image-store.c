@@ -234,6 +234,32 @@ static void test_file_twice(void **state)
 	assert_int_equal(loaded.count, 1);
 }
 
+/* One image by two manifests, which share a layer with another image. */
+static void test_shared_size(void **state)
+{
+	static const char *const layers[] = { "f:base=1", "f:top=2", NULL };
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf archive = { 0 }, top = { 0 };
+	_cleanup_strv_ struct strv loaded = { 0 };
+	struct image **images;
+	size_t count;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	archive_image(&archive, "linux", "amd64", layers, &top);
+	archive_end(&archive, buf_text(&top));
+	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
+	assert_int_equal(fixture->store->catalog.count, 2);
+	load_image(fixture, "\"other:1\"", "f:top=3");
+	assert_ok(image_store_list(fixture->store, &images, &count, &err));
+	assert_int_equal(count, 2);
+	for (size_t i = 0; i < count; i++) {
+		assert_int_equal(images[i]->shared_size, images[i]->layer_sizes[0]);
+		image_free(images[i]);
+	}
+	free(images);
+}
+
 /* ---- a process without a free descriptor ---- */
 
 static bool scarce; /* no blob can be opened, and nothing be renamed */
@@ -514,6 +540,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_twice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_shared_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scarcity, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_catalog_limit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
