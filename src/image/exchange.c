@@ -87,7 +87,7 @@ static bool is_redirect(const struct transfer_request *request, const struct tra
 
 /* Sends it to where the step is now. */
 static int send_step(struct registry *registry, struct transfer *transfer, const struct step *step,
-		     bool own, const char *authorization, struct transfer_request *request,
+		     const char *authorization, struct transfer_request *request,
 		     struct transfer_reply *reply, struct cay_error *err)
 {
 	_cleanup_security_ struct security security = { 0 };
@@ -100,7 +100,7 @@ static int send_step(struct registry *registry, struct transfer *transfer, const
 	request->authorization = authorization;
 	request->certs = &security.certs;
 	request->unverified = security.unverified;
-	request->guarded = !own && !registry->local;
+	request->guarded = registry_is_guarded(registry, &step->parts, &security);
 	request->direct = url_is_local(&step->parts);
 	request->idle_seconds = registry->options.idle_seconds;
 	request->cancel = registry->options.cancel;
@@ -124,7 +124,7 @@ int registry_send(struct registry *registry, struct transfer *transfer, const ch
 
 		if (own)
 			authorization = copy_authorization(registry, &generation);
-		r = send_step(registry, transfer, &step, own, authorization, request, reply, err);
+		r = send_step(registry, transfer, &step, authorization, request, reply, err);
 		if (r < 0)
 			break;
 		if (reply->status == 401 && own && !step.authorized &&

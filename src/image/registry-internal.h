@@ -86,3 +86,10 @@ void security_done(struct security *security);
 #define _cleanup_security_ _cleanup_(security_done)
 int registry_security(const struct registry *registry, const struct url *url,
 		      struct security *ret_security, struct cay_error *err);
+/*
+ * Whether a URL that the registry leads to may not turn out to be at an address of this host or its
+ * link. The registry's own name may, as it does on the host that runs the registry: but only its
+ * own server, or one that proves by TLS to have that name, as a name may change its address.
+ */
+bool registry_is_guarded(const struct registry *registry, const struct url *url,
+			 const struct security *security);

@@ -79,6 +79,15 @@ int registry_security(const struct registry *registry, const struct url *url,
 	return 0;
 }
 
+bool registry_is_guarded(const struct registry *registry, const struct url *url,
+			 const struct security *security)
+{
+	if (registry->local || url_same_server(url, &registry->url))
+		return false;
+	return !url->https || security->unverified ||
+		strcasecmp(url->host, registry->url.host) != 0;
+}
+
 static int set_base(struct registry *registry, bool https, struct cay_error *err)
 {
 	const struct image_ref *ref = registry->options.ref;

@@ -4,6 +4,8 @@
 
 #include "image/registry-internal.h"
 
+#include <netdb.h>
+
 static void test_token(void **state)
 {
 	struct fixture *fixture = *state;
@@ -25,6 +27,79 @@ static void test_token(void **state)
 	/* One refused request, then a token for all three: four with it or for it, none before. */
 	assert_int_equal(fixture->server.requests, 6);
 	assert_int_equal(fixture->server.credentials, 3);
+}
+
+/* Whether this host's own name is one of loopback, as distributions write it into /etc/hosts. */
+static bool own_name(char name[256])
+{
+	struct addrinfo hints = { .ai_family = AF_INET }, *list = NULL;
+	bool found;
+
+	if (gethostname(name, 256) < 0 || getaddrinfo(name, NULL, &hints, &list) != 0)
+		return false;
+	found = address_is_local(list->ai_addr);
+	freeaddrinfo(list);
+	return found && strcmp(name, "localhost") != 0;
+}
+
+/* A registry by this host's own name has its token server here too. */
+static void test_token_by_own_name(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_buf_ struct buf token = { 0 };
+	struct cay_error err = { 0 };
+	char name[256];
+
+	if (!own_name(name)) {
+		print_message("this host's name does not lead to loopback: NOT TESTED\n");
+		skip();
+	}
+	_cleanup_free_ char *challenge =
+		xasprintf("WWW-Authenticate: Bearer realm=\"http://%s:%u/token\"\r\n", name,
+			  fixture->server.port);
+	_cleanup_free_ char *registry = xasprintf("%s:%u", name, fixture->server.port);
+
+	strv_add(&fixture->store->insecure, registry);
+	buf_puts(&token, "{\"token\":\"t0ken\"}");
+	(void)add_answer(fixture, "/token", 200, &token);
+	add_good_answers(fixture);
+	for (size_t i = fixture->count - 3; i < fixture->count; i++) {
+		fixture->answers[i].needs = "Authorization: Bearer t0ken\r\n";
+		fixture->answers[i].headers = challenge;
+	}
+	assert_ok(pull_from(fixture, name, NULL, NULL, &err));
+}
+
+/* Which other servers may be at an address of this host, by the registry and its name alone. */
+static void test_guarded(void **state)
+{
+	static const struct {
+		const char *registry, *to;
+		bool unverified, guarded;
+	} rows[] = {
+		{ "https://a:5050/", "https://a:5050/x", false, false },
+		{ "http://a:5050/", "http://a:5050/x", false, false },
+		{ "https://a:5050/", "https://a/x", false, false },
+		{ "https://a:5050/", "https://a/x", true, true },
+		{ "http://a:5050/", "http://a/x", false, true },
+		{ "https://a/", "https://b/x", false, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct security security = { .unverified = rows[i].unverified };
+		struct registry registry = { 0 };
+		_cleanup_url_ struct url to = { 0 };
+		struct cay_error err = { 0 };
+
+		assert_ok(url_parse(rows[i].registry, &registry.url, &err));
+		assert_ok(url_parse(rows[i].to, &to, &err));
+		if (registry_is_guarded(&registry, &to, &security) != rows[i].guarded)
+			fail_msg("%s to %s", rows[i].registry, rows[i].to);
+		registry.local = true;
+		assert_false(registry_is_guarded(&registry, &to, &security));
+		url_done(&registry.url);
+	}
 }
 
 /* A token server that fails for a moment is asked again, as the registry itself is. */
@@ -395,6 +470,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_token),
+		TEST(test_token_by_own_name),
+		TEST(test_guarded),
 		TEST(test_token_server_busy),
 		TEST(test_token_server_broken),
 		TEST(test_basic),
