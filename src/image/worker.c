@@ -328,7 +328,7 @@ int worker_merge(const char *program, const struct content *content, char *const
 	if (r >= 0)
 		fds[opened++] = r;
 	for (size_t i = 0; r >= 0 && i < 2 * count; i++) {
-		const char *digest = blob_digests[i % count];
+		const char *digest = blob_digests[i < count ? i : i - count];
 
 		r = open_stored(i < count ? content_index_path(content, digest)
 					  : content_data_path(content, digest),
