@@ -264,6 +264,10 @@ int image_store_remove(struct image_store *store, const char *name, bool force,
 
 	(void)pthread_mutex_lock(&store->lock);
 	r = store_find_record(store, name, &record, &removal.full_name, err);
+	/* Found by what it is, and not by a name that could be taken away. */
+	if (r == 0 && removal.full_name && strchr(removal.full_name, '@') &&
+	    !strv_contains(&record->digests, removal.full_name))
+		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s", name);
 	if (r == 0) {
 		memcpy(removal.id, record->config_digest, DIGEST_SIZE);
 		r = check(&removal, err);

@@ -234,6 +234,24 @@ static void test_file_twice(void **state)
 	assert_int_equal(loaded.count, 1);
 }
 
+/* An image is found by its digest in a repository where it has a tag; that is no name of it. */
+static void test_remove_by_digest(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_free_ char *reference = NULL;
+	struct image *image;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	assert_ok(image_store_find(fixture->store, "app:1", &image, &err));
+	reference = xasprintf("app@%s", image->manifest_digest);
+	image_free(image);
+	assert_ok(image_store_find(fixture->store, reference, &image, &err));
+	image_free(image);
+	remove_name(fixture, reference, false, "not found");
+	remove_name(fixture, "app:1", false, "app:1 3");
+}
+
 /* One image by two manifests, which share a layer with another image. */
 static void test_shared_size(void **state)
 {
@@ -540,6 +558,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_twice, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_remove_by_digest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_shared_size, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_scarcity, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_catalog_limit, set_up, tear_down),
