@@ -5,6 +5,26 @@
  */
 #include "image-registry.h"
 
+#include <dlfcn.h>
+#include <netdb.h>
+
+#define DEAF_NAME "deaf.invalid"
+
+/* In place of the C library's, for libcurl too: one name is asked of a server that is silent. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+		struct addrinfo **list)
+{
+	int (*real)(const char *name, const char *service, const struct addrinfo *hints,
+		    struct addrinfo **list) = NULL;
+	void *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	memcpy(&real, &symbol, sizeof(symbol));
+	if (!name || strcmp(name, DEAF_NAME) != 0)
+		return real(name, service, hints, list);
+	(void)poll(NULL, 0, 5000);
+	return EAI_AGAIN;
+}
+
 static void test_good(void **state)
 {
 	struct fixture *fixture = *state;
@@ -191,6 +211,20 @@ static void test_cancel(void **state)
 	add_answer(fixture, fixture->layer_path, 200, NULL)->silent = true;
 	add_good_answers(fixture);
 	assert_true(pull_from(fixture, "127.0.0.1", NULL, &sink, &err) < 0);
+	assert_int_equal(err.code, CAY_CANCELLED);
+	assert_true(clock_monotonic_ms() - start < 3000);
+}
+
+/* Not even a name server that says nothing is waited for. */
+static void test_cancel_name(void **state)
+{
+	struct fixture *fixture = *state;
+	const int64_t start = clock_monotonic_ms();
+	int64_t until = start + 200;
+	const struct image_progress_sink sink = { .cancelled = cancelled_after, .user = &until };
+	struct cay_error err = { 0 };
+
+	assert_true(pull_from(fixture, DEAF_NAME, NULL, &sink, &err) < 0);
 	assert_int_equal(err.code, CAY_CANCELLED);
 	assert_true(clock_monotonic_ms() - start < 3000);
 }
@@ -382,6 +416,7 @@ int main(void)
 		TEST(test_broken_for_good),
 		TEST(test_silence),
 		TEST(test_cancel),
+		TEST(test_cancel_name),
 		TEST(test_missing),
 		TEST(test_slow),
 		TEST(test_endless_error),
