@@ -121,15 +121,27 @@ static struct docker_config take_config(struct docker_config *config)
 	return taken;
 }
 
-static bool is_blank(const char *data, size_t size)
+static struct str skip_space(struct str text)
 {
-	struct str text = { data, size };
-
 	while (text.length > 0 && *text.data && strchr(" \t\r\n", *text.data)) {
 		text.data++;
 		text.length--;
 	}
-	return text.length == 0 || str_starts(text, "null");
+	return text;
+}
+
+/* Nothing, or "null" and nothing else: what else there is must not be lost to a login. */
+static bool is_blank(const char *data, size_t size)
+{
+	static const char null[] = "null";
+	struct str text = skip_space((struct str){ data, size });
+
+	if (str_starts(text, null)) {
+		text.data += strlen(null);
+		text.length -= strlen(null);
+		text = skip_space(text);
+	}
+	return text.length == 0;
 }
 
 int docker_config_parse(const char *path, const void *data, size_t size,

@@ -117,8 +117,13 @@ static void test_reading(void **state)
 
 static void test_what_is_no_config(void **state)
 {
-	static const char *const texts[] = { "[]", "{", "{\"auths\":[]}", "{\"credsStore\":1}",
-					     "{\"credHelpers\":\"x\"}" };
+	static const char *const texts[] = { "[]",
+					     "{",
+					     "{\"auths\":[]}",
+					     "{\"credsStore\":1}",
+					     "{\"credHelpers\":\"x\"}",
+					     "nullify",
+					     " null {\"auths\":{}}" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		struct docker_config parsed = { 0 };
