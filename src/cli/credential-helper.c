@@ -28,9 +28,8 @@ static char *program_name(const char *name)
 	return xasprintf("docker-credential-%s", name);
 }
 
-bool helper_exists(const char *name)
+bool program_exists(const char *program)
 {
-	_cleanup_free_ char *program = program_name(name);
 	struct str rest = str_from(getenv("PATH"));
 
 	while (rest.length > 0) {
@@ -41,6 +40,13 @@ bool helper_exists(const char *name)
 			return true;
 	}
 	return false;
+}
+
+bool helper_exists(const char *name)
+{
+	_cleanup_free_ char *program = program_name(name);
+
+	return program_exists(program);
 }
 
 /* Its output, whole; too much of it ends the reading, and with it the helper. */

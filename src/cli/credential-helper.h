@@ -15,6 +15,8 @@ enum {
 	HELPER_OUTPUT_MAX = 1024 * 1024,
 };
 
+/* Whether a program is in PATH. */
+bool program_exists(const char *program);
 /* Whether a helper of that name is in PATH. */
 bool helper_exists(const char *name);
 /* 1 with the credentials, 0 when it has none for the registry. */

@@ -48,7 +48,8 @@ static const char *find_helper(const struct docker_config *config, const char *k
 		return config->store;
 	if (!detect || json_object_size(config->helpers) > 0 || json_object_size(config->auths) > 0)
 		return NULL;
-	keeper = helper_exists("pass") ? "pass" : "secretservice";
+	/* It is the keeper itself that decides; its helper alone would have nowhere to keep it. */
+	keeper = program_exists("pass") ? "pass" : "secretservice";
 	return helper_exists(keeper) ? keeper : NULL;
 }
 

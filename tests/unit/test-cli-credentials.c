@@ -425,6 +425,24 @@ static void test_listing(void **state)
 	assert_string_equal(buf_text(&lines), "z=u\n");
 }
 
+/* The keeper itself decides: its helper alone would have nowhere to keep anything. */
+static void test_the_helper_of_pass(void **state)
+{
+	struct place *place = *state;
+	_cleanup_free_ char *without = NULL, *with = NULL;
+
+	(void)setenv("PATH", place->directory, 1);
+	write_file(place, "docker-credential-pass", "#!/bin/sh\nread x || :\n", 0700);
+	store("h", "u", "p", NULL);
+	without = read_file(place, "config.json");
+	assert_null(strstr(without, "credsStore"));
+	write_file(place, "config.json", "{}", 0600);
+	write_file(place, "pass", "#!/bin/sh\n", 0700);
+	store("h", "u", "p", NULL);
+	with = read_file(place, "config.json");
+	assert_non_null(strstr(with, "\"credsStore\": \"pass\""));
+}
+
 /* Where nothing was ever stored, the keeper of secrets that is installed is taken, and remembered.
  */
 static void test_a_helper_that_is_found(void **state)
@@ -460,6 +478,7 @@ int main(void)
 		IN_PLACE(test_a_helper_that_never_stops),
 		IN_PLACE(test_listing),
 		IN_PLACE(test_a_helper_that_is_found),
+		IN_PLACE(test_the_helper_of_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
