@@ -4,8 +4,6 @@
 
 #include "base/alloc.h"
 
-enum { MOUNT_SOURCES_MAX = 4 };
-
 /* The repository of "registry/repository@digest", if it is another one of the same registry. */
 static char *other_repository(const struct image_ref *ref, const char *digest_name)
 {
@@ -19,10 +17,10 @@ static char *other_repository(const struct image_ref *ref, const char *digest_na
 	return strcmp(found, ref->repository) == 0 ? NULL : TAKE_PTR(found);
 }
 
-void push_find_sources(struct image_store *store, const struct image_ref *ref, const char *digest,
-		       struct strv *out)
+/* All repositories that have the layer; locked. */
+static void find_repositories(const struct image_store *store, const struct image_ref *ref,
+			      const char *digest, struct strv *out)
 {
-	(void)pthread_mutex_lock(&store->lock);
 	for (size_t i = 0; i < store->catalog.count; i++) {
 		const struct record *record = store->catalog.records[i];
 
@@ -32,12 +30,57 @@ void push_find_sources(struct image_store *store, const struct image_ref *ref, c
 			_cleanup_free_ char *repository =
 				other_repository(ref, record->digests.items[j]);
 
-			if (repository && out->count < MOUNT_SOURCES_MAX &&
-			    !strv_contains(out, repository))
+			if (repository && !strv_contains(out, repository))
 				strv_take(out, TAKE_PTR(repository));
 		}
 	}
+}
+
+/* Adds some of the repositories, until `wanted` of them are there. */
+static void add_sources(const struct strv *repositories, size_t wanted, struct strv *out)
+{
+	size_t have = 0;
+
+	for (size_t i = 0; i < repositories->count; i++)
+		have += strv_contains(out, repositories->items[i]);
+	for (size_t i = 0; i < repositories->count; i++) {
+		if (have >= wanted || out->count >= MOUNT_SOURCES_MAX)
+			return;
+		if (strv_contains(out, repositories->items[i]))
+			continue;
+		strv_add(out, repositories->items[i]);
+		have++;
+	}
+}
+
+void push_choose_sources(struct image_store *store, const struct image_ref *ref,
+			 const struct strv *digests, struct strv *out)
+{
+	static const size_t wanted[] = { 1, MOUNT_SOURCES_MAX };
+
+	(void)pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		for (size_t j = 0; j < digests->count && out->count < MOUNT_SOURCES_MAX; j++) {
+			_cleanup_strv_ struct strv repositories = { 0 };
+
+			find_repositories(store, ref, digests->items[j], &repositories);
+			add_sources(&repositories, wanted[i], out);
+		}
+	}
 	(void)pthread_mutex_unlock(&store->lock);
+}
+
+void push_find_sources(struct image_store *store, const struct image_ref *ref, const char *digest,
+		       const struct strv *chosen, struct strv *out)
+{
+	_cleanup_strv_ struct strv repositories = { 0 };
+
+	(void)pthread_mutex_lock(&store->lock);
+	find_repositories(store, ref, digest, &repositories);
+	(void)pthread_mutex_unlock(&store->lock);
+	for (size_t i = 0; i < repositories.count; i++)
+		if (strv_contains(chosen, repositories.items[i]))
+			strv_add(out, repositories.items[i]);
 }
 
 bool push_is_known(struct image_store *store, const char *full_name)

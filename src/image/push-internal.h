@@ -5,12 +5,20 @@
 #include "image/ref.h"
 #include "image/store-internal.h"
 
+enum { MOUNT_SOURCES_MAX = 8 };
+
 /*
- * Adds the other repositories of the same registry from which images with this layer were pulled,
- * or to which they were pushed: it can be mounted from there. A few of them.
+ * Other repositories of the same registry from which images with these layers were pulled, or to
+ * which they were pushed: the layers can be mounted from there. MOUNT_SOURCES_MAX of them at most
+ * for all layers together, as a token is wanted that may read each; one for each layer first, then
+ * more.
  */
+void push_choose_sources(struct image_store *store, const struct image_ref *ref,
+			 const struct strv *digests, struct strv *out);
+
+/* Those of the chosen ones that have this layer. */
 void push_find_sources(struct image_store *store, const struct image_ref *ref, const char *digest,
-		       struct strv *out);
+		       const struct strv *chosen, struct strv *out);
 
 /* Whether an image has this full name. */
 bool push_is_known(struct image_store *store, const char *full_name);

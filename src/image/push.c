@@ -124,7 +124,7 @@ static int send_layer(struct pusher *pusher, struct transfer *transfer,
 		progress_say(&pusher->progress, id, "Layer already exists");
 	if (r != 0)
 		return MIN(r, 0);
-	push_find_sources(pusher->store, &pusher->ref, layer->digest, &sources);
+	push_find_sources(pusher->store, &pusher->ref, layer->digest, &pusher->sources, &sources);
 	r = send_blob(pusher, transfer, layer, id, &sources, &from, err);
 	if (r < 0)
 		return r;
@@ -294,6 +294,7 @@ static int open_registry(struct pusher *pusher, const struct image_credentials *
 			 struct cay_error *err)
 {
 	const struct image_store *store = pusher->store;
+	_cleanup_strv_ struct strv layers = { 0 };
 	const struct registry_options options = {
 		.ref = &pusher->ref,
 		.push = true,
@@ -310,9 +311,9 @@ static int open_registry(struct pusher *pusher, const struct image_credentials *
 		const struct export_manifest *manifest = &pusher->export.manifests[i];
 
 		for (size_t j = 1; j < manifest->part_count; j++)
-			push_find_sources(pusher->store, &pusher->ref, manifest->parts[j].digest,
-					  &pusher->sources);
+			strv_add(&layers, manifest->parts[j].digest);
 	}
+	push_choose_sources(pusher->store, &pusher->ref, &layers, &pusher->sources);
 	pusher->transfer = transfer_new();
 	return registry_open(&options, &pusher->registry, err);
 }

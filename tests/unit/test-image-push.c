@@ -2,6 +2,8 @@
 /* What a push sends and what it leaves alone, who may see the credentials, and what comes after. */
 #include "image-push.h"
 
+#include "image/push-internal.h"
+
 static int set_up_push(void **state)
 {
 	int r = set_up(state);
@@ -95,6 +97,48 @@ static void pull_from_other(struct fixture *fixture)
 
 	assert_ok(store_publish(fixture->store, &publication, NULL, &err));
 	free((char *)publication.digest_name);
+}
+
+/* An image that is known as something, with one layer, in so many repositories. */
+static void add_record(struct fixture *fixture, const char *layer, char name, unsigned int count)
+{
+	struct record *record = xcalloc(1, sizeof(*record));
+
+	strv_add(&record->blobs, layer);
+	for (unsigned int i = 0; i < count; i++)
+		strv_addf(&record->digests, "h/%c%u@%s", name, i, fixture->layer_digest);
+	catalog_add(&fixture->store->catalog, record);
+}
+
+/*
+ * All layers together have few sources, as the token is for all of them, and each layer chooses
+ * among those; no layer takes all.
+ */
+static void test_sources(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct image_ref ref = { .registry = (char *)"h", .repository = (char *)"c1" };
+	_cleanup_strv_ struct strv layers = { 0 }, chosen = { 0 };
+	const char *const names[] = { "sha256:a", "sha256:b", "sha256:c" };
+
+	add_record(fixture, names[0], 'a', 20);
+	add_record(fixture, names[1], 'b', 20);
+	add_record(fixture, names[2], 'c', 2);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		strv_add(&layers, names[i]);
+	push_choose_sources(fixture->store, &ref, &layers, &chosen);
+	assert_int_equal(chosen.count, MOUNT_SOURCES_MAX);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_strv_ struct strv found = { 0 };
+
+		push_find_sources(fixture->store, &ref, names[i], &chosen, &found);
+		assert_true(found.count > 0);
+		for (size_t j = 0; j < found.count; j++) {
+			assert_int_equal(found.items[j][0], names[i][strlen("sha256:")]);
+			assert_true(strv_contains(&chosen, found.items[j]));
+			assert_string_not_equal(found.items[j], "c1");
+		}
+	}
 }
 
 static void collect_status(const struct image_progress *progress, void *user)
@@ -342,6 +386,7 @@ int main(void)
 		PUSH_TEST(test_noted),
 		PUSH_TEST(test_nothing_new),
 		PUSH_TEST(test_another_size),
+		PUSH_TEST(test_sources),
 		PUSH_TEST(test_mount),
 		PUSH_TEST(test_no_mount),
 		PUSH_TEST(test_mount_fails),
