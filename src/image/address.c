@@ -137,6 +137,15 @@ bool url_is_local(const struct url *url)
 	return false;
 }
 
+char *url_server(const struct url *url)
+{
+	const bool usual = strcmp(url->port, url->https ? "443" : "80") == 0;
+	const char *open = strchr(url->host, ':') ? "[" : "", *close = *open ? "]" : "";
+
+	return usual ? xasprintf("%s%s%s", open, url->host, close)
+		     : xasprintf("%s%s%s:%s", open, url->host, close, url->port);
+}
+
 bool url_same_server(const struct url *a, const struct url *b)
 {
 	return a->https == b->https && strcasecmp(a->host, b->host) == 0 &&

@@ -10,6 +10,10 @@
 /* Loopback, unspecified and link-local addresses, cloud metadata services among them. */
 bool address_is_local(const struct sockaddr *address);
 
+/* Docker Hub: what people write, and where its registry answers. */
+#define HUB_NAME   "docker.io"
+#define HUB_SERVER "registry-1.docker.io"
+
 /* The parts of an http or https URL; the caller frees the strings by url_done(). */
 struct url {
 	bool https;
@@ -25,6 +29,10 @@ int url_parse(const char *text, struct url *ret_url, struct cay_error *err);
 bool url_is_local(const struct url *url);
 /* Whether it is spelled as a loopback address, or as "localhost": what is sent stays here. */
 bool url_is_loopback(const struct url *url);
+/*
+ * "host[:port]", as people write it and as its folder of certificates is called; the caller frees.
+ */
+char *url_server(const struct url *url);
 bool url_same_server(const struct url *a, const struct url *b);
 /*
  * A reference (RFC 3986) from a page at `base`, as a URL; the caller frees. CAY_INVALID where that

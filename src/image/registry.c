@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <strings.h>
 
+enum { PROBE_SECONDS = 10 };
+
 /* A host without a port stands for all its ports, as for docker. */
 bool registry_is_insecure(const struct registry *registry, const struct url *url)
 {
@@ -32,16 +34,6 @@ char *registry_url(const struct registry *registry, const char *kind, const char
 			 name);
 }
 
-/* "host[:port]" of a URL, as people write it and as its folder of certificates is called. */
-static char *folder_name(const struct url *url)
-{
-	const bool usual = strcmp(url->port, url->https ? "443" : "80") == 0;
-	const char *open = strchr(url->host, ':') ? "[" : "", *close = *open ? "]" : "";
-
-	return usual ? xasprintf("%s%s%s", open, url->host, close)
-		     : xasprintf("%s%s%s:%s", open, url->host, close, url->port);
-}
-
 void security_done(struct security *security)
 {
 	certs_done(&security->certs);
@@ -65,7 +57,7 @@ int registry_security(const struct registry *registry, const struct url *url,
 	}
 	security.unverified = own ? registry->insecure : registry_is_insecure(registry, url);
 	if (!own) {
-		name = folder_name(url);
+		name = url_server(url);
 		r = certs_load(registry->options.certs, name, &security.certs, err);
 	} else if (registry->certs.certificate) {
 		security.certs.certificate = xstrdup(registry->certs.certificate);
@@ -92,8 +84,7 @@ static int set_base(struct registry *registry, bool https, struct cay_error *err
 {
 	const struct image_ref *ref = registry->options.ref;
 	/* The host people write is the hub's name; its registry answers under another. */
-	const char *host =
-		strcmp(ref->registry, "docker.io") == 0 ? "registry-1.docker.io" : ref->registry;
+	const char *host = strcmp(ref->registry, HUB_NAME) == 0 ? HUB_SERVER : ref->registry;
 	const char *mirror = registry->options.mirror;
 
 	free(registry->base);
@@ -123,8 +114,8 @@ void registry_give_back(struct registry *registry, struct transfer *transfer)
 	(void)pthread_mutex_unlock(&registry->lock);
 }
 
-/* Whether anything that could be a registry answers at the base. */
-static bool answers(struct registry *registry)
+/* Whether anything speaks TLS at the base. */
+static bool speaks_tls(struct registry *registry)
 {
 	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
 	struct transfer *transfer = registry_borrow(registry);
@@ -135,30 +126,28 @@ static bool answers(struct registry *registry)
 		.direct = url_is_local(&registry->url),
 		.certs = &registry->certs,
 		.unverified = true,
-		.idle_seconds = registry->options.idle_seconds,
+		/* A server of plain HTTP may wait for the end of a line. */
+		.idle_seconds = MIN(registry->options.idle_seconds, (unsigned int)PROBE_SECONDS),
 		.cancel = registry->options.cancel,
 		.limit = TRANSFER_ERROR_MAX,
 	};
 
-	/* One that speaks TLS answers plain HTTP with 400, or closes, or sends what is no HTTP. */
-	found = transfer_run(transfer, &request, &reply, NULL) == 0 && reply.status != 400;
+	found = transfer_run(transfer, &request, &reply, NULL) == 0;
 	registry_give_back(registry, transfer);
 	return found;
 }
 
 /*
- * An insecure registry may speak either. Where a port was given there is only one to be found
- * behind it; without one, plain HTTP and TLS are on ports of their own, and TLS is better.
+ * An insecure registry may speak either. TLS is asked for first, as it is better, and as many a
+ * server answers plain HTTP on its port of TLS too, only to lead away from it; what is asked for
+ * TLS on a port of plain HTTP takes it for a malformed request and says so at once.
  */
 static int find_scheme(struct registry *registry, struct cay_error *err)
 {
-	const char *name = registry->options.ref->registry, *bracket = strrchr(name, ']');
-	const char *port = strrchr(bracket ? bracket : name, ':');
-	const bool tls_first = !port || strcmp(port, ":443") == 0;
-	int r = set_base(registry, tls_first, err);
+	int r = set_base(registry, true, err);
 
-	if (r == 0 && !answers(registry))
-		r = set_base(registry, !tls_first, err);
+	if (r == 0 && !speaks_tls(registry))
+		r = set_base(registry, false, err);
 	return r;
 }
 
@@ -180,7 +169,7 @@ static int set_up(struct registry *registry, struct cay_error *err)
 	listed = registry_is_insecure(registry, &registry->url);
 	registry->local = url_is_local(&registry->url);
 	if (registry->options.mirror) {
-		mirror_name = folder_name(&registry->url);
+		mirror_name = url_server(&registry->url);
 		name = mirror_name;
 	}
 	r = certs_load(registry->options.certs, name, &registry->certs, err);

@@ -7,6 +7,7 @@
 #include "image/address.h"
 #include "image/proxy.h"
 
+#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -39,7 +40,8 @@ struct running {
 	int64_t window_ms; /* start of the stretch of time that is watched for standing still */
 	uint64_t window_bytes;
 	bool guarded, guard_refused;
-	bool enough; /* the rest of an error's body is not waited for */
+	bool enough;                  /* the rest of an error's body is not waited for */
+	char detail[CURL_ERROR_SIZE]; /* curl's own words for a failure */
 };
 
 void transfer_reply_done(struct transfer_reply *reply)
@@ -289,6 +291,7 @@ static void set_options(struct running *running, const struct curl_slist *header
 
 	curl_easy_reset(easy); /* connections are kept */
 	(void)curl_easy_setopt(easy, CURLOPT_URL, request->url);
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, running->detail);
 	(void)curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	/*
 	 * One request at a time has no use for HTTP/2, and libcurl 7.88 waits for the socket while
@@ -390,8 +393,69 @@ static bool is_transient(CURLcode code)
 	}
 }
 
+/*
+ * What curl says about a failure. Its fixed text for the codes that are not listed, and where there
+ * is a URL in it: some show the proxy's, which may have a password. Pieces of a certificate may be
+ * in there, so it is made fit to be shown.
+ */
+static const char *failure_text(struct running *running, CURLcode code)
+{
+	switch (code) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_RECV_ERROR:
+	case CURLE_SEND_ERROR:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_PEER_FAILED_VERIFICATION:
+		break;
+	default:
+		return curl_easy_strerror(code);
+	}
+	for (char *at = running->detail; *at; at++)
+		if (!isprint((unsigned char)*at))
+			*at = '?';
+	return running->detail[0] && !strstr(running->detail, "://") ? running->detail
+								     : curl_easy_strerror(code);
+}
+
+/* What a person can do about it; the caller frees. Begins with "; " where it is not empty. */
+static char *failure_remedy(const struct running *running, CURLcode code, const struct url *url)
+{
+	_cleanup_free_ char *server = url_server(url);
+	const bool hub = strcmp(server, HUB_SERVER) == 0;
+
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return xasprintf("; put the certificate of its authority into "
+				 "/etc/cay/certs.d/%s/ca.crt, or start cayd with "
+				 "--insecure-registry %s",
+				 hub ? HUB_NAME : server, server);
+	case CURLE_SSL_CONNECT_ERROR:
+		/* OpenSSL's word for what begins like anything but TLS. */
+		return strstr(running->detail, "wrong version number")
+			? xasprintf("; it seems to speak plain HTTP: if it is to be trusted, start "
+				    "cayd with --insecure-registry %s",
+				    server)
+			: xstrdup("");
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return xstrdup("; check the name, and the name servers or the proxy of this host");
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return xstrdup("; check HTTP_PROXY and HTTPS_PROXY in cayd's environment");
+	case CURLE_COULDNT_CONNECT:
+		return xstrdup("; check that it is running and can be reached from this "
+			       "host, by the proxy if there is one");
+	default:
+		return xstrdup("");
+	}
+}
+
 static int tell_failure(struct running *running, CURLcode code)
 {
+	_cleanup_free_ char *server = NULL, *remedy = NULL;
+	_cleanup_url_ struct url url = { 0 };
+
 	if (running->result < 0)
 		return running->result;
 	if (running->guard_refused)
@@ -399,10 +463,15 @@ static int tell_failure(struct running *running, CURLcode code)
 				     "the registry leads to an address of this host or its link, "
 				     "which is refused");
 	running->reply->transient = is_transient(code);
-	/* curl's own texts name hosts at most, never a whole URL with what may be secret in it. */
+	/* Of the URL no more than the server: what is behind it may be secret. */
+	if (url_parse(running->request->url, &url, NULL) < 0)
+		return cay_error_set(running->err, CAY_UNAVAILABLE, EIO, "%s",
+				     curl_easy_strerror(code));
+	server = url_server(&url);
+	remedy = failure_remedy(running, code, &url);
 	return cay_error_set(running->err,
 			     code == CURLE_OPERATION_TIMEDOUT ? CAY_TIMEOUT : CAY_UNAVAILABLE, EIO,
-			     "%s", curl_easy_strerror(code));
+			     "%s: %s%s", server, failure_text(running, code), remedy);
 }
 
 static int finish(struct running *running)
@@ -452,6 +521,7 @@ int transfer_run(struct transfer *transfer, const struct transfer_request *reque
 		r = code == CURLE_OK || running.enough ? finish(&running)
 						       : tell_failure(&running, code);
 	(void)curl_multi_remove_handle(transfer->multi, transfer->easy);
+	(void)curl_easy_setopt(transfer->easy, CURLOPT_ERRORBUFFER, NULL); /* it goes with us */
 	curl_slist_free_all(headers);
 	return r;
 }

@@ -22,7 +22,6 @@ static void test_everything(void **state)
 	add_taking_answers(fixture);
 	assert_ok(push(fixture, &err));
 	buf_printf(&wanted,
-		   "GET /v2/ 0\n"
 		   "HEAD /v2/x/blobs/%s 0\n"
 		   "POST " UPLOADS " 0\n"
 		   "PUT /up/1?state=a&digest=%s %zu\n"
