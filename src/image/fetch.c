@@ -17,7 +17,8 @@ enum {
 /* What generic servers send for want of anything better says nothing. */
 static bool says_something(const char *content_type)
 {
-	return content_type && strcmp(content_type, "application/octet-stream") != 0 &&
+	return content_type && *content_type &&
+		strcmp(content_type, "application/octet-stream") != 0 &&
 		strcmp(content_type, "application/json") != 0 &&
 		!starts_with(content_type, "text/plain");
 }

@@ -344,6 +344,18 @@ static void test_again(void **state)
 	assert_string_equal(buf_text(&fixture->server.log), "GET /v2/x/manifests/latest 0\n");
 }
 
+/* A header without a value says nothing: the document itself tells. */
+static void test_empty_content_type(void **state)
+{
+	struct fixture *fixture = *state;
+	struct cay_error err = { 0 };
+
+	add_answer(fixture, "/v2/x/manifests/latest", 200, &fixture->manifest)->headers =
+		"Content-Type: \r\n";
+	add_good_answers(fixture);
+	assert_ok(pull(fixture, &err));
+}
+
 /* A layer that the manifest has a URL for, at `other`. */
 static void make_foreign(struct fixture *fixture, unsigned int port)
 {
@@ -408,6 +420,7 @@ int main(void)
 		TEST(test_told_digest),
 		TEST(test_huge_manifest),
 		TEST(test_resume),
+		TEST(test_empty_content_type),
 		TEST(test_range_ignored),
 		TEST(test_range_refused),
 		TEST(test_range_refused_at_last),
