@@ -7,7 +7,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 
-enum { TOKEN_ANSWER_MAX = 64 * 1024, URL_MAX = 4096 };
+enum { TOKEN_ANSWER_MAX = 64 * 1024, URL_MAX = 4096, REALM_REDIRECTS_MAX = 10 };
 
 static const struct image_credentials no_credentials;
 
@@ -148,6 +148,95 @@ static int ask_realm(struct registry *registry, struct transfer *transfer,
 	}
 }
 
+/* What goes to the realm, as far as it is secret: one of these at most. */
+struct proof {
+	const char *basic; /* a header's value */
+	const char *form;  /* with an identity token in it */
+};
+
+/* Asks the realm, or whom it led to. */
+static int ask_at(struct registry *registry, struct transfer *transfer, const char *url,
+		  const struct url *parts, const struct proof *proof, struct transfer_reply *reply,
+		  struct cay_error *err)
+{
+	_cleanup_security_ struct security security = { 0 };
+	int r = registry_security(registry, parts, &security, err);
+
+	if (r < 0)
+		return r;
+	const struct transfer_request request = {
+		.url = url,
+		.authorization = proof->basic,
+		.form = proof->form,
+		.direct = url_is_local(parts),
+		.guarded = registry_is_guarded(registry, parts, &security),
+		.certs = &security.certs,
+		.unverified = security.unverified,
+		.idle_seconds = registry->options.idle_seconds,
+		.cancel = registry->options.cancel,
+		.limit = TOKEN_ANSWER_MAX,
+	};
+
+	r = ask_realm(registry, transfer, &request, reply, err);
+	return r < 0 ? cay_error_prefix(err, "asking %s for a token", parts->host) : 0;
+}
+
+/* Whether a token server may lead to another URL. A form is a secret, and nothing without it. */
+static int check_redirect(const struct registry *registry, const struct url *from,
+			  const struct url *to, bool with_form, struct cay_error *err)
+{
+	if (from->https && !to->https)
+		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
+				     "a way from https to http (%s) is refused", to->host);
+	if (with_form && !url_same_server(from, to))
+		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
+				     "the token server leads to another, %s, which does not get "
+				     "the identity token",
+				     to->host);
+	return check_realm(registry, to, err);
+}
+
+/* Asks the realm and follows where it leads; what is secret stays with the realm's server. */
+static int ask_along(struct registry *registry, struct transfer *transfer, const char *url,
+		     const struct proof *proof, struct transfer_reply *reply, struct cay_error *err)
+{
+	_cleanup_url_ struct url realm = { 0 }, at = { 0 };
+	_cleanup_free_ char *text = xstrdup(url);
+	int r = url_parse(url, &realm, err);
+
+	if (r == 0)
+		r = url_parse(url, &at, err);
+	for (unsigned int hops = 0; r == 0; hops++) {
+		const bool own = url_same_server(&at, &realm);
+		_cleanup_url_ struct url to = { 0 };
+
+		r = ask_at(registry, transfer, text, &at, own ? proof : &(struct proof){ 0 }, reply,
+			   err);
+		/* Other redirects of a form would make a question without it. */
+		if (r < 0 || !reply->redirect ||
+		    (proof->form && reply->status != 307 && reply->status != 308))
+			break;
+		if (hops >= REALM_REDIRECTS_MAX)
+			return cay_error_set(err, CAY_UNAVAILABLE, ELOOP,
+					     "the token server %s: more than %d redirects",
+					     realm.host, REALM_REDIRECTS_MAX);
+		if (strlen(reply->redirect) > URL_MAX)
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "the token server %s: a malformed redirect",
+					     realm.host);
+		r = url_parse(reply->redirect, &to, err);
+		if (r < 0)
+			return cay_error_prefix(err, "the token server %s: a malformed redirect",
+						realm.host);
+		r = check_redirect(registry, &at, &to, proof->form, err);
+		replace_string(&text, reply->redirect);
+		url_done(&at);
+		at = to;
+		to = (struct url){ 0 };
+	}
+	return r;
+}
+
 /* Asks the realm. */
 static int fetch_token(struct registry *registry, struct transfer *transfer,
 		       const struct challenge *challenge, char **ret_authorization,
@@ -156,7 +245,6 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 	const struct image_credentials *mine = credentials(registry);
 	_cleanup_transfer_reply_ struct transfer_reply reply = { 0 };
 	_cleanup_free_ char *url = NULL, *basic = NULL, *form = NULL;
-	_cleanup_security_ struct security security = { 0 };
 	_cleanup_strv_ struct strv scopes = { 0 };
 	_cleanup_url_ struct url realm = { 0 };
 	bool send;
@@ -169,8 +257,6 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 	if (r < 0)
 		return cay_error_prefix(err, "the registry names a malformed token server");
 	r = check_realm(registry, &realm, err);
-	if (r == 0)
-		r = registry_security(registry, &realm, &security, err);
 	if (r < 0)
 		return r;
 	send = may_send_credentials(registry, &realm);
@@ -180,22 +266,9 @@ static int fetch_token(struct registry *registry, struct transfer *transfer,
 	else if (send && mine->username && mine->password)
 		basic = auth_basic(mine->username, mine->password);
 	url = form ? xstrdup(challenge->realm) : token_url(registry, challenge, &scopes);
-	const struct transfer_request request = {
-		.url = url,
-		.authorization = basic,
-		.form = form,
-		.direct = url_is_local(&realm),
-		.guarded = registry_is_guarded(registry, &realm, &security),
-		.certs = &security.certs,
-		.unverified = security.unverified,
-		.idle_seconds = registry->options.idle_seconds,
-		.cancel = registry->options.cancel,
-		.limit = TOKEN_ANSWER_MAX,
-	};
-
-	r = ask_realm(registry, transfer, &request, &reply, err);
+	r = ask_along(registry, transfer, url, &(struct proof){ basic, form }, &reply, err);
 	if (r < 0)
-		return cay_error_prefix(err, "asking %s for a token", realm.host);
+		return r;
 	if (reply.status != 200)
 		return tell_refusal(&reply, &realm, basic || form, err);
 	return read_answer(registry, &reply, ret_authorization, err);
