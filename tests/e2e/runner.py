@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -144,6 +145,8 @@ def main():
     parser.add_argument("--class", dest="one")
     parser.add_argument("patterns", nargs="*")
     arguments = parser.parse_args()
+    # What a shell starts in the background ignores it, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if arguments.one:
         run_class(arguments.one, arguments.patterns)
         return 0

@@ -26,7 +26,6 @@
 
 const grpc = require("@grpc/grpc-js");
 const loader = require("@grpc/proto-loader");
-const fs = require("fs");
 
 const MESSAGE_MAX = 4 * 1024 * 1024;
 
@@ -135,9 +134,19 @@ function makeCall(client, call) {
   });
 }
 
+// Not by readFileSync(), which fails with EAGAIN where Node.js has made the pipe non-blocking.
+async function readInput() {
+  const pieces = [];
+
+  for await (const piece of process.stdin) {
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
 async function main() {
   const [socket, proto] = process.argv.slice(2);
-  const calls = JSON.parse(fs.readFileSync(0, "utf8"));
+  const calls = JSON.parse(await readInput());
   const root = grpc.loadPackageDefinition(loader.loadSync(proto, {
     keepCase: true, longs: String, enums: String, bytes: Buffer, defaults: true, oneofs: true,
   }));
