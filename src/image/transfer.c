@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "image/address.h"
 #include "image/proxy.h"
+#include "image/transfer-failure.h"
 
-#include <ctype.h>
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -393,68 +393,9 @@ static bool is_transient(CURLcode code)
 	}
 }
 
-/*
- * What curl says about a failure. Its fixed text for the codes that are not listed, and where there
- * is a URL in it: some show the proxy's, which may have a password. Pieces of a certificate may be
- * in there, so it is made fit to be shown.
- */
-static const char *failure_text(struct running *running, CURLcode code)
-{
-	switch (code) {
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_OPERATION_TIMEDOUT:
-	case CURLE_RECV_ERROR:
-	case CURLE_SEND_ERROR:
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_PEER_FAILED_VERIFICATION:
-		break;
-	default:
-		return curl_easy_strerror(code);
-	}
-	for (char *at = running->detail; *at; at++)
-		if (!isprint((unsigned char)*at))
-			*at = '?';
-	return running->detail[0] && !strstr(running->detail, "://") ? running->detail
-								     : curl_easy_strerror(code);
-}
-
-/* What a person can do about it; the caller frees. Begins with "; " where it is not empty. */
-static char *failure_remedy(const struct running *running, CURLcode code, const struct url *url)
-{
-	_cleanup_free_ char *server = url_server(url);
-	const bool hub = strcmp(server, HUB_SERVER) == 0;
-
-	switch (code) {
-	case CURLE_PEER_FAILED_VERIFICATION:
-		return xasprintf("; put the certificate of its authority into "
-				 "/etc/cay/certs.d/%s/ca.crt, or start cayd with "
-				 "--insecure-registry %s",
-				 hub ? HUB_NAME : server, server);
-	case CURLE_SSL_CONNECT_ERROR:
-		/* OpenSSL's word for what begins like anything but TLS. */
-		return strstr(running->detail, "wrong version number")
-			? xasprintf("; it seems to speak plain HTTP: if it is to be trusted, start "
-				    "cayd with --insecure-registry %s",
-				    server)
-			: xstrdup("");
-	case CURLE_COULDNT_RESOLVE_HOST:
-		return xstrdup("; check the name, and the name servers or the proxy of this host");
-	case CURLE_COULDNT_RESOLVE_PROXY:
-		return xstrdup("; check HTTP_PROXY and HTTPS_PROXY in cayd's environment");
-	case CURLE_COULDNT_CONNECT:
-		return xstrdup("; check that it is running and can be reached from this "
-			       "host, by the proxy if there is one");
-	default:
-		return xstrdup("");
-	}
-}
-
 static int tell_failure(struct running *running, CURLcode code)
 {
-	_cleanup_free_ char *server = NULL, *remedy = NULL;
-	_cleanup_url_ struct url url = { 0 };
+	_cleanup_free_ char *text = NULL;
 
 	if (running->result < 0)
 		return running->result;
@@ -463,15 +404,10 @@ static int tell_failure(struct running *running, CURLcode code)
 				     "the registry leads to an address of this host or its link, "
 				     "which is refused");
 	running->reply->transient = is_transient(code);
-	/* Of the URL no more than the server: what is behind it may be secret. */
-	if (url_parse(running->request->url, &url, NULL) < 0)
-		return cay_error_set(running->err, CAY_UNAVAILABLE, EIO, "%s",
-				     curl_easy_strerror(code));
-	server = url_server(&url);
-	remedy = failure_remedy(running, code, &url);
+	text = transfer_failure_text(code, running->request->url, running->detail);
 	return cay_error_set(running->err,
 			     code == CURLE_OPERATION_TIMEDOUT ? CAY_TIMEOUT : CAY_UNAVAILABLE, EIO,
-			     "%s: %s%s", server, failure_text(running, code), remedy);
+			     "%s", text);
 }
 
 static int finish(struct running *running)
