@@ -14,6 +14,7 @@ struct removal {
 	const char *text; /* as written */
 	bool force;
 	const struct strv *running; /* may be NULL */
+	const char *only_id; /* of which the name must still be, or which has none; or NULL */
 	char id[DIGEST_SIZE];
 	char *full_name; /* NULL: by id */
 	bool delete;     /* the image too, and not a name alone */
@@ -105,11 +106,31 @@ static int check_name(struct removal *removal, const char *holder, struct cay_er
 	return 0;
 }
 
+/* Whether it is still what somebody has seen: an image's name, or an image without one. */
+static int check_unchanged(const struct removal *removal, struct cay_error *err)
+{
+	struct image *image;
+	bool unchanged = strcmp(removal->id, removal->only_id) == 0;
+
+	if (unchanged && !removal->full_name) {
+		image = store_image(removal->store, removal->id);
+		unchanged = image->names.count + image->digests.count == 0 && !image->is_member;
+		image_free(image);
+	}
+	return unchanged
+		? 0
+		: cay_error_set(err, CAY_CONFLICT, EBUSY,
+				"%.256s has been given another meaning or a name meanwhile",
+				removal->text);
+}
+
 static int check(struct removal *removal, struct cay_error *err)
 {
 	bool running;
 	const char *holder = find_holder(removal, &running), *id = digest_hex(removal->id);
 
+	if (removal->only_id && check_unchanged(removal, err) < 0)
+		return -EBUSY;
 	if (removal->full_name)
 		return check_name(removal, holder, err);
 	if (running)
@@ -221,7 +242,7 @@ static void delete_unused_indexes(struct image_store *store, struct image_remova
 				delete_record(store, record, done);
 		}
 	}
-	catalog_drop_unused_indexes(catalog);
+	(void)catalog_drop_unused_indexes(catalog); /* the caller collects */
 }
 
 static int execute(struct removal *removal, struct image_removal *done, struct cay_error *err)
@@ -251,37 +272,54 @@ static void add_all(struct strv *to, const struct strv *from)
 		strv_add(to, from->items[i]);
 }
 
-int image_store_remove(struct image_store *store, const char *name, bool force,
-		       const struct strv *running, struct image_removal *ret_removal,
-		       struct cay_error *err)
+static int remove_image(struct removal *removal, struct image_removal *ret_removal,
+			struct cay_error *err)
 {
 	_cleanup_image_removal_ struct image_removal done = { 0 };
-	struct removal removal = {
-		.store = store, .text = name, .force = force, .running = running
-	};
+	struct image_store *store = removal->store;
 	struct record *record;
 	int r;
 
 	(void)pthread_mutex_lock(&store->lock);
-	r = store_find_record(store, name, &record, &removal.full_name, err);
+	r = store_find_record(store, removal->text, &record, &removal->full_name, err);
 	/* Found by what it is, and not by a name that could be taken away. */
-	if (r == 0 && removal.full_name && strchr(removal.full_name, '@') &&
-	    !strv_contains(&record->digests, removal.full_name))
-		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s", name);
+	if (r == 0 && removal->full_name && strchr(removal->full_name, '@') &&
+	    !strv_contains(&record->digests, removal->full_name))
+		r = cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such image: %.300s",
+				  removal->text);
 	if (r == 0) {
-		memcpy(removal.id, record->config_digest, DIGEST_SIZE);
-		r = check(&removal, err);
+		memcpy(removal->id, record->config_digest, DIGEST_SIZE);
+		r = check(removal, err);
 	}
 	if (r == 0)
-		r = execute(&removal, &done, err);
+		r = execute(removal, &done, err);
 	(void)pthread_mutex_unlock(&store->lock);
-	free(removal.full_name);
+	free(removal->full_name);
 	if (r < 0)
 		return r;
 	add_all(&ret_removal->untagged, &done.untagged);
 	add_all(&ret_removal->deleted, &done.deleted);
 	ret_removal->reclaimed_bytes += done.reclaimed_bytes;
 	return 0;
+}
+
+int image_store_remove(struct image_store *store, const char *name, bool force,
+		       const struct strv *running, struct image_removal *ret_removal,
+		       struct cay_error *err)
+{
+	struct removal removal = {
+		.store = store, .text = name, .force = force, .running = running
+	};
+
+	return remove_image(&removal, ret_removal, err);
+}
+
+int image_store_remove_unchanged(struct image_store *store, const char *name, const char *id,
+				 struct image_removal *ret_removal, struct cay_error *err)
+{
+	struct removal removal = { .store = store, .text = name, .only_id = id };
+
+	return remove_image(&removal, ret_removal, err);
 }
 
 void image_removal_done(struct image_removal *removal)

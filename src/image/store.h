@@ -244,6 +244,13 @@ int image_store_remove(struct image_store *store, const char *name, bool force,
 		       const struct strv *running, struct image_removal *removal,
 		       struct cay_error *err);
 
+/*
+ * The same without force for what was found some time ago: `name` must still be a name of the image
+ * with this id or, if it is the id itself, the image must have no names. Else CAY_CONFLICT.
+ */
+int image_store_remove_unchanged(struct image_store *store, const char *name, const char *id,
+				 struct image_removal *removal, struct cay_error *err);
+
 /* Containers keep their image: counted by image id, by `holder` (a container's id). */
 void image_store_hold(struct image_store *store, const char *id, const char *holder);
 void image_store_release(struct image_store *store, const char *id, const char *holder);

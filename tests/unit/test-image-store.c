@@ -143,6 +143,39 @@ static void remove_name(struct fixture *fixture, const char *name, bool force, c
 	assert_string_equal(buf_text(&text), expected);
 }
 
+/* What was listed as unused is not removed once it has another meaning. */
+static void test_unchanged(void **state)
+{
+	struct fixture *fixture = *state;
+	_cleanup_image_removal_ struct image_removal removal = { 0 };
+	struct image *old = NULL, *new = NULL;
+	struct cay_error err = { 0 };
+
+	load_image(fixture, "\"app:1\"", "f:top=2");
+	assert_ok(image_store_find(fixture->store, "app:1", &old, &err));
+	load_image(fixture, "\"app:1\"", "f:top=3"); /* the old one loses its name */
+	assert_ok(image_store_find(fixture->store, "app:1", &new, &err));
+	/* A name that is another image's now. */
+	assert_true(image_store_remove_unchanged(fixture->store, "app:1", old->id, &removal, &err) <
+		    0);
+	assert_int_equal(err.code, CAY_CONFLICT);
+	cay_error_clear(&err);
+	/* An image that has a name now. */
+	assert_ok(image_store_tag(fixture->store, old->id, "app:old", &err));
+	assert_true(image_store_remove_unchanged(fixture->store, old->id, old->id, &removal, &err) <
+		    0);
+	assert_int_equal(err.code, CAY_CONFLICT);
+	cay_error_clear(&err);
+	assert_int_equal(removal.untagged.count + removal.deleted.count, 0);
+	load_image(fixture, "\"app:old\"", "f:top=3");
+	assert_ok(image_store_remove_unchanged(fixture->store, old->id, old->id, &removal, &err));
+	assert_ok(image_store_remove_unchanged(fixture->store, "app:old", new->id, &removal, &err));
+	assert_ok(image_store_remove_unchanged(fixture->store, "app:1", new->id, &removal, &err));
+	assert_files(fixture, "0 0 1 ");
+	image_free(old);
+	image_free(new);
+}
+
 static void test_names_and_removal(void **state)
 {
 	struct fixture *fixture = *state;
@@ -556,6 +589,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_load_and_find, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_names_and_removal, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unchanged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_bad_archives, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_twice, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_remove_by_digest, set_up, tear_down),

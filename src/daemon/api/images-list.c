@@ -232,7 +232,7 @@ static bool is_used(const struct container_list *containers, const struct image 
 	return false;
 }
 
-/* All its names, or, if it has none, the image. One that came to be used is left. */
+/* All its names, or, if it has none, the image. One that came to be used or named is left. */
 static void prune_image(struct daemon *daemon, const struct image *image, json_t *deleted,
 			uint64_t *reclaimed)
 {
@@ -246,7 +246,8 @@ static void prune_image(struct daemon *daemon, const struct image *image, json_t
 		strv_add(&names, image->id);
 	/* A digest may be gone with its repository's last tag. */
 	for (size_t i = 0; i < names.count; i++)
-		(void)images_remove(daemon, image, names.items[i], false, deleted, reclaimed, NULL);
+		(void)images_remove_unchanged(daemon, image, names.items[i], deleted, reclaimed,
+					      NULL);
 }
 
 static void tell_pruned(struct daemon *daemon, uint64_t reclaimed)

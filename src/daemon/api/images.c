@@ -116,6 +116,19 @@ int images_remove(struct daemon *daemon, const struct image *image, const char *
 	return 0;
 }
 
+int images_remove_unchanged(struct daemon *daemon, const struct image *image, const char *name,
+			    json_t *array, uint64_t *reclaimed, struct cay_error *err)
+{
+	_cleanup_image_removal_ struct image_removal removal = {};
+	int r = image_store_remove_unchanged(daemon->images, name, image->id, &removal, err);
+
+	if (r < 0)
+		return r;
+	tell_removed(daemon, image, &removal, array);
+	*reclaimed += removal.reclaimed_bytes;
+	return 0;
+}
+
 static int delete_image(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	const char *name = http_param(request, 0);

@@ -15,3 +15,6 @@ int images_prune(struct daemon *daemon, struct http_request *request, struct cay
  */
 int images_remove(struct daemon *daemon, const struct image *image, const char *name, bool force,
 		  json_t *array, uint64_t *reclaimed, struct cay_error *err);
+/* The same for what was listed some time ago: see image_store_remove_unchanged(). */
+int images_remove_unchanged(struct daemon *daemon, const struct image *image, const char *name,
+			    json_t *array, uint64_t *reclaimed, struct cay_error *err);
