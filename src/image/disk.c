@@ -102,7 +102,7 @@ static int prepare(struct recipe *recipe, struct cay_error *err)
 	r = store_claim(store, recipe->manifest, NULL, err);
 	if (r < 0)
 		return r;
-	r = store_merge(store, recipe->manifest, &recipe->blobs, err);
+	r = store_merge(store, recipe->manifest, &recipe->blobs, NULL, err);
 	store_unclaim(store, recipe->manifest);
 	return r;
 }

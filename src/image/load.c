@@ -175,7 +175,7 @@ static int receive_all(struct loader *loader, int archive_fd, struct cay_error *
 	_cleanup_free_ char *chunk = xmalloc(COPY_SIZE);
 	_cleanup_close_ int frames = -1;
 	bool ended = false;
-	int r = worker_start_archive(&worker, loader->store->worker, archive_fd, &frames, err);
+	int r = worker_start_archive(&worker, &loader->store->worker, archive_fd, &frames, err);
 
 	if (r < 0)
 		return r;
@@ -184,7 +184,7 @@ static int receive_all(struct loader *loader, int archive_fd, struct cay_error *
 	while (r > 0);
 	if (r < 0)
 		return r;
-	r = worker_finish(&worker, err);
+	r = worker_finish(&worker, &loader->cancel, err);
 	if (r == 0 && !ended)
 		r = cay_error_set(err, CAY_CORRUPT, EBADMSG, "it ends too early");
 	return r;
@@ -291,7 +291,7 @@ static int publish(struct loader *loader, const char *manifest_digest, const cha
 		const struct publication publication = { manifest_digest, index_digest, name,
 							 NULL };
 		struct image *image = NULL;
-		int r = store_publish(loader->store, &publication, &image, err);
+		int r = store_publish(loader->store, &publication, &loader->cancel, &image, err);
 
 		if (r < 0)
 			return r;

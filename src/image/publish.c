@@ -28,7 +28,7 @@ int store_convert_layer(struct image_store *store, const char *digest, const cha
 	if (blob < 0)
 		return cay_error_errno(err, errno, "opening %s", path);
 	worker.lasting = true;
-	r = worker_start_layer(&worker, store->worker, &store->content, blob, err);
+	r = worker_start_layer(&worker, &store->worker, &store->content, blob, err);
 	if (r == 0)
 		r = worker_finish_layer(&worker, &store->content, digest, diff_id, cancel, err);
 	return r < 0 ? cay_error_prefix(err, "layer %s", digest) : 0;
@@ -90,13 +90,14 @@ static int sync_record(const struct image_store *store, const struct record *rec
 }
 
 int store_merge(struct image_store *store, const char *manifest_digest, const struct strv *blobs,
-		struct cay_error *err)
+		const struct worker_cancel *cancel, struct cay_error *err)
 {
 	_cleanup_free_ char *path = content_metadata_path(&store->content, manifest_digest);
 
 	if (file_exists(path))
 		return 0;
-	return worker_merge(store->worker, &store->content, blobs->items, blobs->count, path, err);
+	return worker_merge(&store->worker, &store->content, blobs->items, blobs->count, path,
+			    cancel, err);
 }
 
 /* Locked: adds what is new to the catalog and gives it the names. */
@@ -177,7 +178,8 @@ static int prepare_index(const struct image_store *store, const struct publicati
 }
 
 int store_publish(struct image_store *store, const struct publication *publication,
-		  struct image **ret_image, struct cay_error *err)
+		  const struct worker_cancel *cancel, struct image **ret_image,
+		  struct cay_error *err)
 {
 	_cleanup_(image_index_free_p) struct image_index *index = NULL;
 	_cleanup_(record_free_p) struct record *record = NULL;
@@ -192,7 +194,7 @@ int store_publish(struct image_store *store, const struct publication *publicati
 	if (r == 0 && publication->index_digest)
 		r = prepare_index(store, publication, &index, err);
 	if (r == 0)
-		r = store_merge(store, record->digest, &record->blobs, err);
+		r = store_merge(store, record->digest, &record->blobs, cancel, err);
 	if (r == 0)
 		r = sync_record(store, record, err);
 	if (r < 0)

@@ -219,7 +219,7 @@ static int download_layer(struct puller *puller, const struct descriptor *layer,
 	int r = blob_writer_open(&sink.blob, content, err);
 
 	if (r == 0)
-		r = worker_start_layer(&sink.worker, puller->store->worker, content, -1, err);
+		r = worker_start_layer(&sink.worker, &puller->store->worker, content, -1, err);
 	if (r == 0) {
 		struct transfer *transfer = registry_borrow(puller->registry);
 
@@ -393,7 +393,7 @@ static int pull(struct puller *puller, const char *reference, const char *platfo
 		.name = puller->full,
 		.digest_name = puller->digest_name,
 	};
-	r = store_publish(puller->store, &publication, ret_image, err);
+	r = store_publish(puller->store, &publication, &puller->cancel, ret_image, err);
 	if (r < 0)
 		return cay_error_prefix(err, "pulling %.256s", reference);
 	shown = image_reference_familiar(puller->full ? puller->full : puller->digest_name);

@@ -22,7 +22,7 @@ struct hold {
 
 struct image_store {
 	struct content content;
-	char *worker;
+	struct worker_program worker;
 	struct strv insecure, mirrors, certs; /* of registries */
 	unsigned int parallel, uploads;
 	unsigned int
@@ -70,7 +70,7 @@ int store_ensure_layer(struct image_store *store, const char *digest, const char
 		       const struct worker_cancel *cancel, struct cay_error *err);
 /* Makes an image's metadata, if it is not there, from its converted layers. */
 int store_merge(struct image_store *store, const char *manifest_digest, const struct strv *blobs,
-		struct cay_error *err);
+		const struct worker_cancel *cancel, struct cay_error *err);
 
 /* An image to be made known. Names and digests may be NULL. */
 struct publication {
@@ -83,10 +83,11 @@ struct publication {
  * Makes an image known: merges its layers, makes everything last, then gives it the names. A name
  * is taken from the image that had it. With an index, the name points to it and shows this
  * manifest, and what else is known of the index stays with it. All digests must be pinned.
- * ret_image may be NULL.
+ * cancel and ret_image may be NULL.
  */
 int store_publish(struct image_store *store, const struct publication *publication,
-		  struct image **ret_image, struct cay_error *err);
+		  const struct worker_cancel *cancel, struct image **ret_image,
+		  struct cay_error *err);
 /* Makes known that a manifest is an attachment of a known index. All its digests must be pinned. */
 int store_attach(struct image_store *store, const char *index_digest, const char *manifest_digest,
 		 struct cay_error *err);

@@ -32,7 +32,7 @@ int image_store_open(const struct image_store_options *options, struct image_sto
 		free(store);
 		return r;
 	}
-	store->worker = xstrdup(options->worker);
+	store->worker.path = xstrdup(options->worker);
 	if (options->insecure_registries)
 		strv_copy(&store->insecure, options->insecure_registries);
 	store->parallel = options->parallel_layers ? options->parallel_layers : PARALLEL_DEFAULT;
@@ -70,7 +70,7 @@ void image_store_close(struct image_store *store)
 	strv_done(&store->claims);
 	(void)pthread_cond_destroy(&store->changed);
 	(void)pthread_mutex_destroy(&store->lock);
-	free(store->worker);
+	free(store->worker.path);
 	free(store);
 }
 

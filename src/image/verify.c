@@ -161,8 +161,8 @@ static int check_conversion(struct verifier *verifier, const char *digest, const
 	if (r < 0)
 		return r;
 	size = file_size(index) + file_size(data);
-	r = worker_check_layer(verifier->store->worker, content, digest, diff_id, &verifier->cancel,
-			       err);
+	r = worker_check_layer(&verifier->store->worker, content, digest, diff_id,
+			       &verifier->cancel, err);
 	if (r < 0 && err->code == CAY_CORRUPT) {
 		(void)unlink(index); /* first: it says that the layer is there */
 		(void)unlink(data);
@@ -207,7 +207,8 @@ static int compare_metadata(struct verifier *verifier, const char *path,
 		return fd;
 	for (size_t i = 1; i < manifest->part_count; i++)
 		strv_add(&blobs, manifest->parts[i].digest);
-	r = worker_merge(verifier->store->worker, content, blobs.items, blobs.count, beside, err);
+	r = worker_merge(&verifier->store->worker, content, blobs.items, blobs.count, beside,
+			 &verifier->cancel, err);
 	if (r == 0)
 		r = same_files(path, beside, err);
 	(void)unlink(beside);

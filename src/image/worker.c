@@ -16,8 +16,10 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 enum { STATUS_MAX = 1536, CANCEL_POLL_MS = 100, FIRST_FD = 3 };
+enum { PROGRESS_CPU_MS = 1000 }; /* what a worker must use meanwhile to be waited for anew */
 
 bool worker_is_cancelled(const struct worker_cancel *cancel)
 {
@@ -27,6 +29,41 @@ bool worker_is_cancelled(const struct worker_cancel *cancel)
 int worker_cancelled(struct cay_error *err)
 {
 	return cay_error_set(err, CAY_CANCELLED, ECANCELED, "cancelled");
+}
+
+/* How long it has been computing: nobody needs a right to know that. */
+static int64_t cpu_ms(pid_t pid)
+{
+	struct timespec used;
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &used) < 0)
+		return 0;
+	return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/*
+ * To be called after each CANCEL_POLL_MS of waiting: whether to go on. RLIMIT_CPU ends a worker
+ * that computes for ever; one that a hostile layer has taken over could sleep instead. The pauses
+ * are counted and not read from a clock, so that no worker is blamed for a daemon that was stopped.
+ */
+static int wait_on(struct worker *worker, const struct worker_cancel *cancel, struct cay_error *err)
+{
+	const int64_t used = cpu_ms(worker->pid);
+
+	if (worker_is_cancelled(cancel))
+		return worker_cancelled(err);
+	worker->waited_ms += CANCEL_POLL_MS;
+	if (used - worker->cpu_ms >= PROGRESS_CPU_MS) {
+		worker->cpu_ms = used;
+		worker->waited_ms = 0;
+	}
+	if (worker->waited_ms < worker->stall_ms)
+		return 0;
+	return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
+			     "its worker stood still for %u s and was ended: the host's disk does "
+			     "not answer, or the data is hostile; try again",
+			     worker->stall_ms / 1000);
 }
 
 static void reap(struct worker *worker, int *ret_status)
@@ -56,8 +93,9 @@ void worker_done(struct worker *worker)
 }
 
 /* `fds` are given out from FIRST_FD on, the status pipe in front of them. */
-static int start(struct worker *worker, const char *program, const char *mode, const char *count,
-		 int input, const int *fds, size_t fd_count, struct cay_error *err)
+static int start(struct worker *worker, const struct worker_program *program, const char *mode,
+		 const char *count, int input, const int *fds, size_t fd_count,
+		 struct cay_error *err)
 {
 	_cleanup_free_ struct process_fd *table = xcalloc(fd_count + 2, sizeof(*table));
 	_cleanup_close_ int reader = -1, writer = -1;
@@ -65,10 +103,10 @@ static int start(struct worker *worker, const char *program, const char *mode, c
 	int pipe_fds[2], r;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return cay_error_errno(err, errno, "starting %s", program);
+		return cay_error_errno(err, errno, "starting %s", program->path);
 	reader = pipe_fds[0];
 	writer = pipe_fds[1];
-	strv_add(&argv, program);
+	strv_add(&argv, program->path);
 	strv_add(&argv, mode);
 	if (count)
 		strv_add(&argv, count);
@@ -79,6 +117,7 @@ static int start(struct worker *worker, const char *program, const char *mode, c
 		table[spec.fd_count++] = (struct process_fd){ fds[i], FIRST_FD + 1 + (int)i };
 	if (input >= 0)
 		table[spec.fd_count++] = (struct process_fd){ input, STDIN_FILENO };
+	worker->stall_ms = program->stall_ms ? program->stall_ms : WORKER_STALL_MS;
 	r = process_spawn(&spec, &worker->pid, err);
 	if (r == 0)
 		worker->status = TAKE_FD(reader);
@@ -96,8 +135,10 @@ static int read_status(struct worker *worker, const struct worker_cancel *cancel
 		ssize_t n;
 
 		if (poll(&wait, 1, CANCEL_POLL_MS) <= 0) {
-			if (worker_is_cancelled(cancel))
-				return worker_cancelled(err);
+			int r = wait_on(worker, cancel, err);
+
+			if (r < 0)
+				return r;
 			continue;
 		}
 		n = read(worker->status, status + length, STATUS_MAX - 1 - length);
@@ -175,8 +216,8 @@ static int end(struct worker *worker, const struct worker_cancel *cancel, char s
 	return 0;
 }
 
-int worker_start_layer(struct worker *worker, const char *program, const struct content *content,
-		       int blob_fd, struct cay_error *err)
+int worker_start_layer(struct worker *worker, const struct worker_program *program,
+		       const struct content *content, int blob_fd, struct cay_error *err)
 {
 	_cleanup_close_ int data = -1, index = -1, ours = -1, theirs = -1;
 	int pair[2], r;
@@ -190,7 +231,7 @@ int worker_start_layer(struct worker *worker, const char *program, const struct 
 	if (blob_fd < 0) {
 		/* Not a pipe: MSG_NOSIGNAL spares the daemon SIGPIPE when the worker dies. */
 		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-			return cay_error_errno(err, errno, "starting %s", program);
+			return cay_error_errno(err, errno, "starting %s", program->path);
 		ours = pair[0];
 		theirs = pair[1];
 		(void)shutdown(theirs, SHUT_WR); /* of no use to it */
@@ -216,8 +257,11 @@ int worker_feed(struct worker *worker, const void *data, size_t size,
 			at += n;
 			size -= (size_t)n;
 		} else if (errno == EAGAIN) {
-			if (poll(&wait, 1, CANCEL_POLL_MS) == 0 && worker_is_cancelled(cancel))
-				return worker_cancelled(err);
+			int r = poll(&wait, 1, CANCEL_POLL_MS) == 0 ? wait_on(worker, cancel, err)
+								    : 0;
+
+			if (r < 0)
+				return r;
 		} else if (errno != EINTR) {
 			char status[STATUS_MAX];
 			int r = end(worker, cancel, status, err);
@@ -287,9 +331,9 @@ static int open_stored(char *path, struct cay_error *err)
 	return fd < 0 ? cay_error_errno(err, errno, "opening %s", taken) : fd;
 }
 
-int worker_check_layer(const char *program, const struct content *content, const char *blob_digest,
-		       const char *diff_id, const struct worker_cancel *cancel,
-		       struct cay_error *err)
+int worker_check_layer(const struct worker_program *program, const struct content *content,
+		       const char *blob_digest, const char *diff_id,
+		       const struct worker_cancel *cancel, struct cay_error *err)
 {
 	_cleanup_(worker_done) struct worker worker = WORKER_INIT;
 	_cleanup_close_ int blob = -1, data = -1, index = -1;
@@ -315,8 +359,9 @@ static void close_all(int *fds, size_t count)
 	free(fds);
 }
 
-int worker_merge(const char *program, const struct content *content, char *const *blob_digests,
-		 size_t count, const char *path, struct cay_error *err)
+int worker_merge(const struct worker_program *program, const struct content *content,
+		 char *const *blob_digests, size_t count, const char *path,
+		 const struct worker_cancel *cancel, struct cay_error *err)
 {
 	_cleanup_free_ char *temporary = NULL, *count_text = xasprintf("%zu", count);
 	_cleanup_(worker_done) struct worker worker = WORKER_INIT;
@@ -340,7 +385,7 @@ int worker_merge(const char *program, const struct content *content, char *const
 		r = start(&worker, program, "merge", count_text, -1, fds, opened, err);
 	close_all(fds, opened);
 	if (r >= 0)
-		r = end(&worker, NULL, status, err);
+		r = end(&worker, cancel, status, err);
 	/* Its image may be known already: a power cut must not leave half of it under its name. */
 	if (r >= 0)
 		r = content_sync_file(temporary, err);
@@ -351,14 +396,14 @@ int worker_merge(const char *program, const struct content *content, char *const
 	return MIN(r, 0);
 }
 
-int worker_start_archive(struct worker *worker, const char *program, int archive_fd,
-			 int *ret_frames, struct cay_error *err)
+int worker_start_archive(struct worker *worker, const struct worker_program *program,
+			 int archive_fd, int *ret_frames, struct cay_error *err)
 {
 	_cleanup_close_ int reader = -1, writer = -1;
 	int pipe_fds[2], r;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return cay_error_errno(err, errno, "starting %s", program);
+		return cay_error_errno(err, errno, "starting %s", program->path);
 	reader = pipe_fds[0];
 	writer = pipe_fds[1];
 	(void)fcntl(writer, F_SETPIPE_SZ, 1 << 20); /* fewer switches; any size works */
@@ -368,9 +413,9 @@ int worker_start_archive(struct worker *worker, const char *program, int archive
 	return r;
 }
 
-int worker_finish(struct worker *worker, struct cay_error *err)
+int worker_finish(struct worker *worker, const struct worker_cancel *cancel, struct cay_error *err)
 {
 	char status[STATUS_MAX];
 
-	return end(worker, NULL, status, err);
+	return end(worker, cancel, status, err);
 }

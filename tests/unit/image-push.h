@@ -22,7 +22,7 @@ static inline cay_unused void add_image(struct fixture *fixture)
 				     &err));
 	assert_ok(content_write_blob(&store->content, fixture->manifest.data,
 				     fixture->manifest.length, &err));
-	assert_ok(store_publish(store, &publication, NULL, &err));
+	assert_ok(store_publish(store, &publication, NULL, NULL, &err));
 	pins_done(&pins);
 }
 

@@ -47,8 +47,8 @@ static inline cay_unused int build(struct fixture *fixture, char (*digests)[DIGE
 
 	for (size_t i = 0; i < count; i++)
 		list[i] = digests[i];
-	r = worker_merge(fixture->store->worker, &fixture->store->content, list, count, metadata,
-			 err);
+	r = worker_merge(&fixture->store->worker, &fixture->store->content, list, count, metadata,
+			 NULL, err);
 	if (r < 0)
 		return r;
 	disk.extents = xcalloc(count + 1, sizeof(*disk.extents));

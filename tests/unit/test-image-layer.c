@@ -281,7 +281,7 @@ static void test_check(void **state)
 	static const size_t sizes[] = { 10, 5000, 600, 300000 };
 	struct fixture *fixture = *state;
 	const struct content *content = &fixture->store->content;
-	const char *worker = fixture->store->worker;
+	const struct worker_program *worker = &fixture->store->worker;
 	_cleanup_buf_ struct buf tar = { 0 };
 	char digest[DIGEST_SIZE];
 	struct cay_error err = { 0 };
@@ -345,8 +345,8 @@ static void test_large(void **state)
 		assert_ok(add_layer(&fixture->pins, &layer, many[i], &err));
 		list[i] = many[i];
 	}
-	assert_ok(worker_merge(fixture->store->worker, &fixture->store->content, list,
-			       ARRAY_SIZE(many), metadata, &err));
+	assert_ok(worker_merge(&fixture->store->worker, &fixture->store->content, list,
+			       ARRAY_SIZE(many), metadata, NULL, &err));
 }
 
 int main(void)

@@ -94,7 +94,7 @@ static void pull_from_other(struct fixture *fixture)
 	const struct publication publication = { .manifest_digest = digest,
 						 .digest_name = xasprintf("%s@%s", name, digest) };
 
-	assert_ok(store_publish(fixture->store, &publication, NULL, &err));
+	assert_ok(store_publish(fixture->store, &publication, NULL, NULL, &err));
 	free((char *)publication.digest_name);
 }
 
