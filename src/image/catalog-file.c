@@ -188,7 +188,7 @@ int catalog_load(const struct content *content, struct catalog *ret_catalog, str
 			/* One damaged image must not take the others with it. */
 			log_warning("an image in %s is left out: %s", path, why.message);
 		}
-	catalog_drop_unused_indexes(&catalog);
+	(void)catalog_drop_unused_indexes(&catalog);
 	*ret_catalog = catalog;
 	catalog = (struct catalog){ 0 };
 	return 0;

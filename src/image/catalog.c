@@ -220,11 +220,12 @@ void catalog_drop(struct catalog *catalog, struct record *record)
 	}
 }
 
-void catalog_drop_unused_indexes(struct catalog *catalog)
+bool catalog_drop_unused_indexes(struct catalog *catalog)
 {
+	const size_t before = catalog->index_count;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < catalog->index_count; i++) {
+	for (size_t i = 0; i < before; i++) {
 		struct image_index *index = catalog->indexes[i];
 
 		if (catalog_index_is_used(catalog, index))
@@ -233,6 +234,7 @@ void catalog_drop_unused_indexes(struct catalog *catalog)
 			image_index_free(index);
 	}
 	catalog->index_count = kept;
+	return kept < before;
 }
 
 void catalog_done(struct catalog *catalog)

@@ -131,7 +131,8 @@ void catalog_add(struct catalog *catalog, struct record *record);
 void catalog_add_index(struct catalog *catalog, struct image_index *index);
 /* Frees it. */
 void catalog_drop(struct catalog *catalog, struct record *record);
-/* Frees the indexes that nothing points to any more. Their manifests stay. */
-void catalog_drop_unused_indexes(struct catalog *catalog);
+/* Frees the indexes that nothing points to any more, and tells if there were. Their manifests stay.
+ */
+bool catalog_drop_unused_indexes(struct catalog *catalog);
 /* Removes one string; false if it was not there. */
 bool names_remove(struct strv *names, const char *name);

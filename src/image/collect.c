@@ -24,18 +24,6 @@ void pins_add(struct pins *pins, const char *digest)
 	(void)pthread_mutex_unlock(&pins->store->lock);
 }
 
-void pins_done(struct pins *pins)
-{
-	struct image_store *store = pins->store;
-
-	(void)pthread_mutex_lock(&store->lock);
-	for (size_t i = 0; i < pins->digests.count; i++)
-		(void)names_remove(&store->pins, pins->digests.items[i]);
-	store_collect(store);
-	(void)pthread_mutex_unlock(&store->lock);
-	strv_done(&pins->digests);
-}
-
 int store_claim(struct image_store *store, const char *digest, const struct worker_cancel *cancel,
 		struct cay_error *err)
 {
@@ -103,12 +91,16 @@ static int compare(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static bool is_kept(const struct kept *kept, const char *digest)
+{
+	return bsearch(&digest, kept->digests, kept->count, sizeof(char *), compare);
+}
+
 static void drop_unless_kept(const char *digest, const char *path, void *user)
 {
 	const struct kept *kept = user;
 
-	if (bsearch(&digest, kept->digests, kept->count, sizeof(char *), compare) &&
-	    !content_is_outdated(path))
+	if (is_kept(kept, digest) && !content_is_outdated(path))
 		return;
 	if (unlink(path) < 0)
 		log_warning("removing %s: %s", path, errno_text(errno));
@@ -120,12 +112,11 @@ static void drop_made_unless_kept(const char *digest, const char *path, void *us
 		drop_unless_kept(digest, path, user);
 }
 
-static void collect(struct image_store *store,
-		    void (*visit)(const char *digest, const char *path, void *user))
+/* All that is kept; the digests themselves stay the store's. */
+static struct kept gather(const struct image_store *store)
 {
 	/* Never without memory: sorting and searching nothing still want a pointer. */
 	struct kept kept = { .digests = xcalloc(256, sizeof(char *)), .room = 256 };
-	struct cay_error err = { 0 };
 
 	for (size_t i = 0; i < store->catalog.count; i++) {
 		const struct record *record = store->catalog.records[i];
@@ -140,6 +131,26 @@ static void collect(struct image_store *store,
 	for (size_t i = 0; i < store->pins.count; i++)
 		keep(&kept, store->pins.items[i]);
 	qsort(kept.digests, kept.count, sizeof(char *), compare);
+	return kept;
+}
+
+static bool one_is_unused(const struct image_store *store, const struct strv *digests)
+{
+	struct kept kept = gather(store);
+	bool unused = false;
+
+	for (size_t i = 0; i < digests->count && !unused; i++)
+		unused = !is_kept(&kept, digests->items[i]);
+	free(kept.digests);
+	return unused;
+}
+
+static void collect(struct image_store *store,
+		    void (*visit)(const char *digest, const char *path, void *user))
+{
+	struct kept kept = gather(store);
+	struct cay_error err = { 0 };
+
 	if (content_each(&store->content, visit, &kept, &err) < 0)
 		log_warning("clearing away unused images: %s", err.message);
 	free(kept.digests);
@@ -147,10 +158,25 @@ static void collect(struct image_store *store,
 
 void store_collect(struct image_store *store)
 {
+	store->untidy = false;
 	collect(store, drop_unless_kept);
 }
 
 void store_collect_made(struct image_store *store)
 {
 	collect(store, drop_made_unless_kept);
+}
+
+void pins_done(struct pins *pins)
+{
+	struct image_store *store = pins->store;
+
+	(void)pthread_mutex_lock(&store->lock);
+	for (size_t i = 0; i < pins->digests.count; i++)
+		(void)names_remove(&store->pins, pins->digests.items[i]);
+	/* Reading the folders is worth it only if something is not needed any more. */
+	if (store->untidy || one_is_unused(store, &pins->digests))
+		store_collect(store);
+	(void)pthread_mutex_unlock(&store->lock);
+	strv_done(&pins->digests);
 }

@@ -125,7 +125,7 @@ static int enter(struct image_store *store, const struct publication *publicatio
 		catalog_give(catalog, publication->digest_name, known, known_index);
 	if (known_index)
 		catalog_anchor(catalog, known_index, known);
-	catalog_drop_unused_indexes(catalog);
+	store->untidy |= catalog_drop_unused_indexes(catalog);
 	return store_save(store, err);
 }
 

@@ -36,6 +36,7 @@ struct image_store {
 	size_t hold_count;
 	struct strv pins;   /* digests, as often as they were pinned */
 	struct strv claims; /* digests that someone is getting just now */
+	bool untidy;        /* an index is gone, whose files are still there */
 };
 
 /* Digests pinned by one pull, load, push or save. */
@@ -46,7 +47,7 @@ struct pins {
 void pins_add(struct pins *pins, const char *digest);
 /* The same for who holds the lock. */
 void pins_add_locked(struct pins *pins, const char *digest);
-/* Unpins all, and clears away what nobody uses any more. */
+/* Unpins all, and if nobody else uses one of them, clears away what is not used. */
 void pins_done(struct pins *pins);
 
 /*

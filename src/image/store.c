@@ -336,7 +336,7 @@ int image_store_tag(struct image_store *store, const char *name, const char *new
 		catalog_give(&store->catalog, new_full, record,
 			     full ? catalog_index_of(&store->catalog, full)
 				  : catalog_index_shown_by(&store->catalog, record));
-		catalog_drop_unused_indexes(&store->catalog);
+		store->untidy |= catalog_drop_unused_indexes(&store->catalog);
 		r = store_save(store, err);
 	}
 	(void)pthread_mutex_unlock(&store->lock);

@@ -71,10 +71,41 @@ static void test_sleeping_workers(void **state)
 	server_stop(&fixture->server);
 }
 
+/* The folders are read only when there is something to be cleared away. */
+static void test_collection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct pins pins = { .store = fixture->store };
+	_cleanup_free_ char *stray = NULL, *name = NULL;
+	struct image_verdict verdict;
+	char digest[DIGEST_SIZE];
+	struct cay_error err = { 0 };
+
+	name = xasprintf("127.0.0.1:%u/x", fixture->server.port);
+	serve_good_answers(fixture);
+	assert_ok(get(fixture, NULL, &err));
+	digest_of("stray", 5, digest);
+	stray = content_blob_path(&fixture->store->content, digest);
+	assert_ok(content_write_blob(&fixture->store->content, "stray", 5, &err));
+
+	assert_ok(image_store_verify(fixture->store, name, NULL, &verdict, &err));
+	image_verdict_done(&verdict);
+	assert_true(image_store_verify(fixture->store, "nosuch", NULL, &verdict, NULL) < 0);
+	assert_ok(get(fixture, NULL, &err));
+	assert_true(file_exists(stray));
+
+	digest[10] = digest[10] == '0' ? '1' : '0'; /* of which nobody knows */
+	pins_add(&pins, digest);
+	pins_done(&pins);
+	assert_false(file_exists(stray));
+	server_stop(&fixture->server);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		TEST(test_sleeping_workers),
+		TEST(test_collection),
 	};
 
 	forget_proxies();
