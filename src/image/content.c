@@ -146,9 +146,19 @@ int content_read_blob(const struct content *content, const char *digest, size_t 
 		return r;
 	digest_of(out->data + start, out->length - start, actual);
 	if (strcmp(actual, digest) != 0)
-		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "the stored blob %s is damaged",
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "the stored blob %s is damaged (`cay image verify NAME` takes "
+				     "it away, then pull or load its image again)",
 				     digest);
 	return 0;
+}
+
+bool content_has_document(const struct content *content, const char *digest, uint64_t size)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+
+	return size <= CONTENT_DOCUMENT_MAX && content_has_blob(content, digest, size) &&
+		content_read_blob(content, digest, CONTENT_DOCUMENT_MAX, &text, NULL) == 0;
 }
 
 bool content_has_layer(const struct content *content, const char *digest,
@@ -263,13 +273,16 @@ int blob_writer_commit(struct blob_writer *writer, const char *digest, uint64_t 
 	 * What is there already stays: an image may need it, and the new file is not synced yet.
 	 * blob_writer_done() removes the other.
 	 */
-	if (content_has_blob(writer->content, writer->digest, writer->size))
+	if (writer->size <= CONTENT_DOCUMENT_MAX
+		    ? content_has_document(writer->content, writer->digest, writer->size)
+		    : content_has_blob(writer->content, writer->digest, writer->size))
 		return 0;
 	path = content_blob_path(writer->content, writer->digest);
 	/* Readable by other tools of the same user, as an OCI layout is. */
 	if (fchmod(writer->fd, 0444) < 0 || rename(writer->path, path) < 0)
 		return cay_error_errno(err, errno, "writing %s", path);
 	free(TAKE_PTR(writer->path));
+	writer->is_new = true;
 	return 0;
 }
 

@@ -24,6 +24,9 @@
 
 #define CONTENT_BLOBS "content/blobs/sha256" /* below the root */
 
+/* Bytes of a document (manifest, index, configuration), which may be read just to be checked. */
+enum { CONTENT_DOCUMENT_MAX = 4 << 20 };
+
 struct content {
 	char *root;
 };
@@ -44,6 +47,8 @@ char *content_catalog_path(const struct content *content); /* index.json */
 
 /* Whether the blob is there in exactly this size. */
 bool content_has_blob(const struct content *content, const char *digest, uint64_t size);
+/* The same of a document, whose bytes are checked too; false for one above CONTENT_DOCUMENT_MAX. */
+bool content_has_document(const struct content *content, const char *digest, uint64_t size);
 /* Reads a small blob and checks its digest. */
 int content_read_blob(const struct content *content, const char *digest, size_t limit,
 		      struct buf *out, struct cay_error *err);
@@ -69,6 +74,7 @@ struct blob_writer {
 	uint64_t begun; /* for fd_write_behind() */
 	struct hasher hasher;
 	char digest[DIGEST_SIZE]; /* "" until it is sealed */
+	bool is_new;              /* by its commit, which found no such blob */
 };
 #define BLOB_WRITER_INIT \
 	{ \
@@ -83,7 +89,8 @@ int blob_writer_put(struct blob_writer *writer, const void *data, size_t size,
 void blob_writer_seal(struct blob_writer *writer);
 /*
  * Seals it and gives the blob its name, unless there is one of that name and size. With `digest`,
- * it and `size` must be what was written, else CAY_CORRUPT; NULL takes what came.
+ * it and `size` must be what was written, else CAY_CORRUPT; NULL takes what came. A document that
+ * is there and damaged is replaced; for larger blobs that would cost each load a second reading.
  */
 int blob_writer_commit(struct blob_writer *writer, const char *digest, uint64_t size,
 		       struct cay_error *err);

@@ -147,7 +147,9 @@ static int make_disk(struct image_store *store, const char *id, struct image_dis
 	if (r == 0)
 		r = fill(&recipe, disk, err);
 	return r < 0
-		? cay_error_prefix(err, "making its disk (pull or load it again if this stays)")
+		? cay_error_prefix(err,
+				   "making its disk (if this stays: `cay image verify` it, then "
+				   "pull or load it again)")
 		: 0;
 }
 

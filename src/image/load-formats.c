@@ -205,6 +205,7 @@ static int make_manifest(struct loader *loader, const char *config_path, const s
 	text = json_print(manifest);
 	digest_of(text, strlen(text), ret_digest);
 	pins_add(&loader->pins, ret_digest);
+	loader->news |= !content_has_document(&loader->store->content, ret_digest, strlen(text));
 	return content_write_blob(&loader->store->content, text, strlen(text), err);
 }
 

@@ -22,6 +22,7 @@ struct loader {
 	struct archive_file *files;
 	size_t file_count;
 	struct strv loaded;
+	bool news; /* a blob was not here yet */
 };
 
 /* Links are followed. NULL when there is no such file. */

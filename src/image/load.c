@@ -136,6 +136,7 @@ static int receive_blob(struct loader *loader, int fd, struct archive_file *file
 	pins_add(&loader->pins, writer.digest);
 	memcpy(file->digest, writer.digest, DIGEST_SIZE);
 	r = blob_writer_commit(&writer, NULL, 0, err);
+	loader->news |= writer.is_new;
 	return r < 0 ? r : 1;
 }
 
@@ -288,8 +289,12 @@ static int publish(struct loader *loader, const char *manifest_digest, const cha
 
 	for (size_t i = 0; i < MAX(count, 1); i++) {
 		const char *name = count > 0 ? names->items[i] : NULL;
-		const struct publication publication = { manifest_digest, index_digest, name,
-							 NULL };
+		const struct publication publication = {
+			.manifest_digest = manifest_digest,
+			.index_digest = index_digest,
+			.name = name,
+			.news = loader->news,
+		};
 		struct image *image = NULL;
 		int r = store_publish(loader->store, &publication, &loader->cancel, &image, err);
 

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "base/strv.h"
+#include "image/content.h"
 #include "image/digest.h"
 #include "image/platform.h"
 
@@ -22,10 +23,10 @@
 #define MEDIA_DOCKER_CONFIG   "application/vnd.docker.container.image.v1+json"
 
 enum {
-	DOCUMENT_MAX = 4 << 20, /* bytes of a manifest, an index or a configuration */
-	LAYERS_MAX = 500,       /* of an image */
-	MANIFESTS_MAX = 1000,   /* of an index */
-	URLS_MAX = 16,          /* of one layer */
+	DOCUMENT_MAX = CONTENT_DOCUMENT_MAX, /* of a manifest, an index or a configuration */
+	LAYERS_MAX = 500,                    /* of an image */
+	MANIFESTS_MAX = 1000,                /* of an index */
+	URLS_MAX = 16,                       /* of one layer */
 };
 
 struct descriptor {

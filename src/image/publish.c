@@ -186,7 +186,7 @@ int store_publish(struct image_store *store, const struct publication *publicati
 	char id[DIGEST_SIZE];
 	int r;
 
-	if (is_known(store, publication, ret_image))
+	if (!publication->news && is_known(store, publication, ret_image))
 		return 0;
 	r = record_load(&store->content, publication->manifest_digest, &record, err);
 	if (r == 0)

@@ -73,7 +73,7 @@ static int store_document(struct puller *puller, const char *digest, const struc
 			  struct cay_error *err)
 {
 	pins_add(&puller->pins, digest);
-	if (content_has_blob(&puller->store->content, digest, text->length))
+	if (content_has_document(&puller->store->content, digest, text->length))
 		return 0;
 	puller->news = true;
 	return content_write_blob(&puller->store->content, text->data, text->length, err);
@@ -87,9 +87,11 @@ static int get_member(struct puller *puller, struct transfer *transfer,
 
 	pins_add(&puller->pins, member->digest);
 	if (!content_has_blob(content, member->digest, member->size) ||
-	    content_read_blob(content, member->digest, DOCUMENT_MAX, text, NULL) < 0)
+	    content_read_blob(content, member->digest, DOCUMENT_MAX, text, NULL) < 0) {
+		buf_clear(text); /* of what is damaged */
 		return fetch_manifest(puller, transfer, member->digest, member->media_type,
 				      &puller->manifest, puller->manifest_digest, text, err);
+	}
 	memcpy(puller->manifest_digest, member->digest, DIGEST_SIZE);
 	return manifest_parse(text->data, text->length,
 			      member->media_type[0] ? member->media_type : NULL, &puller->manifest,
@@ -161,9 +163,9 @@ static int fetch_config(struct puller *puller, struct transfer *transfer, struct
 				     "the image's configuration is larger than %d bytes",
 				     DOCUMENT_MAX);
 	pins_add(&puller->pins, config->digest);
-	if (content_has_blob(content, config->digest, config->size)) {
-		r = content_read_blob(content, config->digest, DOCUMENT_MAX, &text, err);
-	} else {
+	if (!content_has_blob(content, config->digest, config->size) ||
+	    content_read_blob(content, config->digest, DOCUMENT_MAX, &text, NULL) < 0) {
+		buf_clear(&text);
 		r = registry_get_blob(puller->registry, transfer, config, append, &text, err);
 		if (r < 0)
 			return cay_error_prefix(err, "the image's configuration");
@@ -174,10 +176,11 @@ static int fetch_config(struct puller *puller, struct transfer *transfer, struct
 					     config->digest, digest);
 		puller->news = true;
 		r = content_write_blob(content, text.data, text.length, err);
+		if (r < 0)
+			return r;
 	}
-	if (r == 0)
-		r = image_config_parse(text.data, text.length, puller->manifest.item_count,
-				       &puller->config, err);
+	r = image_config_parse(text.data, text.length, puller->manifest.item_count, &puller->config,
+			       err);
 	return r < 0 ? r : check_platform(puller, err);
 }
 
@@ -216,8 +219,11 @@ static int download_layer(struct puller *puller, const struct descriptor *layer,
 		.puller = puller, .layer = layer, .blob = BLOB_WRITER_INIT, .worker = WORKER_INIT
 	};
 	const struct content *content = &puller->store->content;
+	struct layer_header header;
 	int r = blob_writer_open(&sink.blob, content, err);
 
+	/* It may be an image's that is known and lost its blob alone. */
+	sink.worker.lasting = content_has_layer(content, layer->digest, &header);
 	if (r == 0)
 		r = worker_start_layer(&sink.worker, &puller->store->worker, content, -1, err);
 	if (r == 0) {
@@ -241,6 +247,7 @@ static int get_layer(struct puller *puller, const struct descriptor *layer, cons
 		     struct cay_error *err)
 {
 	const struct content *content = &puller->store->content;
+	struct cay_error why = { 0 };
 	int r;
 
 	if (store_has_layer(puller->store, layer)) {
@@ -251,7 +258,15 @@ static int get_layer(struct puller *puller, const struct descriptor *layer, cons
 	if (content_has_blob(content, layer->digest, layer->size)) {
 		progress_say(&puller->progress, layer->digest, "Extracting");
 		r = store_convert_layer(puller->store, layer->digest, diff_id, &puller->cancel,
-					err);
+					&why);
+		if (r < 0)
+			(void)cay_error_set(err, why.code, why.err,
+					    why.code == CAY_CORRUPT
+						    ? "%s (it was here already; if it is damaged, "
+						      "`cay image verify NAME` of an image that "
+						      "has it takes it away: then pull again)"
+						    : "%s",
+					    why.message);
 	} else {
 		r = download_layer(puller, layer, diff_id, err);
 		if (r < 0)
@@ -392,6 +407,7 @@ static int pull(struct puller *puller, const char *reference, const char *platfo
 		.index_digest = puller->by_index ? puller->top_digest : NULL,
 		.name = puller->full,
 		.digest_name = puller->digest_name,
+		.news = puller->news,
 	};
 	r = store_publish(puller->store, &publication, &puller->cancel, ret_image, err);
 	if (r < 0)

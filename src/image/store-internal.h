@@ -79,6 +79,7 @@ struct publication {
 	const char *index_digest; /* of which the manifest is a member; its blob is here */
 	const char *name;         /* full: "registry/repository:tag" */
 	const char *digest_name;  /* "registry/repository@digest" */
+	bool news;                /* some of its files may not be synced, even if it is known */
 };
 /*
  * Makes an image known: merges its layers, makes everything last, then gives it the names. A name

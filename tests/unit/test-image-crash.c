@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Crashes at every step. A child does some work on a root and is gone at its
- * n-th system call that changes the disk, for each n until the work is done.
- * Its death is a power cut: what was written and never synced loses its bytes,
- * what was renamed or made in a folder that was never synced loses its name.
- * Then the root is opened again. The calls are caught by functions of the same
+ * n-th system call that changes the disk, for each n until the work is done,
+ * and once at its end. Its death is a power cut: what was written and never
+ * synced has zeros for its bytes, what was renamed or made in a folder that was
+ * never synced loses its name, unless that was another file's before. Then the
+ * root is opened again. The calls are caught by functions of the same
  * names here, in front of the C library's; the store knows nothing of it.
  */
 #include "image-archive.h"
@@ -73,11 +74,11 @@ static void note_file(const char *path, const struct stat *st)
 
 static void lose_bytes(const char *path, const struct stat *st)
 {
-	if (!is_synced(st->st_ino) && truncate(path, 0) < 0)
+	if (!is_synced(st->st_ino) && (truncate(path, 0) < 0 || truncate(path, st->st_size) < 0))
 		abort();
 }
 
-static void cut_power(void)
+static void lose_unsynced(void)
 {
 	int (*real_unlink)(const char *path) = dlsym(RTLD_NEXT, "unlink");
 
@@ -85,7 +86,6 @@ static void cut_power(void)
 		if (world.renamed[i])
 			(void)real_unlink(world.renamed[i]);
 	each_file(world.root, lose_bytes);
-	(void)kill(getpid(), SIGKILL);
 }
 
 static bool counts(void)
@@ -95,19 +95,24 @@ static bool counts(void)
 
 static void step(void)
 {
-	if (counts() && --world.steps_left == 0)
-		cut_power();
+	if (counts() && --world.steps_left == 0) {
+		lose_unsynced();
+		(void)kill(getpid(), SIGKILL);
+	}
 }
 
 int rename(const char *from, const char *to)
 {
 	int (*real)(const char *from, const char *to) = dlsym(RTLD_NEXT, "rename");
+	bool replaces;
 	int r;
 
 	step();
+	/* Then the later state is the worse: of the catalog, as it speaks of all that may be lost;
+	 * of others, as the new file may be empty where the old one was good. */
+	replaces = access(to, F_OK) == 0;
 	r = real(from, to);
-	/* Of the catalog, the later state is the worse: it speaks of all that may be lost. */
-	if (r == 0 && counts() && !ends_with(to, "/index.json") && world.renamed_count < NAMES_MAX)
+	if (r == 0 && counts() && !replaces && world.renamed_count < NAMES_MAX)
 		world.renamed[world.renamed_count++] = strdup(to);
 	step();
 	return r;
@@ -156,7 +161,8 @@ ssize_t write(int fd, const void *data, size_t size)
 struct scenario {
 	const char *name;
 	int (*work)(struct image_store *store, struct cay_error *err);
-	void (*prepare)(struct image_store *store);
+	void (*prepare)(struct image_store *store); /* by which something is damaged */
+	bool mends;                                 /* all of it, once the work is done */
 };
 
 static int load_tagged(struct image_store *store, const char *tags, const char *const *layers,
@@ -202,7 +208,8 @@ static int load_index(struct image_store *store, struct cay_error *err)
 	return archive_load(store, &archive, &loaded, err);
 }
 
-static char *pulled; /* the reference; its registry is a thread of the parent */
+static const char *pulled_layer; /* its digest */
+static char *pulled;             /* the reference; its registry is a thread of the parent */
 
 static int pull_image(struct image_store *store, struct cay_error *err)
 {
@@ -211,6 +218,17 @@ static int pull_image(struct image_store *store, struct cay_error *err)
 
 	image_free(image);
 	return r;
+}
+
+/* The image is known and runs; only its layer's blob is gone, as after a verify. */
+static void lose_blob(struct image_store *store)
+{
+	_cleanup_free_ char *path = NULL;
+	struct cay_error err = { 0 };
+
+	assert_ok(pull_image(store, &err));
+	path = content_blob_path(&store->content, pulled_layer);
+	assert_int_equal(unlink(path), 0);
 }
 
 static int tag(struct image_store *store, struct cay_error *err)
@@ -280,15 +298,36 @@ static void damage_files(struct image_store *store)
 	image_free(image);
 }
 
+static int load_victim(struct image_store *store, struct cay_error *err)
+{
+	static const char *const layers[] = { "f:base=1", "f:victim=1", NULL };
+
+	return load_tagged(store, "\"victim:1\"", layers, err);
+}
+
+static void lose_victims_blob(struct image_store *store)
+{
+	_cleanup_buf_ struct buf layer = { 0 };
+	_cleanup_free_ char *path = NULL;
+	char digest[DIGEST_SIZE];
+
+	tar_script(&layer, "f:victim=1");
+	digest_of(layer.data, layer.length, digest);
+	path = content_blob_path(&store->content, digest);
+	assert_int_equal(unlink(path), 0);
+}
+
 static const struct scenario scenarios[] = {
-	{ "load", load_other, NULL },
-	{ "load over a name", load_over, NULL },
-	{ "load an index", load_index, NULL },
-	{ "pull", pull_image, NULL },
-	{ "tag", tag, NULL },
-	{ "remove", remove_victim, NULL },
-	{ "make a disk again", remake, lose_files },
-	{ "verify and mend", verify_victim, damage_files },
+	{ "load", load_other, NULL, false },
+	{ "load over a name", load_over, NULL, false },
+	{ "load an index", load_index, NULL, false },
+	{ "pull", pull_image, NULL, false },
+	{ "pull a lost blob again", pull_image, lose_blob, true },
+	{ "load a lost blob again", load_victim, lose_victims_blob, true },
+	{ "tag", tag, NULL, false },
+	{ "remove", remove_victim, NULL, false },
+	{ "make a disk again", remake, lose_files, false },
+	{ "verify and mend", verify_victim, damage_files, false },
 };
 
 /* ---- the judgement ---- */
@@ -323,8 +362,9 @@ static size_t count_entries(const char *root)
 	return json_array_size(json_object_get(document, "manifests"));
 }
 
-/* All that is listed is whole and has a disk; nothing lies about once all of it is removed. */
-static void judge(const char *root, const struct scenario *scenario)
+/* All that is listed is whole, once the work is done at least, and has a disk; nothing lies about
+ * once all of it is removed. */
+static void judge(const char *root, bool whole)
 {
 	const size_t entries = count_entries(root);
 	struct image_store *store = open_test_store(root);
@@ -346,7 +386,7 @@ static void judge(const char *root, const struct scenario *scenario)
 
 		assert_ok(image_store_disk(store, images[i]->id, &disk, &err));
 		assert_ok(image_store_verify(store, images[i]->id, NULL, &verdict, &err));
-		for (size_t j = 0; j < verdict.count && !scenario->prepare; j++)
+		for (size_t j = 0; j < verdict.count && whole; j++)
 			if (verdict.checks[j].problem)
 				fail_msg("%s", verdict.checks[j].problem);
 		image_disk_done(&disk);
@@ -401,6 +441,7 @@ static bool run_child(const char *root, const struct scenario *scenario, unsigne
 		if (scenario->work(store, &err) < 0)
 			(void)dprintf(STDERR_FILENO, "%s\n", err.message);
 		world.steps_left = 0;
+		lose_unsynced();
 		_exit(err.code);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -439,7 +480,7 @@ static void run_scenario(const struct scenario *scenario)
 		assert_true(steps < STEPS_MAX);
 		copy_tree(pristine, root);
 		done = run_child(root, scenario, steps);
-		judge(root, scenario);
+		judge(root, !scenario->prepare || (scenario->mends && done));
 		assert_ok(remove_tree(root, &err));
 	}
 	assert_ok(remove_tree(directory, &err));
@@ -454,6 +495,7 @@ static void test_every_step(void **state)
 	add_good_answers(fixture);
 	fixture->server.count = fixture->count;
 	pulled = xasprintf("127.0.0.1:%u/x:latest", fixture->server.port);
+	pulled_layer = fixture->layer_digest;
 	server_run(&fixture->server);
 	for (size_t i = 0; i < ARRAY_SIZE(scenarios); i++)
 		run_scenario(&scenarios[i]);

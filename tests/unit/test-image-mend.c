@@ -7,6 +7,26 @@
 
 #include "base/file.h"
 
+/* Inverts a byte in the middle. Takes the path. */
+static void flip(char *path)
+{
+	_cleanup_buf_ struct buf bytes = { 0 };
+	struct cay_error err = { 0 };
+
+	assert_ok(file_read(path, MIB, &bytes, &err));
+	bytes.data[bytes.length / 2] ^= 1;
+	assert_ok(file_write_atomic(path, bytes.data, bytes.length, 0444, &err));
+	free(path);
+}
+
+static void assert_readable(const struct fixture *fixture, const char *digest)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct cay_error err = { 0 };
+
+	assert_ok(content_read_blob(&fixture->store->content, digest, MIB, &text, &err));
+}
+
 /* Pulls from the server that runs all through the test. */
 static int get(struct fixture *fixture, const struct image_progress_sink *sink,
 	       struct cay_error *err)
@@ -22,6 +42,82 @@ static void serve_good_answers(struct fixture *fixture)
 	add_good_answers(fixture);
 	fixture->server.count = fixture->count;
 	server_run(&fixture->server);
+}
+
+static void test_documents(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct content *content = &fixture->store->content;
+	char manifest[DIGEST_SIZE];
+	struct cay_error err = { 0 };
+
+	digest_of(fixture->manifest.data, fixture->manifest.length, manifest);
+	serve_good_answers(fixture);
+	assert_ok(get(fixture, NULL, &err));
+	flip(content_blob_path(content, fixture->config_digest));
+	assert_ok(get(fixture, NULL, &err));
+	assert_readable(fixture, fixture->config_digest);
+	flip(content_blob_path(content, manifest));
+	assert_ok(get(fixture, NULL, &err));
+	assert_readable(fixture, manifest);
+	server_stop(&fixture->server);
+}
+
+static void test_index(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct content *content = &fixture->store->content;
+	char manifest[DIGEST_SIZE], digest[DIGEST_SIZE], path[128];
+	_cleanup_buf_ struct buf index = { 0 };
+	struct cay_error err = { 0 };
+
+	digest_of(fixture->manifest.data, fixture->manifest.length, manifest);
+	buf_printf(&index,
+		   "{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":[{"
+		   "\"digest\":\"%s\",\"size\":%zu,\"platform\":{\"os\":\"linux\","
+		   "\"architecture\":\"amd64\"}}]}",
+		   manifest, fixture->manifest.length);
+	digest_of(index.data, index.length, digest);
+	(void)snprintf(path, sizeof(path), "/v2/x/manifests/%s", manifest);
+	add_answer(fixture, "/v2/x/manifests/latest", 200, &index)->headers =
+		"Content-Type: " MEDIA_OCI_INDEX "\r\n";
+	(void)add_answer(fixture, path, 200, &fixture->manifest);
+	serve_good_answers(fixture);
+	assert_ok(get(fixture, NULL, &err));
+	flip(content_blob_path(content, manifest));
+	assert_ok(get(fixture, NULL, &err));
+	assert_readable(fixture, manifest);
+	flip(content_blob_path(content, digest));
+	assert_ok(get(fixture, NULL, &err));
+	assert_readable(fixture, digest);
+	server_stop(&fixture->server);
+}
+
+/* Only converting a layer shows that its blob is damaged: the person is told what to do. */
+static void test_layer(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct content *content = &fixture->store->content;
+	_cleanup_free_ char *index = content_index_path(content, fixture->layer_digest);
+	_cleanup_free_ char *name = NULL;
+	struct image_verdict verdict;
+	struct cay_error err = { 0 };
+
+	name = xasprintf("127.0.0.1:%u/x", fixture->server.port);
+	serve_good_answers(fixture);
+	assert_ok(get(fixture, NULL, &err));
+	flip(content_blob_path(content, fixture->layer_digest));
+	assert_int_equal(unlink(index), 0);
+	assert_true(get(fixture, NULL, &err) < 0);
+	assert_int_equal(err.code, CAY_CORRUPT);
+	assert_non_null(strstr(err.message, "`cay image verify NAME`"));
+	cay_error_clear(&err);
+	assert_ok(image_store_verify(fixture->store, name, NULL, &verdict, &err));
+	assert_false(verdict.ok);
+	image_verdict_done(&verdict);
+	assert_ok(get(fixture, NULL, &err));
+	assert_readable(fixture, fixture->layer_digest);
+	server_stop(&fixture->server);
 }
 
 static bool cancelled_after(void *user)
@@ -104,8 +200,8 @@ static void test_collection(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		TEST(test_sleeping_workers),
-		TEST(test_collection),
+		TEST(test_documents),        TEST(test_index),      TEST(test_layer),
+		TEST(test_sleeping_workers), TEST(test_collection),
 	};
 
 	forget_proxies();

@@ -137,6 +137,24 @@ static void test_every_part(void **state)
 	assert_verdict(fixture, WHOLE);
 }
 
+/* A load replaces what is damaged without being told that it is. */
+static void test_load_mends(void **state)
+{
+	struct fixture *fixture = *state;
+	const struct content *content = &fixture->store->content;
+	_cleanup_export_ struct export export = { 0 };
+	const struct export_manifest *manifest;
+	struct cay_error err = { 0 };
+
+	assert_ok(export_open(fixture->store, "app:1", NULL, &export, &err));
+	manifest = &export.manifests[0];
+	flip(content_blob_path(content, manifest->blob.digest));
+	flip(content_blob_path(content, manifest->parts[0].digest));
+	flip(content_blob_path(content, manifest->parts[1].digest));
+	load(fixture);
+	assert_verdict(fixture, WHOLE);
+}
+
 static bool yes(void *user)
 {
 	return true;
@@ -186,6 +204,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_every_part, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_load_mends, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel_and_names, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_worker_killed, set_up, tear_down),
 	};
