@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,14 +15,6 @@
 #define TOKEN_USER "<token>"
 /* What helpers say, in these words, where they have nothing. */
 #define NOT_FOUND "credentials not found in native keychain"
-
-static void wipe_buf(struct buf *buf)
-{
-	if (buf->data)
-		explicit_bzero(buf->data, buf->length);
-	buf_done(buf);
-}
-#define _cleanup_secret_ _cleanup_(wipe_buf)
 
 static char *program_name(const char *name)
 {
@@ -187,7 +180,7 @@ int helper_parse_list(const char *name, const struct buf *answer, json_t **ret_u
 int helper_get(const char *name, const char *key, struct credentials *ret_credentials,
 	       struct cay_error *err)
 {
-	_cleanup_secret_ struct buf answer = { 0 };
+	_cleanup_secret_buf_ struct buf answer = { 0 };
 	_cleanup_buf_ struct buf input = { 0 };
 	int r;
 
@@ -204,7 +197,7 @@ int helper_store(const char *name, const char *key, const struct credentials *cr
 		 struct cay_error *err)
 {
 	bool token = credentials->identity_token;
-	_cleanup_secret_ struct buf input = { 0 }, answer = { 0 };
+	_cleanup_secret_buf_ struct buf input = { 0 }, answer = { 0 };
 	_cleanup_json_ json_t *value = json_object();
 	const char *username = credentials->username ? credentials->username : "";
 	const char *password = credentials->password ? credentials->password : "";

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/base64.h"
+#include "base/secret.h"
 #include "cli/credential-helper.h"
 #include "cli/image-name.h"
 #include "cli/json-edit.h"
@@ -258,7 +259,7 @@ int credentials_header(const char *image, char **ret_header, struct cay_error *e
 	_cleanup_docker_config_ struct docker_config config = { 0 };
 	_cleanup_credentials_ struct credentials found = { 0 };
 	_cleanup_free_ char *key = credentials_key_of_image(image);
-	_cleanup_(credentials_wipe_p) char *text = NULL;
+	_cleanup_secret_ char *text = NULL;
 	_cleanup_json_ json_t *value = NULL;
 	int r = docker_config_load(&config, err);
 
@@ -274,11 +275,4 @@ int credentials_header(const char *image, char **ret_header, struct cay_error *e
 	text = json_print(value);
 	*ret_header = base64_encode(text, strlen(text), true);
 	return 0;
-}
-
-void credentials_wipe(char *header)
-{
-	if (header)
-		explicit_bzero(header, strlen(header));
-	free(header);
 }

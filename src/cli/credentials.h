@@ -35,8 +35,6 @@ json_t *credentials_json(const char *key, const struct credentials *credentials)
 /*
  * The header X-Registry-Auth for an image's registry; without credentials it says so. A
  * configuration that can't be read and a helper that fails are complained of and count as having
- * none, as for docker. The caller frees, with credentials_wipe().
+ * none, as for docker. The caller frees, with secret_free().
  */
 int credentials_header(const char *image, char **ret_header, struct cay_error *err);
-void credentials_wipe(char *header);
-DEFINE_CLEANUP(char *, credentials_wipe);

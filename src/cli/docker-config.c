@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/base64.h"
 #include "base/file.h"
+#include "base/secret.h"
 #include "cli/json-edit.h"
 
 #include <errno.h>
@@ -15,19 +16,12 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-static void wipe(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
-
 void credentials_done(struct credentials *credentials)
 {
 	free(credentials->username);
-	wipe(credentials->password);
-	wipe(credentials->identity_token);
-	wipe(credentials->registry_token);
+	secret_free(credentials->password);
+	secret_free(credentials->identity_token);
+	secret_free(credentials->registry_token);
 	*credentials = (struct credentials){ 0 };
 }
 
@@ -48,9 +42,7 @@ bool credentials_given(const struct credentials *credentials)
 void docker_config_done(struct docker_config *config)
 {
 	free(config->path);
-	if (config->text.data)
-		explicit_bzero(config->text.data, config->text.length);
-	buf_done(&config->text);
+	secret_buf_done(&config->text);
 	json_decref(config->auths);
 	json_decref(config->helpers);
 	free(config->store);
@@ -176,17 +168,14 @@ int docker_config_parse(const char *path, const void *data, size_t size,
 int docker_config_load(struct docker_config *ret_config, struct cay_error *err)
 {
 	_cleanup_free_ char *path = docker_config_path();
-	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_secret_buf_ struct buf text = { 0 };
 	int r = file_read(path, DOCKER_CONFIG_MAX, &text, err);
 
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
 		return r;
 	if (r < 0)
 		cay_error_clear(err);
-	r = docker_config_parse(path, buf_text(&text), text.length, ret_config, err);
-	if (text.data)
-		explicit_bzero(text.data, text.length);
-	return r;
+	return docker_config_parse(path, buf_text(&text), text.length, ret_config, err);
 }
 
 /* A string of an entry, found by either case as Go does; "" counts as none. */
@@ -205,7 +194,7 @@ static char *entry_text(const json_t *entry, const char *name)
 /* "auth": the base64 of "user:password". Zeros at the password's end are docker's own padding. */
 static int decode_auth(const char *auth, struct credentials *credentials)
 {
-	_cleanup_buf_ struct buf plain = { 0 };
+	_cleanup_secret_buf_ struct buf plain = { 0 };
 	const char *colon;
 	int r;
 
@@ -216,12 +205,10 @@ static int decode_auth(const char *auth, struct credentials *credentials)
 		r = -EINVAL;
 	} else {
 		free(credentials->username);
-		wipe(credentials->password);
+		secret_free(credentials->password);
 		credentials->username = xstrndup(plain.data, (size_t)(colon - plain.data));
 		credentials->password = colon[1] ? xstrdup(colon + 1) : NULL;
 	}
-	if (plain.data)
-		explicit_bzero(plain.data, plain.length);
 	return r;
 }
 
@@ -250,7 +237,7 @@ int docker_config_find(const struct docker_config *config, const char *key,
 	auth = entry_text(entry, "auth");
 	if (auth)
 		r = decode_auth(auth, &found);
-	wipe(TAKE_PTR(auth));
+	secret_free(TAKE_PTR(auth));
 	if (r < 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "%s: the entry for %s is not the base64 of \"user:password\"; "
@@ -349,7 +336,7 @@ static void set_auth(json_t *entry, const struct credentials *credentials)
 	plain = xasprintf("%s:%s", credentials->username ? credentials->username : "",
 			  credentials->password ? credentials->password : "");
 	encoded = base64_encode(plain, strlen(plain), false);
-	wipe(plain);
+	secret_free(plain);
 	json_set_string(entry, "auth", encoded);
 }
 

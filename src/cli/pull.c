@@ -3,6 +3,7 @@
 #include "cli/pull.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/progress.h"
@@ -45,7 +46,7 @@ static int transfer(struct client *client, const struct target *target, const ch
 		    bool quiet, struct cay_error *err)
 {
 	_cleanup_(progress_free_p) struct progress *progress = NULL;
-	_cleanup_(credentials_wipe_p) char *header = NULL;
+	_cleanup_secret_ char *header = NULL;
 	_cleanup_(call_free_p) struct call *call = NULL;
 	struct call_spec spec = { .method = "POST", .target = target, .body_fd = -1 };
 	int r = credentials_header(image, &header, err);

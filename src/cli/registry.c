@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/secret.h"
 #include "cli/credentials.h"
 #include "cli/table.h"
 #include "cli/terminal.h"
@@ -28,13 +29,6 @@ const struct option registry_list_options[] = {
 
 enum { PASSWORD_MAX = 1024 * 1024 };
 
-static void wipe_buf(struct buf *buf)
-{
-	if (buf->data)
-		explicit_bzero(buf->data, buf->length);
-	buf_done(buf);
-}
-
 /* ---- login ---- */
 
 /* One end of line goes, as an echo or an editor adds it. */
@@ -50,7 +44,7 @@ static void cut_line_end(char *text)
 
 static int read_password(char **ret_password, struct cay_error *err)
 {
-	_cleanup_(wipe_buf) struct buf text = { 0 };
+	_cleanup_secret_buf_ struct buf text = { 0 };
 	int r = fd_read(STDIN_FILENO, "standard input", PASSWORD_MAX, &text, err);
 
 	if (r < 0)
@@ -80,7 +74,7 @@ static int ask_username(const char *before, char **ret_username, struct cay_erro
 
 static int ask_password(char **ret_password, struct cay_error *err)
 {
-	_cleanup_(wipe_buf) struct buf line = { 0 };
+	_cleanup_secret_buf_ struct buf line = { 0 };
 	int r;
 
 	r = terminal_read_secret(STDIN_FILENO, "Password: ", &line, err);

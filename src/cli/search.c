@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 #include "cli/credentials.h"
 #include "cli/text.h"
 
@@ -50,7 +51,7 @@ static int ask(const struct invocation *invocation, json_t **ret_results, struct
 {
 	const char *words = invocation->operands[0];
 	int64_t limit = option_number(invocation->options, "limit", 0);
-	_cleanup_(credentials_wipe_p) char *header = NULL;
+	_cleanup_secret_ char *header = NULL;
 	_cleanup_(call_free_p) struct call *call = NULL;
 	_cleanup_target_ struct target target = { 0 };
 	_cleanup_json_ json_t *filters = NULL;

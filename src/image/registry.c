@@ -3,6 +3,7 @@
 #include "image/registry-internal.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 
 #include <errno.h>
 #include <strings.h>
@@ -199,13 +200,6 @@ int registry_open(const struct registry_options *options, struct registry **ret_
 	return 0;
 }
 
-static void wipe(char *secret)
-{
-	if (secret)
-		explicit_bzero(secret, strlen(secret));
-	free(secret);
-}
-
 void registry_close(struct registry *registry)
 {
 	if (!registry)
@@ -217,8 +211,8 @@ void registry_close(struct registry *registry)
 	url_done(&registry->url);
 	certs_done(&registry->certs);
 	free(registry->base);
-	wipe(registry->authorization);
-	wipe(registry->identity_token);
+	secret_free(registry->authorization);
+	secret_free(registry->identity_token);
 	free(registry);
 }
 

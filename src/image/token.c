@@ -3,6 +3,7 @@
 #include "image/registry-internal.h"
 
 #include "base/alloc.h"
+#include "base/secret.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -303,7 +304,7 @@ static int authorize(struct registry *registry, struct transfer *transfer,
 							    "authenticate");
 	if (r < 0)
 		return r;
-	free(registry->authorization);
+	secret_free(registry->authorization);
 	registry->authorization = authorization;
 	registry->generation++;
 	return 0;

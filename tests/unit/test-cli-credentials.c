@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/base64.h"
+#include "base/secret.h"
 #include "cli/credential-helper.h"
 #include "cli/credentials.h"
 
@@ -387,7 +388,7 @@ static void test_helpers_that_fail(void **state)
 	assert_ok(credentials_header("h/x", &header, &err));
 	assert_string_equal(header, "e30=");
 	assert_int_equal(err.code, CAY_OK);
-	credentials_wipe(header);
+	secret_free(header);
 }
 
 static void test_a_helper_that_never_stops(void **state)

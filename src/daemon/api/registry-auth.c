@@ -4,22 +4,16 @@
 
 #include "base/base64.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #include <errno.h>
-
-static void wipe_string(char *text)
-{
-	if (text)
-		explicit_bzero(text, strlen(text));
-	free(text);
-}
 
 void registry_auth_done(struct registry_auth *auth)
 {
 	free(auth->username);
-	wipe_string(auth->password);
-	wipe_string(auth->identity_token);
-	wipe_string(auth->registry_token);
+	secret_free(auth->password);
+	secret_free(auth->identity_token);
+	secret_free(auth->registry_token);
 	*auth = (struct registry_auth){};
 }
 
@@ -98,7 +92,7 @@ static int parse_decoded(const char *data, size_t size, struct registry_auth *re
 int registry_auth_parse(const char *header, struct registry_auth *ret_auth, struct cay_error *err)
 {
 	struct str text = str_from(header);
-	_cleanup_buf_ struct buf decoded = {};
+	_cleanup_secret_buf_ struct buf decoded = {};
 	int r;
 
 	if (text.length == 0)
@@ -109,7 +103,5 @@ int registry_auth_parse(const char *header, struct registry_auth *ret_auth, stru
 	/* All at once: memory that was grown out of would keep a part of the secret. */
 	(void)buf_reserve(&decoded, text.length);
 	r = base64_decode(text, &decoded);
-	r = r < 0 ? refuse(err) : parse_decoded(decoded.data, decoded.length, ret_auth, err);
-	explicit_bzero(decoded.data, decoded.length);
-	return r;
+	return r < 0 ? refuse(err) : parse_decoded(decoded.data, decoded.length, ret_auth, err);
 }

@@ -2,6 +2,7 @@
 /* What clients ask of a registry through the daemon: POST /auth, GET /distribution/{name}/json. */
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/secret.h"
 #include "daemon/api/api.h"
 #include "daemon/api/progress.h"
 #include "daemon/api/registry-auth.h"
@@ -40,9 +41,7 @@ static int post_auth(struct daemon *daemon, struct http_request *request, struct
 	answer = json_object();
 	json_set_string(answer, "Status", "Login Succeeded");
 	json_set_string(answer, "IdentityToken", identity_token ? identity_token : "");
-	if (identity_token)
-		explicit_bzero(identity_token, strlen(identity_token));
-	free(identity_token);
+	secret_free(identity_token);
 	return http_reply_json(request, 200, answer);
 }
 
