@@ -19,6 +19,17 @@ void hex_encode(const void *data, size_t size, char *ret_text)
 	ret_text[2 * size] = '\0';
 }
 
+int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 void id_make(char ret_id[ID_SIZE])
 {
 	unsigned char bytes[ID_LENGTH / 2];

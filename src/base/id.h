@@ -19,3 +19,5 @@ bool name_is_valid(const char *name);
 
 /* Lower-case hexadecimal with a NUL after it; text holds 2 * size + 1 bytes. */
 void hex_encode(const void *data, size_t size, char *ret_text);
+/* The value of a hexadecimal digit of either case, or -1. */
+int hex_digit(char c);

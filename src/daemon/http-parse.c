@@ -7,6 +7,7 @@
 #include "daemon/http-parse.h"
 
 #include "base/alloc.h"
+#include "base/id.h"
 
 #include <errno.h>
 
@@ -293,17 +294,6 @@ void http_body_init(struct http_body *body, const struct http_head *head)
 void http_body_done(struct http_body *body)
 {
 	buf_done(&body->line);
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* "1a2b" or "1a2b;extension" */

@@ -5,22 +5,12 @@
  * "library/busybox" are the same image; segments that walk the file system are
  * refused after decoding, when nothing can hide them any more.
  */
+#include "base/id.h"
 #include "base/json.h"
 #include "daemon/api/api.h"
 #include "daemon/http-internal.h"
 
 #include <errno.h>
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
 
 /* jansson makes no string of text that is not UTF-8, and has the strictest check at hand. */
 static bool is_utf8(const struct buf *text)

@@ -2,6 +2,8 @@
 /* Deadlines, content types and statuses in gRPC's header fields. */
 #include "rpc/metadata.h"
 
+#include "base/id.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <nghttp2/nghttp2.h>
@@ -94,17 +96,6 @@ size_t metadata_encode_message(const char *message, char ret_text[METADATA_MESSA
 	}
 	ret_text[length] = '\0';
 	return length;
-}
-
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Length of the UTF-8 character at text, 0 where there is none (RFC 3629, section 4). */
