@@ -200,11 +200,9 @@ int catalog_load(const struct content *content, struct catalog *ret_catalog, str
 static json_t *add_entry(json_t *entries, const char *media_type, const char *digest, uint64_t size,
 			 const struct platform *platform, const char *name)
 {
-	json_t *entry = json_object(), *annotations = json_object(), *object = json_object();
+	json_t *entry = descriptor_json(media_type, digest, size);
+	json_t *annotations = json_object(), *object = json_object();
 
-	json_set_string(entry, "mediaType", media_type);
-	json_set_string(entry, "digest", digest);
-	json_set_int(entry, "size", (int64_t)size);
 	if (platform) {
 		json_set_string(object, "architecture", platform->architecture);
 		json_set_string(object, "os", platform->os);

@@ -60,19 +60,16 @@ int record_load(const struct content *content, const char *manifest_digest,
 	_cleanup_(record_free_p) struct record *record = xcalloc(1, sizeof(*record));
 	_cleanup_manifest_ struct manifest manifest = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(content, manifest_digest, DOCUMENT_MAX, &text, err);
+	int r = manifest_read_stored(content, manifest_digest, &manifest, &record->manifest_size,
+				     err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &manifest, err);
 	if (r < 0)
 		return r;
 	if (manifest.is_index)
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "%s is an index", manifest_digest);
 	memcpy(record->digest, manifest_digest, DIGEST_SIZE);
 	memcpy(record->config_digest, manifest.config.digest, DIGEST_SIZE);
-	record->manifest_size = text.length;
 	record->media_type = TAKE_PTR(manifest.media_type);
-	buf_clear(&text);
 	r = content_read_blob(content, record->config_digest, DOCUMENT_MAX, &text, err);
 	if (r == 0)
 		r = image_config_parse(text.data, text.length, manifest.item_count, &record->config,

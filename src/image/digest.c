@@ -2,10 +2,15 @@
 /* Digests: their one accepted form, and SHA-256 by OpenSSL. */
 #include "image/digest.h"
 
+#include "base/alloc.h"
+#include "base/file.h"
 #include "base/id.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <string.h>
+
+enum { READ_SIZE = 256 * 1024 };
 
 bool digest_hex_is_valid(const char *text)
 {
@@ -69,4 +74,28 @@ void hasher_update(struct hasher *hasher, const void *data, size_t size)
 void hasher_finish(struct hasher *hasher, uint8_t ret_bytes[DIGEST_BYTES])
 {
 	must(EVP_DigestFinal_ex(hasher->context, ret_bytes, NULL));
+}
+
+int digest_of_file(int fd, bool (*is_cancelled)(void *user), void *user,
+		   char ret_digest[DIGEST_SIZE], uint64_t *ret_size)
+{
+	_cleanup_free_ char *chunk = xmalloc(READ_SIZE);
+	_cleanup_(hasher_done) struct hasher hasher = { 0 };
+	uint8_t bytes[DIGEST_BYTES];
+	uint64_t size = 0;
+	ssize_t n;
+
+	hasher_init(&hasher);
+	while ((n = pread_full(fd, chunk, READ_SIZE, (off_t)size)) > 0) {
+		hasher_update(&hasher, chunk, (size_t)n);
+		size += (uint64_t)n;
+		if (is_cancelled && is_cancelled(user))
+			return -ECANCELED;
+	}
+	if (n < 0)
+		return (int)n;
+	hasher_finish(&hasher, bytes);
+	digest_format(bytes, ret_digest);
+	*ret_size = size;
+	return 0;
 }

@@ -28,6 +28,14 @@ void digest_format(const uint8_t bytes[DIGEST_BYTES], char ret_digest[DIGEST_SIZ
 /* Digest of a piece of memory. */
 void digest_of(const void *data, size_t size, char ret_digest[DIGEST_SIZE]);
 
+/*
+ * Digest of all that a file holds, from its start; the descriptor's position is left alone.
+ * *ret_size is the number of its bytes. `is_cancelled`, which may be NULL, is asked often; true
+ * ends it with -ECANCELED.
+ */
+int digest_of_file(int fd, bool (*is_cancelled)(void *user), void *user,
+		   char ret_digest[DIGEST_SIZE], uint64_t *ret_size);
+
 /* SHA-256 of a stream. All zeros before hasher_init() and after hasher_done(). */
 struct hasher {
 	EVP_MD_CTX *context;

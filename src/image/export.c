@@ -189,11 +189,8 @@ int export_read_parts(const struct content *content, struct export_manifest *man
 		      struct cay_error *err)
 {
 	_cleanup_manifest_ struct manifest document = { 0 };
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(content, manifest->blob.digest, DOCUMENT_MAX, &text, err);
+	int r = manifest_read_stored(content, manifest->blob.digest, &document, NULL, err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &document, err);
 	if (r < 0)
 		return r;
 	manifest->parts = xcalloc(document.item_count + 1, sizeof(*manifest->parts));

@@ -192,6 +192,34 @@ int registry_get_blob(struct registry *registry, struct transfer *transfer,
 	return r;
 }
 
+static int append(const void *data, size_t size, void *user, struct cay_error *err)
+{
+	buf_append(user, data, size); /* at most the size that was checked against DOCUMENT_MAX */
+	return 0;
+}
+
+int registry_get_config(struct registry *registry, struct transfer *transfer,
+			const struct descriptor *config, struct buf *out, struct cay_error *err)
+{
+	const size_t start = out->length;
+	char digest[DIGEST_SIZE];
+	int r;
+
+	if (config->size > DOCUMENT_MAX)
+		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
+				     "the image's configuration is larger than %d bytes",
+				     DOCUMENT_MAX);
+	r = registry_get_blob(registry, transfer, config, append, out, err);
+	if (r < 0)
+		return cay_error_prefix(err, "the image's configuration");
+	digest_of(out->data + start, out->length - start, digest);
+	if (strcmp(digest, config->digest) != 0)
+		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+				     "the bytes of %s have another digest, %s", config->digest,
+				     digest);
+	return 0;
+}
+
 /* One page of tags, and where the next one is: NULL at the end. */
 static int get_tags_page(struct registry *registry, struct transfer *transfer, const char *url,
 			 struct strv *out, char **ret_next, struct cay_error *err)

@@ -30,17 +30,13 @@ int image_index_load(const struct content *content, const char *digest,
 {
 	_cleanup_(image_index_free_p) struct image_index *index = xcalloc(1, sizeof(*index));
 	_cleanup_manifest_ struct manifest manifest = { 0 };
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(content, digest, DOCUMENT_MAX, &text, err);
+	int r = manifest_read_stored(content, digest, &manifest, &index->size, err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &manifest, err);
 	if (r < 0)
 		return r;
 	if (!manifest.is_index)
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "%s is not an index", digest);
 	memcpy(index->digest, digest, DIGEST_SIZE);
-	index->size = text.length;
 	index->media_type = TAKE_PTR(manifest.media_type);
 	for (size_t i = 0; i < manifest.item_count; i++)
 		if (!strv_contains(&index->members, manifest.items[i].digest))
@@ -59,11 +55,8 @@ static int read_attachment(const struct content *content, const char *manifest_d
 			   struct attachment *attachment, struct cay_error *err)
 {
 	_cleanup_manifest_ struct manifest manifest = { 0 };
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(content, manifest_digest, DOCUMENT_MAX, &text, err);
+	int r = manifest_read_stored(content, manifest_digest, &manifest, &attachment->size, err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &manifest, err);
 	if (r < 0)
 		return r;
 	if (manifest.is_index)
@@ -77,7 +70,6 @@ static int read_attachment(const struct content *content, const char *manifest_d
 		strv_add(&attachment->blobs, blob->digest);
 	}
 	memcpy(attachment->digest, manifest_digest, DIGEST_SIZE);
-	attachment->size = text.length;
 	attachment->media_type = TAKE_PTR(manifest.media_type);
 	return 0;
 }

@@ -172,12 +172,7 @@ static int missing(const char *path, struct cay_error *err)
 
 static json_t *make_descriptor(const char *type, const struct archive_file *file)
 {
-	json_t *object = json_object();
-
-	json_set_string(object, "mediaType", type);
-	json_set_string(object, "digest", file->digest);
-	json_set_int(object, "size", (int64_t)file->size);
-	return object;
+	return descriptor_json(type, file->digest, file->size);
 }
 
 /* Writes the OCI manifest that a Docker archive's entry stands for. */

@@ -239,11 +239,8 @@ static void pin_all(struct loader *loader, const struct manifest *manifest)
 static int read_manifest(const struct content *content, const char *digest,
 			 struct manifest *ret_manifest, struct cay_error *err)
 {
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(content, digest, DOCUMENT_MAX, &text, err);
+	int r = manifest_read_stored(content, digest, ret_manifest, NULL, err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, ret_manifest, err);
 	if (r == 0 && ret_manifest->is_index)
 		r = cay_error_set(err, CAY_INVALID, EBADMSG, "its indexes are nested");
 	return r;

@@ -181,6 +181,29 @@ int manifest_parse(const char *data, size_t size, const char *media_type,
 	return 0;
 }
 
+int manifest_read_stored(const struct content *content, const char *digest,
+			 struct manifest *ret_manifest, uint64_t *ret_size, struct cay_error *err)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	int r = content_read_blob(content, digest, DOCUMENT_MAX, &text, err);
+
+	if (r == 0)
+		r = manifest_parse(text.data, text.length, NULL, ret_manifest, err);
+	if (r == 0 && ret_size)
+		*ret_size = text.length;
+	return r;
+}
+
+json_t *descriptor_json(const char *media_type, const char *digest, uint64_t size)
+{
+	json_t *object = json_object();
+
+	json_set_string(object, "mediaType", media_type);
+	json_set_string(object, "digest", digest);
+	json_set_int(object, "size", (int64_t)size);
+	return object;
+}
+
 int manifest_select(const struct manifest *index, const struct platform *platform,
 		    const struct descriptor **ret_member, struct cay_error *err)
 {

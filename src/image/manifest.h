@@ -60,6 +60,11 @@ bool media_type_is_index(const char *type);
  */
 int manifest_parse(const char *data, size_t size, const char *media_type,
 		   struct manifest *ret_manifest, struct cay_error *err);
+/* The same of a stored one, whose digest is checked. ret_size, its bytes, may be NULL. */
+int manifest_read_stored(const struct content *content, const char *digest,
+			 struct manifest *ret_manifest, uint64_t *ret_size, struct cay_error *err);
+/* A descriptor of these three members, as JSON. */
+json_t *descriptor_json(const char *media_type, const char *digest, uint64_t size);
 /* The member that fits best; it is borrowed from the index. CAY_NOT_FOUND names what there is. */
 int manifest_select(const struct manifest *index, const struct platform *platform,
 		    const struct descriptor **ret_member, struct cay_error *err);

@@ -65,8 +65,12 @@ void progress_count(struct progress *progress, const char *id, const char *statu
 	report(progress, id, status, current, total);
 }
 
+bool progress_sink_is_cancelled(const struct image_progress_sink *sink)
+{
+	return sink && sink->cancelled && sink->cancelled(sink->user);
+}
+
 bool progress_is_cancelled(const struct progress *progress)
 {
-	return progress->sink && progress->sink->cancelled &&
-		progress->sink->cancelled(progress->sink->user);
+	return progress_sink_is_cancelled(progress->sink);
 }

@@ -25,5 +25,6 @@ void progress_sayf(struct progress *progress, const char *id, const char *format
  */
 void progress_count(struct progress *progress, const char *id, const char *status, uint64_t current,
 		    uint64_t total, int64_t *last_ms);
-/* Whether the sink wants no more. */
+/* Whether the sink, which may be NULL, wants no more. */
+bool progress_sink_is_cancelled(const struct image_progress_sink *sink);
 bool progress_is_cancelled(const struct progress *progress);

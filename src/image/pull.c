@@ -130,12 +130,6 @@ static int resolve(struct puller *puller, struct transfer *transfer, struct cay_
 	return store_document(puller, puller->manifest_digest, &text, err);
 }
 
-static int append(const void *data, size_t size, void *user, struct cay_error *err)
-{
-	buf_append(user, data, size); /* at most the size that was checked against DOCUMENT_MAX */
-	return 0;
-}
-
 static int check_platform(const struct puller *puller, struct cay_error *err)
 {
 	_cleanup_free_ char *wanted = platform_format(&puller->platform);
@@ -155,25 +149,15 @@ static int fetch_config(struct puller *puller, struct transfer *transfer, struct
 	const struct descriptor *config = &puller->manifest.config;
 	const struct content *content = &puller->store->content;
 	_cleanup_buf_ struct buf text = { 0 };
-	char digest[DIGEST_SIZE];
 	int r;
 
-	if (config->size > DOCUMENT_MAX)
-		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
-				     "the image's configuration is larger than %d bytes",
-				     DOCUMENT_MAX);
 	pins_add(&puller->pins, config->digest);
 	if (!content_has_blob(content, config->digest, config->size) ||
 	    content_read_blob(content, config->digest, DOCUMENT_MAX, &text, NULL) < 0) {
 		buf_clear(&text);
-		r = registry_get_blob(puller->registry, transfer, config, append, &text, err);
+		r = registry_get_config(puller->registry, transfer, config, &text, err);
 		if (r < 0)
-			return cay_error_prefix(err, "the image's configuration");
-		digest_of(text.data, text.length, digest);
-		if (strcmp(digest, config->digest) != 0)
-			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
-					     "the bytes of %s have another digest, %s",
-					     config->digest, digest);
+			return r;
 		puller->news = true;
 		r = content_write_blob(content, text.data, text.length, err);
 		if (r < 0)

@@ -15,8 +15,6 @@
 #include <inttypes.h>
 #include <unistd.h>
 
-enum { CHECK_SIZE = 256 * 1024 };
-
 static_assert(sizeof(((struct image_pushed *)NULL)->digest) >= DIGEST_SIZE);
 
 struct pusher {
@@ -45,22 +43,12 @@ static bool is_cancelled(void *user)
 /* Whether what failed to be sent is damaged here: then that is what is told. */
 static int check_stored(int fd, const char *digest, struct cay_error *err)
 {
-	_cleanup_free_ char *chunk = xmalloc(CHECK_SIZE);
-	_cleanup_(hasher_done) struct hasher hasher = { 0 };
-	uint8_t bytes[DIGEST_BYTES];
 	char actual[DIGEST_SIZE];
-	off_t offset = 0;
-	ssize_t n;
+	uint64_t size;
+	int r = digest_of_file(fd, NULL, NULL, actual, &size);
 
-	hasher_init(&hasher);
-	while ((n = pread(fd, chunk, CHECK_SIZE, offset)) > 0) {
-		hasher_update(&hasher, chunk, (size_t)n);
-		offset += n;
-	}
-	if (n < 0)
-		return cay_error_errno(err, errno, "reading the stored blob %s", digest);
-	hasher_finish(&hasher, bytes);
-	digest_format(bytes, actual);
+	if (r < 0)
+		return cay_error_errno(err, r, "reading the stored blob %s", digest);
 	if (strcmp(actual, digest) == 0)
 		return 0;
 	return cay_error_set(err, CAY_CORRUPT, EBADMSG,
@@ -244,12 +232,9 @@ static int has_the_rest(struct pusher *pusher, struct cay_error *err)
 {
 	const struct export *export = &pusher->export;
 	_cleanup_manifest_ struct manifest index = { 0 };
-	_cleanup_buf_ struct buf text = { 0 };
-	int r = content_read_blob(&pusher->store->content, export->top.digest, DOCUMENT_MAX, &text,
-				  err);
+	int r = manifest_read_stored(&pusher->store->content, export->top.digest, &index, NULL,
+				     err);
 
-	if (r == 0)
-		r = manifest_parse(text.data, text.length, NULL, &index, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < index.item_count; i++) {

@@ -66,6 +66,12 @@ int registry_get_blob(struct registry *registry, struct transfer *transfer,
 		      int (*sink)(const void *data, size_t size, void *user, struct cay_error *err),
 		      void *user, struct cay_error *err);
 
+/* A document in a blob of at most DOCUMENT_MAX bytes, an image's configuration; its digest is
+ * checked.
+ */
+int registry_get_config(struct registry *registry, struct transfer *transfer,
+			const struct descriptor *config, struct buf *out, struct cay_error *err);
+
 /* All tags of the repository, added to `out`. */
 int registry_get_tags(struct registry *registry, struct transfer *transfer, struct strv *out,
 		      struct cay_error *err);

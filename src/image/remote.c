@@ -2,6 +2,7 @@
 /* Questions to registries that move no image: logins, tags, what a reference leads to. */
 #include "base/alloc.h"
 #include "image/certs.h"
+#include "image/progress.h"
 #include "image/registry.h"
 #include "image/store-internal.h"
 
@@ -28,7 +29,7 @@ static bool is_cancelled(void *user)
 {
 	const struct asker *asker = user;
 
-	return asker->sink && asker->sink->cancelled && asker->sink->cancelled(asker->sink->user);
+	return progress_sink_is_cancelled(asker->sink);
 }
 
 /* With the reference filled in. */
@@ -98,35 +99,17 @@ static void add_platform(struct image_remote *remote, const struct platform *pla
 	};
 }
 
-static int append(const void *data, size_t size, void *user, struct cay_error *err)
-{
-	buf_append(user, data, size); /* at most the size that was checked against DOCUMENT_MAX */
-	return 0;
-}
-
 /* A manifest does not say what it is for: its configuration does. */
 static int add_config_platform(struct asker *asker, const struct manifest *manifest,
 			       struct image_remote *remote, struct cay_error *err)
 {
 	_cleanup_image_config_ struct image_config config = { 0 };
 	_cleanup_buf_ struct buf text = { 0 };
-	char digest[DIGEST_SIZE];
-	int r;
+	int r = registry_get_config(asker->registry, asker->transfer, &manifest->config, &text,
+				    err);
 
-	if (manifest->config.size > DOCUMENT_MAX)
-		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
-				     "the image's configuration is larger than %d bytes",
-				     DOCUMENT_MAX);
-	r = registry_get_blob(asker->registry, asker->transfer, &manifest->config, append, &text,
-			      err);
-	if (r < 0)
-		return r;
-	digest_of(text.data, text.length, digest);
-	if (strcmp(digest, manifest->config.digest) != 0)
-		return cay_error_set(err, CAY_CORRUPT, EBADMSG,
-				     "the bytes of %s have another digest, %s",
-				     manifest->config.digest, digest);
-	r = image_config_parse(text.data, text.length, manifest->item_count, &config, err);
+	if (r == 0)
+		r = image_config_parse(text.data, text.length, manifest->item_count, &config, err);
 	if (r == 0)
 		add_platform(remote, &config.platform);
 	return r;

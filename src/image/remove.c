@@ -32,12 +32,18 @@ static size_t repository_length(const char *full_name)
 	return colon ? (size_t)(colon - full_name) : strlen(full_name);
 }
 
+static bool same_repository(const char *left, const char *right)
+{
+	const size_t length = repository_length(left);
+
+	return repository_length(right) == length && strncmp(left, right, length) == 0;
+}
+
 /* Whether a name is the last thing an image is known by. */
 static bool is_last_reference(const struct image_store *store, const char *id,
 			      const char *full_name)
 {
 	struct image *image = store_image(store, id);
-	const size_t length = repository_length(full_name);
 	bool last = true;
 
 	for (size_t i = 0; i < image->names.count; i++)
@@ -46,18 +52,10 @@ static bool is_last_reference(const struct image_store *store, const char *id,
 	/* Digests of its own repository go with the last tag; those of others keep the image. */
 	for (size_t i = 0; i < image->digests.count; i++)
 		if (strcmp(image->digests.items[i], full_name) != 0 &&
-		    (repository_length(image->digests.items[i]) != length ||
-		     strncmp(image->digests.items[i], full_name, length) != 0))
+		    !same_repository(image->digests.items[i], full_name))
 			last = false;
 	image_free(image);
 	return last;
-}
-
-static bool same_repository(const char *left, const char *right)
-{
-	const size_t length = repository_length(left);
-
-	return repository_length(right) == length && strncmp(left, right, length) == 0;
 }
 
 /* Whether an id stands for one name at most, so that it may go with it: all in one repository. */

@@ -10,16 +10,6 @@ static bool is_tag(const char *name)
 	return name && !strchr(name, '@');
 }
 
-static json_t *descriptor(const struct export_blob *blob)
-{
-	json_t *object = json_object();
-
-	json_set_string(object, "mediaType", blob->media_type);
-	json_set_string(object, "digest", blob->digest);
-	json_set_int(object, "size", (int64_t)blob->size);
-	return object;
-}
-
 char *save_index_json(const struct saver *saver)
 {
 	_cleanup_json_ json_t *document = json_object();
@@ -27,7 +17,9 @@ char *save_index_json(const struct saver *saver)
 
 	for (size_t i = 0; i < saver->count; i++) {
 		const struct export *export = &saver->exports[i];
-		json_t *entry = descriptor(&export->top), *annotations;
+		const struct export_blob *top = &export->top;
+		json_t *entry = descriptor_json(top->media_type, top->digest, top->size);
+		json_t *annotations;
 
 		/* The whole name in both: a tag alone says little where there are several images.
 		 */

@@ -174,11 +174,11 @@ static char *with_digest(const struct sending *sending)
 			 strchr(sending->location, '?') ? '&' : '?', sending->upload->digest);
 }
 
-/* The last request of an upload: `size` bytes from where it is, and the digest. */
-static int send_last(struct sending *sending, uint64_t size, struct transfer_reply *reply,
-		     struct cay_error *err)
+/* `size` bytes from where it is; `range` says which these are, or is NULL. */
+static int send_bytes(struct sending *sending, const char *method, const char *url,
+		      const char *range, uint64_t size, struct transfer_reply *reply,
+		      struct cay_error *err)
 {
-	_cleanup_free_ char *url = with_digest(sending);
 	const struct transfer_body body = {
 		.fd = sending->upload->fd,
 		.offset = sending->done,
@@ -187,9 +187,10 @@ static int send_last(struct sending *sending, uint64_t size, struct transfer_rep
 		.user = sending,
 	};
 	struct transfer_request request = {
-		.method = "PUT",
+		.method = method,
 		.body = &body,
 		.content_type = "application/octet-stream",
+		.content_range = range,
 		.limit = TRANSFER_ERROR_MAX,
 	};
 
@@ -197,28 +198,22 @@ static int send_last(struct sending *sending, uint64_t size, struct transfer_rep
 			     err);
 }
 
+/* The last request of an upload: `size` bytes, and the digest of all. */
+static int send_last(struct sending *sending, uint64_t size, struct transfer_reply *reply,
+		     struct cay_error *err)
+{
+	_cleanup_free_ char *url = with_digest(sending);
+
+	return send_bytes(sending, "PUT", url, NULL, size, reply, err);
+}
+
 static int send_chunk(struct sending *sending, uint64_t size, struct transfer_reply *reply,
 		      struct cay_error *err)
 {
 	_cleanup_free_ char *range =
 		xasprintf("%" PRIu64 "-%" PRIu64, sending->done, sending->done + size - 1);
-	const struct transfer_body body = {
-		.fd = sending->upload->fd,
-		.offset = sending->done,
-		.size = size,
-		.sent = tell_sent,
-		.user = sending,
-	};
-	struct transfer_request request = {
-		.method = "PATCH",
-		.body = &body,
-		.content_type = "application/octet-stream",
-		.content_range = range,
-		.limit = TRANSFER_ERROR_MAX,
-	};
 
-	return registry_send(sending->registry, sending->transfer, sending->location, false,
-			     &request, reply, err);
+	return send_bytes(sending, "PATCH", sending->location, range, size, reply, err);
 }
 
 /* What the registry says it has of the upload, which can't be more than it was sent. */

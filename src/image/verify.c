@@ -6,6 +6,7 @@
  * next pull or load brings the blob anew, and the next start makes anew what
  * is made from blobs; left where it is, it would be taken for good.
  */
+#include "image/progress.h"
 #include "image/store-internal.h"
 
 #include "base/alloc.h"
@@ -27,9 +28,8 @@ struct verifier {
 static bool is_cancelled(void *user)
 {
 	const struct verifier *verifier = user;
-	const struct image_progress_sink *sink = verifier->sink;
 
-	return sink && sink->cancelled && sink->cancelled(sink->user);
+	return progress_sink_is_cancelled(verifier->sink);
 }
 
 static void report(const struct verifier *verifier, const char *digest)
@@ -68,30 +68,21 @@ static int hash_file(struct verifier *verifier, const char *path, const char *di
 		     struct cay_error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_free_ char *chunk = xmalloc(COPY_SIZE);
-	_cleanup_(hasher_done) struct hasher hasher = { 0 };
-	uint8_t bytes[DIGEST_BYTES];
 	char actual[DIGEST_SIZE];
 	uint64_t done = 0;
-	ssize_t n;
+	int r;
 
 	if (fd < 0 && errno == ENOENT)
 		return cay_error_set(err, CAY_CORRUPT, ENOENT, "it is missing");
 	if (fd < 0)
 		return cay_error_errno(err, errno, "opening %s", path);
-	hasher_init(&hasher);
-	while ((n = read_full(fd, chunk, COPY_SIZE)) > 0) {
-		hasher_update(&hasher, chunk, (size_t)n);
-		done += (uint64_t)n;
-		if (worker_is_cancelled(&verifier->cancel))
-			return worker_cancelled(err);
-	}
-	if (n == -EIO)
+	r = digest_of_file(fd, is_cancelled, verifier, actual, &done);
+	if (r == -ECANCELED)
+		return worker_cancelled(err);
+	if (r == -EIO)
 		return cay_error_set(err, CAY_CORRUPT, EIO, "it can't be read from the disk");
-	if (n < 0)
-		return cay_error_errno(err, (int)n, "reading %s", path);
-	hasher_finish(&hasher, bytes);
-	digest_format(bytes, actual);
+	if (r < 0)
+		return cay_error_errno(err, r, "reading %s", path);
 	if (done != size || strcmp(actual, digest) != 0)
 		return cay_error_set(err, CAY_CORRUPT, EBADMSG, "its %ju bytes have the digest %s",
 				     (uintmax_t)done, actual);
