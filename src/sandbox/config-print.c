@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A sandbox's configuration written as the document that config.c reads, and freed. */
-#include "sandbox/config.h"
+#include "sandbox/config-internal.h"
 
 #include "base/json.h"
 
@@ -110,6 +110,7 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set_int(root, "memory_bytes", (int64_t)config->memory_bytes);
 	json_set_int(root, "vm_uid", (int64_t)config->vm_uid);
 	json_set(root, "disks", disks);
+	config_print_network(config, root);
 	json_set(root, "containers", containers);
 	return json_print(root);
 }
@@ -145,6 +146,7 @@ void sandbox_config_free(struct sandbox_config *config)
 			free(config->disks[i].extents[j].path);
 		free(config->disks[i].extents);
 	}
+	config_network_done(config);
 	for (size_t i = 0; i < config->container_count; i++)
 		container_done(&config->containers[i]);
 	free(config->disks);

@@ -4,7 +4,7 @@
  * is checked whole here, before anything is started, so that a fault in it is
  * told by name and not by QEMU. Keys are the fields of config.h.
  */
-#include "sandbox/config.h"
+#include "sandbox/config-internal.h"
 
 #include "vmm/cmdline.h"
 
@@ -28,18 +28,17 @@ enum {
 #define MEMORY_MIN (32 * MIB)
 #define MEMORY_MAX (1024 * GIB)
 
-static int invalid(struct cay_error *err, const char *what, const char *why)
+int config_invalid(struct cay_error *err, const char *what, const char *why)
 {
 	return cay_error_set(err, CAY_INVALID, EINVAL, "%s: %s", what, why);
 }
 
 static int require(const char *value, const char *key, struct cay_error *err)
 {
-	return value ? 0 : invalid(err, key, "is missing");
+	return value ? 0 : config_invalid(err, key, "is missing");
 }
 
-/* A required host path, which is absolute. */
-static int read_path(const json_t *object, const char *key, bool required, char **target,
+int config_read_path(const json_t *object, const char *key, bool required, char **target,
 		     struct cay_error *err)
 {
 	int r = json_read_string(object, key, target, err);
@@ -47,8 +46,8 @@ static int read_path(const json_t *object, const char *key, bool required, char 
 	if (r < 0)
 		return r;
 	if (!*target)
-		return required ? invalid(err, key, "is missing") : 0;
-	return **target == '/' ? 0 : invalid(err, key, "is not an absolute path");
+		return required ? config_invalid(err, key, "is missing") : 0;
+	return **target == '/' ? 0 : config_invalid(err, key, "is not an absolute path");
 }
 
 /* Ids name files and cgroups, so they hold no '/' and don't begin with a dot. */
@@ -64,11 +63,11 @@ static int read_id(const json_t *object, char **target, struct cay_error *err)
 	    (*target)[strspn(*target,
 			     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			     "0123456789_-")] != '\0')
-		return invalid(err, "id", "is not made of letters, digits, '_' and '-'");
+		return config_invalid(err, "id", "is not made of letters, digits, '_' and '-'");
 	return 0;
 }
 
-static int read_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
+int config_read_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
 		    uint64_t *target, struct cay_error *err)
 {
 	int64_t number = (int64_t)*target;
@@ -79,19 +78,18 @@ static int read_u64(const json_t *object, const char *key, uint64_t min, uint64_
 	return r;
 }
 
-static int read_unsigned(const json_t *object, const char *key, unsigned int min, unsigned int max,
+int config_read_unsigned(const json_t *object, const char *key, unsigned int min, unsigned int max,
 			 unsigned int *target, struct cay_error *err)
 {
 	uint64_t number = *target;
-	int r = read_u64(object, key, min, max, &number, err);
+	int r = config_read_u64(object, key, min, max, &number, err);
 
 	if (r == 0)
 		*target = (unsigned int)number;
 	return r;
 }
 
-/* An array of objects; each item is read by `read` into the next element. */
-static int read_items(const json_t *object, const char *key, size_t limit, size_t item_size,
+int config_read_items(const json_t *object, const char *key, size_t limit, size_t item_size,
 		      int (*read)(const json_t *item, void *target, struct cay_error *err),
 		      void **ret_items, size_t *ret_count, struct cay_error *err)
 {
@@ -107,8 +105,9 @@ static int read_items(const json_t *object, const char *key, size_t limit, size_
 	*ret_items = xcalloc(json_array_size(array) + 1, item_size);
 	json_array_foreach(array, index, item) {
 		(*ret_count)++; /* counted first, so that a half-read item is freed */
-		r = json_is_object(item) ? read(item, (char *)*ret_items + index * item_size, err)
-					 : invalid(err, key, "holds something that is no object");
+		r = json_is_object(item)
+			? read(item, (char *)*ret_items + index * item_size, err)
+			: config_invalid(err, key, "holds something that is no object");
 		if (r < 0)
 			return cay_error_prefix(err, "%s %zu", key, index);
 	}
@@ -118,12 +117,12 @@ static int read_items(const json_t *object, const char *key, size_t limit, size_
 static int read_extent(const json_t *item, void *target, struct cay_error *err)
 {
 	struct sandbox_extent *extent = target;
-	int r = read_path(item, "path", true, &extent->path, err);
+	int r = config_read_path(item, "path", true, &extent->path, err);
 
 	if (r == 0)
-		r = read_u64(item, "size", EXTENT_ALIGN, INT64_MAX, &extent->size, err);
+		r = config_read_u64(item, "size", EXTENT_ALIGN, INT64_MAX, &extent->size, err);
 	if (r == 0 && (extent->size == 0 || extent->size % EXTENT_ALIGN != 0))
-		r = invalid(err, "size", "is not a multiple of 4096");
+		r = config_invalid(err, "size", "is not a multiple of 4096");
 	return r;
 }
 
@@ -135,15 +134,15 @@ static int read_disk(const json_t *item, void *target, struct cay_error *err)
 
 	if (r < 0)
 		return r;
-	r = read_items(item, "extents", VMM_EXTENTS_MAX, sizeof(*disk->extents), read_extent,
-		       &extents, &disk->extent_count, err);
+	r = config_read_items(item, "extents", VMM_EXTENTS_MAX, sizeof(*disk->extents), read_extent,
+			      &extents, &disk->extent_count, err);
 	disk->extents = extents;
 	if (r < 0)
 		return r;
 	if (disk->extent_count == 0)
-		return invalid(err, "extents", "is empty");
+		return config_invalid(err, "extents", "is empty");
 	if (disk->extent_count > 1 && !disk->read_only)
-		return invalid(err, "read_only", "is needed for a disk of several extents");
+		return config_invalid(err, "read_only", "is needed for a disk of several extents");
 	return 0;
 }
 
@@ -157,7 +156,7 @@ static int read_mount(const json_t *item, void *target, struct cay_error *err)
 	if (r == 0)
 		r = json_read_string(item, "source", &mount->source, err);
 	if (r == 0)
-		r = read_path(item, "target", true, &mount->target, err);
+		r = config_read_path(item, "target", true, &mount->target, err);
 	if (r == 0)
 		r = json_read_strv(item, "options", OPTIONS_MAX, &mount->options, err);
 	if (r == 0 && !mount->source)
@@ -168,7 +167,7 @@ static int read_mount(const json_t *item, void *target, struct cay_error *err)
 static int read_file(const json_t *item, void *target, struct cay_error *err)
 {
 	struct sandbox_file *file = target;
-	int r = read_path(item, "path", true, &file->path, err);
+	int r = config_read_path(item, "path", true, &file->path, err);
 
 	if (r == 0)
 		r = json_read_string(item, "data", &file->data, err);
@@ -176,7 +175,7 @@ static int read_file(const json_t *item, void *target, struct cay_error *err)
 		r = require(file->data, "data", err);
 	file->mode = 0644;
 	if (r == 0)
-		r = read_unsigned(item, "mode", 0, 07777, &file->mode, err);
+		r = config_read_unsigned(item, "mode", 0, 07777, &file->mode, err);
 	return r;
 }
 
@@ -192,15 +191,16 @@ static int read_container_streams(const json_t *item, struct sandbox_container *
 	if (r == 0)
 		r = json_read_bool(item, "use_init", &container->use_init, err);
 	if (r == 0)
-		r = read_path(item, "log_path", false, &container->log_path, err);
+		r = config_read_path(item, "log_path", false, &container->log_path, err);
 	if (r == 0)
-		r = read_u64(item, "log_max_size", 0, INT64_MAX, &container->log_max_size, err);
+		r = config_read_u64(item, "log_max_size", 0, INT64_MAX, &container->log_max_size,
+				    err);
 	container->log_max_files = 1;
 	if (r == 0)
-		r = read_unsigned(item, "log_max_files", 1, LOG_FILES_MAX,
-				  &container->log_max_files, err);
+		r = config_read_unsigned(item, "log_max_files", 1, LOG_FILES_MAX,
+					 &container->log_max_files, err);
 	if (r == 0)
-		r = read_path(item, "state_path", true, &container->state_path, err);
+		r = config_read_path(item, "state_path", true, &container->state_path, err);
 	return r;
 }
 
@@ -213,7 +213,7 @@ static int check_oci_config(const char *text, struct cay_error *err)
 	if (r == 0)
 		r = json_parse(text, strlen(text), "oci_config", &value, err);
 	if (r == 0 && !json_is_object(value))
-		r = invalid(err, "oci_config", "is not an object");
+		r = config_invalid(err, "oci_config", "is not an object");
 	return r;
 }
 
@@ -233,12 +233,12 @@ static int read_container(const json_t *item, void *target, struct cay_error *er
 		r = json_read_strv(item, "additional_groups", GROUPS_MAX,
 				   &container->additional_groups, err);
 	if (r == 0)
-		r = read_items(item, "mounts", MOUNTS_MAX, sizeof(*container->mounts), read_mount,
-			       &mounts, &container->mount_count, err);
+		r = config_read_items(item, "mounts", MOUNTS_MAX, sizeof(*container->mounts),
+				      read_mount, &mounts, &container->mount_count, err);
 	container->mounts = mounts;
 	if (r == 0)
-		r = read_items(item, "files", FILES_MAX, sizeof(*container->files), read_file,
-			       &files, &container->file_count, err);
+		r = config_read_items(item, "files", FILES_MAX, sizeof(*container->files),
+				      read_file, &files, &container->file_count, err);
 	container->files = files;
 	if (r == 0)
 		r = read_container_streams(item, container, err);
@@ -251,10 +251,10 @@ static int read_machine(const json_t *root, struct sandbox_config *config, struc
 {
 	enum vmm_accel accel;
 	uint64_t number = 0;
-	int r = read_path(root, "kernel", true, &config->kernel, err);
+	int r = config_read_path(root, "kernel", true, &config->kernel, err);
 
 	if (r == 0)
-		r = read_path(root, "initramfs", true, &config->initramfs, err);
+		r = config_read_path(root, "initramfs", true, &config->initramfs, err);
 	if (r == 0)
 		r = json_read_string(root, "qemu", &config->qemu, err);
 	if (r == 0)
@@ -262,9 +262,9 @@ static int read_machine(const json_t *root, struct sandbox_config *config, struc
 	if (r == 0)
 		r = require(config->acceleration, "acceleration", err);
 	if (r == 0 && vmm_accel_parse(config->acceleration, &accel) < 0)
-		r = invalid(err, "acceleration", "is neither \"kvm\" nor \"tcg\"");
+		r = config_invalid(err, "acceleration", "is neither \"kvm\" nor \"tcg\"");
 	if (r == 0)
-		r = read_u64(root, "tsc_khz", 0, UINT32_MAX, &number, err);
+		r = config_read_u64(root, "tsc_khz", 0, UINT32_MAX, &number, err);
 	config->tsc_khz = (uint32_t)number;
 	if (r == 0)
 		r = json_read_bool(root, "stock_kernel", &config->stock_kernel, err);
@@ -272,15 +272,15 @@ static int read_machine(const json_t *root, struct sandbox_config *config, struc
 		r = json_read_bool(root, "disposable", &config->disposable, err);
 	config->vcpus = 1;
 	if (r == 0)
-		r = read_unsigned(root, "vcpus", 1, VCPUS_MAX, &config->vcpus, err);
+		r = config_read_unsigned(root, "vcpus", 1, VCPUS_MAX, &config->vcpus, err);
 	if (r == 0)
-		r = read_u64(root, "memory_bytes", MEMORY_MIN, MEMORY_MAX, &config->memory_bytes,
-			     err);
+		r = config_read_u64(root, "memory_bytes", MEMORY_MIN, MEMORY_MAX,
+				    &config->memory_bytes, err);
 	if (r == 0 && config->memory_bytes == 0)
-		r = invalid(err, "memory_bytes", "is missing");
+		r = config_invalid(err, "memory_bytes", "is missing");
 	number = 0;
 	if (r == 0)
-		r = read_u64(root, "vm_uid", 0, INT32_MAX, &number, err);
+		r = config_read_u64(root, "vm_uid", 0, INT32_MAX, &number, err);
 	config->vm_uid = (uid_t)number;
 	return r;
 }
@@ -290,7 +290,7 @@ static int check_unique_ids(const struct sandbox_config *config, struct cay_erro
 	for (size_t i = 0; i < config->container_count; i++)
 		for (size_t j = 0; j < i; j++)
 			if (strcmp(config->containers[i].id, config->containers[j].id) == 0)
-				return invalid(err, "containers", "two have the same id");
+				return config_invalid(err, "containers", "two have the same id");
 	return 0;
 }
 
@@ -300,21 +300,24 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 	int r;
 
 	if (!json_is_object(root))
-		return invalid(err, "the document", "is not an object");
+		return config_invalid(err, "the document", "is not an object");
 	r = read_id(root, &config->id, err);
 	if (r == 0)
-		r = read_path(root, "run_directory", true, &config->run_directory, err);
+		r = config_read_path(root, "run_directory", true, &config->run_directory, err);
 	if (r == 0)
-		r = read_path(root, "boot_log_path", true, &config->boot_log_path, err);
+		r = config_read_path(root, "boot_log_path", true, &config->boot_log_path, err);
 	if (r == 0)
 		r = read_machine(root, config, err);
 	if (r == 0)
-		r = read_items(root, "disks", VMM_DISKS_MAX, sizeof(*config->disks), read_disk,
-			       &disks, &config->disk_count, err);
+		r = config_read_items(root, "disks", VMM_DISKS_MAX, sizeof(*config->disks),
+				      read_disk, &disks, &config->disk_count, err);
 	config->disks = disks;
 	if (r == 0)
-		r = read_items(root, "containers", CONTAINERS_MAX, sizeof(*config->containers),
-			       read_container, &containers, &config->container_count, err);
+		r = config_read_network(root, config, err);
+	if (r == 0)
+		r = config_read_items(root, "containers", CONTAINERS_MAX,
+				      sizeof(*config->containers), read_container, &containers,
+				      &config->container_count, err);
 	config->containers = containers;
 	if (r == 0)
 		r = check_unique_ids(config, err);

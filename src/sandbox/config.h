@@ -11,9 +11,15 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
-enum { SANDBOX_CONFIG_MAX = 4 * 1024 * 1024 };
+enum {
+	SANDBOX_CONFIG_MAX = 4 * 1024 * 1024,
+	SANDBOX_MAC_SIZE = 6,
+	SANDBOX_QUEUES_MAX = 8, /* of one interface */
+	SANDBOX_PORTS_MAX = 4096,
+};
 
 /* One piece of a disk; a disk is its extents one after the other. */
 struct sandbox_extent {
@@ -37,6 +43,40 @@ struct sandbox_mount {
 struct sandbox_file {
 	char *path, *data;
 	unsigned int mode;
+};
+
+/* What a network card of the VM is on the host. */
+enum sandbox_interface_kind {
+	SANDBOX_TAP,     /* a tap that the shim makes */
+	SANDBOX_MACVTAP, /* a macvtap that the shim makes on the host's interface `parent` */
+	SANDBOX_PASST,   /* a passt of its own, which needs no privileges */
+};
+
+struct sandbox_interface {
+	enum sandbox_interface_kind kind;
+	char *device; /* the name the tap or macvtap gets on the host; NULL for passt */
+	/* A tap's bridge, a macvtap's lower device. A tap without one is a spare, which waits for a
+	   network to be connected to the running container: it has no addresses. */
+	char *parent;
+	uint8_t mac[SANDBOX_MAC_SIZE];
+	unsigned int mtu;      /* 0: the device's own, 1500 */
+	unsigned int queues;   /* pairs of queues the card has; more than 1 for several CPUs */
+	struct strv addresses; /* "10.1.2.3/16", "fd00::3/64" */
+	struct strv gateways;  /* next hops of the default routes, at most one a family */
+	bool dhcp;         /* vminitd's client gets the IPv4 address and all that comes with it */
+	bool accept_ra;    /* IPv6 addresses and routes by router advertisements */
+	char *hostname;    /* told to the DHCP server; NULL: none */
+	char *resolv_conf; /* the guest's file that the lease's DNS servers go to; NULL: none */
+};
+
+/* A host port that the shim holds and relays; with passt, passt does. */
+struct sandbox_port {
+	bool udp;
+	char *host_address; /* "0.0.0.0", "::", or one of the host's */
+	uint16_t host_port;
+	/* An address of one of `interfaces`; NULL: the one that DHCP gives, or passt's. */
+	char *container_address;
+	uint16_t container_port;
 };
 
 struct sandbox_container {
@@ -74,6 +114,10 @@ struct sandbox_config {
 	uid_t vm_uid; /* QEMU's user and group; 0: the shim's own (a daemon without root) */
 	struct sandbox_disk *disks; /* in slot order: /dev/vda, /dev/vdb, … */
 	size_t disk_count;
+	struct sandbox_interface *interfaces; /* eth0, eth1, … in the guest */
+	size_t interface_count;
+	struct sandbox_port *ports;
+	size_t port_count;
 	struct sandbox_container *containers;
 	size_t container_count;
 };
@@ -87,3 +131,6 @@ int sandbox_config_load(const char *path, struct sandbox_config **ret_config,
 char *sandbox_config_print(const struct sandbox_config *config);
 void sandbox_config_free(struct sandbox_config *config);
 DEFINE_CLEANUP(struct sandbox_config *, sandbox_config_free);
+
+/* A tap with nothing to configure: the place for a network that is connected later. */
+bool sandbox_interface_is_spare(const struct sandbox_interface *interface);

@@ -12,6 +12,11 @@ enum slot { SLOT_BALLOON = 0, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
 
 enum { SECTOR = 512 };
 
+size_t cmdline_nics_max(size_t disk_count)
+{
+	return MIN((size_t)VMM_NICS_MAX, 2 + VMM_DISKS_MAX - disk_count);
+}
+
 static const char *const accel_names[] = { [VMM_TCG] = "tcg", [VMM_KVM] = "kvm" };
 
 const char *vmm_accel_name(enum vmm_accel accel)

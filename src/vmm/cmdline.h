@@ -11,10 +11,10 @@
  *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel"
  *   slot 6  disk 0, /dev/vda: the root
  *   slot 5  disk 1, /dev/vdb: the scratch
- *   slot 4  disk 2, /dev/vdc, or empty
- *   slot 3  disk 3, /dev/vdd, or empty
- *   slot 2  network (a sandbox without one leaves it empty)
- *   slot 1  empty
+ *   slot 4  disk 2, /dev/vdc; else network card 3, or empty
+ *   slot 3  disk 3, /dev/vdd; else network card 2, or empty
+ *   slot 2  network card 0 (a sandbox without one leaves it empty)
+ *   slot 1  network card 1, or empty
  *   slot 0  balloon, which reports free pages
  *
  * The kernel finds the slots from the highest down, which is why disks count
@@ -35,7 +35,10 @@ const char *vmm_accel_name(enum vmm_accel accel); /* "tcg", "kvm" */
 /* -EINVAL for another word. */
 int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel);
 
-enum { VMM_DISKS_MAX = 4, VMM_EXTENTS_MAX = 130 };
+enum { VMM_DISKS_MAX = 4, VMM_EXTENTS_MAX = 130, VMM_NICS_MAX = 4, VMM_QUEUES_MAX = 8 };
+
+/* How many network cards a machine with so many disks has slots for, two at least. */
+size_t cmdline_nics_max(size_t disk_count);
 
 /* A descriptor for QEMU to open as "/dev/fdset/<set>". */
 struct cmdline_fd {

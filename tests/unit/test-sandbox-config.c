@@ -16,6 +16,15 @@ static const char whole[] =
 	"\"disks\":[{\"read_only\":true,\"extents\":[{\"path\":\"/d1\",\"size\":4096},"
 	"{\"path\":\"/d2\",\"size\":8192}]},{\"read_only\":false,\"extents\":"
 	"[{\"path\":\"/s\",\"size\":65536}]}],"
+	"\"interfaces\":[{\"kind\":\"tap\",\"device\":\"cayt0a.0\",\"parent\":\"cayb1\","
+	"\"mac\":\"02:42:ac:11:00:02\",\"mtu\":1400,\"queues\":2,"
+	"\"addresses\":[\"10.1.2.3/16\",\"fd00::3/64\"],\"gateways\":[\"10.1.0.1\",\"fd00::1\"],"
+	"\"dhcp\":false,\"accept_ra\":false},"
+	"{\"kind\":\"macvtap\",\"device\":\"cayt0a.1\",\"parent\":\"eth9\","
+	"\"mac\":\"02:42:ac:11:00:03\",\"mtu\":0,\"queues\":1,\"addresses\":[],\"gateways\":[],"
+	"\"dhcp\":true,\"accept_ra\":true,\"hostname\":\"web\",\"resolv_conf\":\"/run/r\"}],"
+	"\"ports\":[{\"protocol\":\"udp\",\"host_address\":\"::\",\"host_port\":8053,"
+	"\"container_address\":\"10.1.2.3\",\"container_port\":53}],"
 	"\"containers\":[{\"id\":\"c1\",\"oci_config\":\"{\\\"process\\\":{}}\",\"user\":\"a:b\","
 	"\"additional_groups\":[\"g\"],\"mounts\":[{\"type\":\"ext4\",\"source\":\"/dev/vdb\","
 	"\"target\":\"/t\",\"options\":[\"ro\",\"x=1\"]}],\"files\":[{\"path\":\"/f\","
@@ -39,6 +48,15 @@ static void test_round_trip(void **state)
 	assert_string_equal(config->containers[0].mounts[0].options.items[1], "x=1");
 	assert_int_equal(config->containers[0].files[0].mode, 0644);
 	assert_int_equal(config->containers[0].log_max_files, 3);
+	assert_int_equal(config->interface_count, 2);
+	assert_int_equal(config->interfaces[0].kind, SANDBOX_TAP);
+	assert_int_equal(config->interfaces[0].mac[5], 2);
+	assert_int_equal(config->interfaces[0].mtu, 1400);
+	assert_false(sandbox_interface_is_spare(&config->interfaces[0]));
+	assert_int_equal(config->interfaces[1].kind, SANDBOX_MACVTAP);
+	assert_string_equal(config->interfaces[1].hostname, "web");
+	assert_true(config->ports[0].udp);
+	assert_int_equal(config->ports[0].host_port, 8053);
 	sandbox_config_free(config);
 }
 
@@ -57,6 +75,8 @@ static void test_defaults(void **state)
 	assert_int_equal(config->vcpus, 1);
 	assert_int_equal(config->tsc_khz, 0);
 	assert_int_equal(config->disk_count, 0);
+	assert_int_equal(config->interface_count, 0);
+	assert_int_equal(config->port_count, 0);
 	assert_null(config->containers[0].log_path);
 	assert_int_equal(config->containers[0].log_max_files, 1);
 	assert_string_equal(config->containers[0].user, "");
@@ -112,6 +132,34 @@ static void test_refusals(void **state)
 	expect_refusal("\"terminal\":true", "\"terminal\":1", "terminal");
 }
 
+static void test_network_refusals(void **state)
+{
+	expect_refusal("\"kind\":\"tap\"", "\"kind\":\"slirp\"", "interfaces 0: kind");
+	expect_refusal("\"kind\":\"tap\"", "\"kind\":\"passt\"", "device: is not for passt");
+	expect_refusal("cayt0a.0", "cayt0/a", "device: is not the name");
+	expect_refusal("cayt0a.0", "a-name-of-sixteen", "device: is not the name");
+	expect_refusal("\"device\":\"cayt0a.1\",", "", "interfaces 1: device: is missing");
+	expect_refusal("\"parent\":\"eth9\",", "", "interfaces 1: parent: is missing");
+	expect_refusal("\"parent\":\"cayb1\",", "", "parent: is needed where addresses are given");
+	expect_refusal("02:42:ac:11:00:02", "02:42:ac:11:00:2", "mac");
+	expect_refusal("02:42:ac:11:00:02", "02:42:ac:11:00:021", "mac");
+	expect_refusal("02:42:ac:11:00:02", "03:42:ac:11:00:02", "mac: is a group's");
+	expect_refusal("02:42:ac:11:00:02", "02:42:AC:11:00:03", "two have the same mac");
+	expect_refusal("\"mtu\":1400", "\"mtu\":67", "mtu");
+	expect_refusal("\"queues\":2", "\"queues\":9", "queues");
+	expect_refusal("10.1.2.3/16", "10.1.2.3/33", "addresses");
+	expect_refusal("10.1.2.3/16", "10.1.2.3", "addresses");
+	expect_refusal("fd00::3/64", "fd00::3/", "addresses");
+	expect_refusal("\"fd00::1\"]", "\"10.1.0.2\"]", "gateways");
+	expect_refusal("\"resolv_conf\":\"/run/r\"", "\"resolv_conf\":\"r\"", "resolv_conf");
+	expect_refusal("\"interfaces\":[{", "\"interfaces\":[{},{},{},{", "more than 4 items");
+	expect_refusal("\"protocol\":\"udp\"", "\"protocol\":\"icmp\"", "ports 0: protocol");
+	expect_refusal("\"host_port\":8053", "\"host_port\":0", "host_port");
+	expect_refusal("\"host_port\":8053,", "", "host_port: is missing");
+	expect_refusal("\"container_port\":53", "\"container_port\":65536", "container_port");
+	expect_refusal("\"host_address\":\"::\"", "\"host_address\":\"\"", "host_address");
+}
+
 static void test_twins_and_size(void **state)
 {
 	static const char twins[] =
@@ -136,9 +184,8 @@ static void test_twins_and_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_network_refusals),
 		cmocka_unit_test(test_twins_and_size),
 	};
 

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the readers of the configuration's parts share. A member that is absent
+ * leaves its target as it was, as with json_read_*.
+ */
+#pragma once
+
+#include "sandbox/config.h"
+
+/* CAY_INVALID: "what: why". */
+int config_invalid(struct cay_error *err, const char *what, const char *why);
+/* A host path, which is absolute. */
+int config_read_path(const json_t *object, const char *key, bool required, char **target,
+		     struct cay_error *err);
+int config_read_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
+		    uint64_t *target, struct cay_error *err);
+int config_read_unsigned(const json_t *object, const char *key, unsigned int min, unsigned int max,
+			 unsigned int *target, struct cay_error *err);
+/*
+ * An array of objects; each item is read by `read` into the next element. The items are the
+ * caller's to free, also after a failure.
+ */
+int config_read_items(const json_t *object, const char *key, size_t limit, size_t item_size,
+		      int (*read)(const json_t *item, void *target, struct cay_error *err),
+		      void **ret_items, size_t *ret_count, struct cay_error *err);
+
+/* ---- config-network.c ---- */
+
+int config_read_network(const json_t *root, struct sandbox_config *config, struct cay_error *err);
+void config_print_network(const struct sandbox_config *config, json_t *root);
+void config_network_done(struct sandbox_config *config);
