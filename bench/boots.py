@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from common import BUILD, Cay, title
+from common import BUILD, Cay, alone, title
 
 
 def main():
@@ -35,4 +35,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    alone(main)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the benchmarks share: a cay daemon, Debian's dockerd beside it, medians and tables.
 
-dockerd runs in a network and mount namespace of its own, so that its bridge
-and rules vanish with it. Both engines start from the same archive.
+Each benchmark runs in a network namespace of its own, and dockerd in one more,
+so that neither engine pays for the other's bridges and rules and all of them
+vanish at the end. Both engines start from the same archive.
 """
 
 import contextlib
@@ -19,6 +20,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 
+import lab  # noqa: E402
 from harness import BUILD, Daemon, Registry, busybox_archive, cached, processes, wait_until  # noqa: E402,F401
 
 
@@ -137,6 +139,15 @@ def children(pid):
     """Processes that a process has started, of all its threads."""
     return [int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
             for child in (task / "children").read_text().split()]
+
+
+def alone(main):
+    """Runs a benchmark's main() in namespaces of its own, which takes starting the program once more."""
+    if sys.argv[1:2] == ["--inside"]:
+        del sys.argv[1]
+        sys.exit(main())
+    command = lab.inside([sys.executable, os.path.abspath(sys.argv[0]), "--inside", *sys.argv[1:]])
+    sys.exit(subprocess.run(command, check=False).returncode)
 
 
 def title(text):

@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 
-from common import Cay, Docker, Registry, cached, children, pss_kib, title
+from common import Cay, Docker, Registry, alone, cached, children, pss_kib, title
 
 ROUNDS = 3
 SLOW = "skopeo + umoci",  # one round is enough
@@ -322,4 +322,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    alone(main)

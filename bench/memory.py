@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What 1, 5 and 20 idle containers cost in memory: each program's part, beside Docker's engine."""
 
-from common import Cay, Docker, children, processes, pss_kib, rss_kib, title
+from common import Cay, Docker, alone, children, processes, pss_kib, rss_kib, title
 
 
 def average(values):
@@ -52,4 +52,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    alone(main)

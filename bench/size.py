@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 
-from common import BUILD, Cay, alternate, busybox_archive, milliseconds, title
+from common import BUILD, Cay, alone, alternate, busybox_archive, milliseconds, title
 
 SMALL = ("small", 1, 3 << 20)
 LARGE = ("large", 40, 25 << 20)
@@ -77,4 +77,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    alone(main)

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import time
 
-from common import BUILD, Cay, Docker, alternate, milliseconds, title, wait_until
+from common import BUILD, Cay, Docker, alone, alternate, milliseconds, title, wait_until
 
 ROUNDS = 20
 TIMES = re.compile(r"times in us: ready (\d+), VM spawned (\d+), guest ready (\d+), created (\d+), "
@@ -92,4 +92,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    alone(main)

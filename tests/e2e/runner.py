@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the end-to-end tests, a class a process and a few processes at a time, and prints one JSON
-object a test. Afterwards it checks that the machine is as it was: no link, rule, namespace, mount,
-control group or process was left behind, which counts as one more test.
+object a test. All of them run in a network and mount namespace made for them (lab.py); what their
+modules name in FETCH is called before, where the internet can be reached. A class with the attribute
+`alone` gets a namespace of its own. Afterwards each namespace and the machine must be as they were: no
+link, rule, namespace, mount, control group or process is left behind, which counts as more tests.
 """
 
 import argparse
@@ -20,9 +22,13 @@ import unittest
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import lab  # noqa: E402
+
 # VMs spend their time in the CPU; a third process fills the gaps in which two of them wait.
 PARALLEL = int(os.environ.get("CAY_TEST_JOBS", "3"))
 CLASS_TIMEOUT = 900
+# What is looked for by name at the end.
+PROGRAMS = ("cayd", "cay-shim", "cay-layer", "cay", "docker-registry", "passt", "dnsmasq")
 
 
 class Recorder(unittest.TestResult):
@@ -79,18 +85,27 @@ def run_class(name, patterns):
     os.dup2(2, 1)  # what tests print is for the reader of a failure, not for the parent
     suite = unittest.TestSuite(test for test in all_tests(unittest.defaultTestLoader.loadTestsFromName(name))
                                if chosen(test.id(), patterns))
+    before = network_state()
     suite.run(Recorder(out))
+    if any(alone(test) for test in suite):
+        report_left(f"{name}: nothing is left behind", network_state() - before, out)
+
+
+def alone(test):
+    """Whether a test's class wants a namespace of its own, for it does what others would notice."""
+    return getattr(test, "alone", False)
 
 
 def chosen(name, patterns):
     return not patterns or any(pattern in name for pattern in patterns)
 
 
-def start_class(name, patterns):
+def start_class(name, apart, patterns):
     """Parent: runs one class; yields nothing, prints its rows whole."""
     began = time.monotonic()
+    command = [sys.executable, __file__, "--class", name, *patterns]
     try:
-        done = subprocess.run([sys.executable, __file__, "--class", name, *patterns], stdin=subprocess.DEVNULL,
+        done = subprocess.run(lab.inside(command) if apart else command, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, errors="replace", timeout=CLASS_TIMEOUT, check=False)
         output, printed, status = done.stdout, done.stderr, done.returncode
     except subprocess.TimeoutExpired as expired:
@@ -116,15 +131,23 @@ def output_of(*arguments):
         return []
 
 
-def machine_state():
-    """Everything the tests could leave behind, each thing as one line."""
+def network_state():
+    """What the tests could leave behind in a network namespace, each thing as one line."""
     state = set()
     for line in output_of("ip", "-o", "link"):
         state.add("link " + line.split(": ")[1])
+    for line in output_of("ip", "route", "show", "table", "all") + output_of("ip", "-6", "route", "show", "table", "all"):
+        state.add("route " + line)
     for line in output_of("nft", "list", "tables"):
         state.add("nft " + line)
     for line in output_of("ip", "netns", "list"):
         state.add("netns " + line)
+    return state
+
+
+def machine_state():
+    """Everything the tests could leave behind."""
+    state = network_state()
     for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
         state.add("mount " + line.split()[4])
     for folder in pathlib.Path("/sys/fs/cgroup").glob("**/cay/*"):
@@ -135,14 +158,55 @@ def machine_state():
             with contextlib.suppress(OSError):
                 words = (entry / "cmdline").read_bytes().split(b"\0")
                 program = os.path.basename(words[0]).decode(errors="replace")
-                if program in ("cayd", "cay-shim", "cay-layer", "cay", "docker-registry") or program.startswith("qemu"):
+                if program in PROGRAMS or program.startswith("qemu"):
                     state.add(f"process {entry.name} {b' '.join(words)[:120].decode(errors='replace')}")
     return state
+
+
+def report_left(name, left, out=sys.stdout):
+    """The row that says whether something is left."""
+    json.dump({"name": name, "result": "failed" if left else "ok", "output": "\n".join(sorted(left)), "seconds": 0}, out)
+    out.write("\n")
+    out.flush()
+
+
+def discover(patterns):
+    """The chosen tests' classes: name to (module, whether it wants to be alone)."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = list(all_tests(unittest.defaultTestLoader.discover(str(HERE), pattern="test_*.py")))
+    return {test.id() if "_FailedTest" in test.id() else f"{type(test).__module__}.{type(test).__name__}":
+            (sys.modules.get(type(test).__module__), alone(test))
+            for test in found if chosen(test.id(), patterns)}
+
+
+def fetch(classes):
+    """Lets the tests' modules get what they need from outside; a row for what can't be had."""
+    calls = {call for module, _ in classes.values() for call in getattr(module, "FETCH", ())}
+    for call in calls:
+        try:
+            call()
+        except unittest.SkipTest:
+            pass  # each of the tests says so itself
+        except (OSError, subprocess.SubprocessError) as error:
+            print(json.dumps({"name": f"fetching: {call.__module__}.{call.__name__}", "result": "failed",
+                              "output": str(error), "seconds": 0}), flush=True)
+
+
+def run_all(patterns):
+    """In the namespace of the tests: runs them."""
+    before = machine_state()
+    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
+        pending = [pool.submit(start_class, name, apart, patterns) for name, (_, apart) in discover(patterns).items()]
+        for future in concurrent.futures.as_completed(pending):
+            for row in future.result():
+                print(json.dumps(row), flush=True)
+    report_left("nothing is left behind", machine_state() - before)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--class", dest="one")
+    parser.add_argument("--inside", action="store_true")
     parser.add_argument("patterns", nargs="*")
     arguments = parser.parse_args()
     # What a shell starts in the background ignores it, and so would all that the tests start.
@@ -150,24 +214,14 @@ def main():
     if arguments.one:
         run_class(arguments.one, arguments.patterns)
         return 0
+    if arguments.inside:
+        run_all(arguments.patterns)
+        return 0
     before = machine_state()
-    with contextlib.redirect_stdout(io.StringIO()):
-        found = list(all_tests(unittest.defaultTestLoader.discover(str(HERE), pattern="test_*.py")))
-    names = []
-    for test in found:
-        if chosen(test.id(), arguments.patterns):
-            name = test.id() if "_FailedTest" in test.id() else f"{type(test).__module__}.{type(test).__name__}"
-            if name not in names:
-                names.append(name)
-    with concurrent.futures.ThreadPoolExecutor(PARALLEL) as pool:
-        pending = [pool.submit(start_class, name, arguments.patterns) for name in names]
-        for future in concurrent.futures.as_completed(pending):
-            for row in future.result():
-                print(json.dumps(row), flush=True)
-    left = sorted(machine_state() - before)
-    print(json.dumps({"name": "nothing is left behind", "result": "failed" if left else "ok",
-                      "output": "\n".join(left), "seconds": 0}), flush=True)
-    return 0
+    fetch(discover(arguments.patterns))
+    status = subprocess.run(lab.inside([sys.executable, __file__, "--inside", *arguments.patterns]), check=False).returncode
+    report_left("nothing is left behind on the machine", machine_state() - before)
+    return status
 
 
 if __name__ == "__main__":

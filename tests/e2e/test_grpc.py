@@ -11,6 +11,7 @@ import unittest
 import grpc_judge
 import harness
 
+FETCH = (grpc_judge.installed,)
 SERVICE = "cay.vminitd.v1.Vminitd"
 OK, CANCELLED, INVALID, DEADLINE, NOT_FOUND, EXHAUSTED, CONFLICT, UNIMPLEMENTED = 0, 1, 3, 4, 5, 8, 9, 12
 

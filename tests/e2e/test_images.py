@@ -12,6 +12,8 @@ import tempfile
 
 from harness import BUILD, CayTestCase, Registry, Terminal, busybox_archive, debian_tree
 
+FETCH = (debian_tree,)
+
 
 def oci_image_of_tar(tree, directory):
     """An OCI layout made by umoci, whose one layer is the tar unchanged."""
