@@ -78,20 +78,29 @@ static void allow_overcommit(void)
 		(void)close(fd); /* what was written is in force */
 }
 
+/* As open(), but never one of the standard streams, which the kernel may have left closed. */
+static int open_behind_streams(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC), behind;
+
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	behind = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	(void)close(fd);
+	return behind;
+}
+
 /* Standard input is empty; what is said goes to the kernel's log, and from there to the host. */
 static void open_streams(void)
 {
-	int null = open("/dev/null", O_RDWR), log = open("/dev/kmsg", O_WRONLY);
+	_cleanup_close_ int null = open_behind_streams("/dev/null", O_RDWR);
+	_cleanup_close_ int log = open_behind_streams("/dev/kmsg", O_WRONLY);
 
 	if (null < 0)
 		die("opening /dev/null: %s", errno_text(errno));
 	(void)dup2(null, STDIN_FILENO); /* these can't fail with both ends open */
 	(void)dup2(null, STDOUT_FILENO);
 	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
-	if (null > STDERR_FILENO)
-		(void)close(null);
-	if (log > STDERR_FILENO)
-		(void)close(log);
 }
 
 static void on_child(uv_signal_t *handle, int number)
