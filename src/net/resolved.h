@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * systemd-resolved: told which names are asked of a network's gateway, it lets
+ * the host resolve containers' names. What it is told belongs to the link and
+ * goes with it, so there is nothing to take back.
+ *
+ * org.freedesktop.resolve1(5)
+ */
+#pragma once
+
+#include "base/strv.h"
+#include "net/address.h"
+
+enum { RESOLVED_SERVERS_MAX = 4, RESOLVED_DOMAINS_MAX = 16 };
+
+/*
+ * Sets the DNS servers of a link, and the domains ("cay", "17.172.in-addr.arpa") whose names are
+ * asked there; no others are. Returns 1 when that was done, 0 on a host without systemd-resolved.
+ * Runs a few programs, one after the other, and waits for them (some 10 ms each).
+ */
+int resolved_set_link(unsigned int ifindex, const struct net_address *servers, size_t server_count,
+		      const struct strv *domains, struct cay_error *err);
