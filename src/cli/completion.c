@@ -150,24 +150,26 @@ static void complete_operand(struct client *client, enum operand_kind kind, cons
 static void complete_option(const struct option *options, const char *start, struct buf *out)
 {
 	for (const struct option *option = options; option && option->name; option++)
-		add_matching(out, "--", start, option->name);
+		if (option->kind != OPTION_SAME)
+			add_matching(out, "--", start, option->name);
 	add_matching(out, "--", start, "help");
 }
 
 /* The option that the word names, if its value is the next word. */
 static const struct option *expects_value(const struct option *options, const char *word)
 {
+	const struct option *option;
+
 	if (!options || word[0] != '-' || word[1] == '\0' || strchr(word, '='))
 		return NULL;
-	for (const struct option *option = options; option->name; option++) {
-		size_t length = strlen(word);
-		bool named = word[1] == '-' ? strcmp(word + 2, option->name) == 0
-					    : word[length - 1] == option->letter;
-
-		if (named && option->kind != OPTION_FLAG)
-			return option;
+	if (word[1] == '-') {
+		option = option_find(options, str_from(word + 2));
+	} else {
+		for (option = options; option->name; option++)
+			if (word[strlen(word) - 1] == option->letter)
+				break;
 	}
-	return NULL;
+	return option && option->name && option->kind != OPTION_FLAG ? option : NULL;
 }
 
 /* The words before the last one are given; the last is what is being typed. */

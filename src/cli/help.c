@@ -55,13 +55,15 @@ static void append_options(const struct option *options, struct buf *out)
 	for (const struct option *option = options; option->name; option++) {
 		_cleanup_free_ char *heading = option_heading(option);
 
-		if (strlen(heading) <= MAX_HEADING)
+		if (option->kind != OPTION_SAME && strlen(heading) <= MAX_HEADING)
 			width = MAX(width, strlen(heading));
 	}
 	width += 2;
 	for (const struct option *option = options; option->name; option++) {
 		_cleanup_free_ char *heading = option_heading(option);
 
+		if (option->kind == OPTION_SAME)
+			continue;
 		if (strlen(heading) + 2 > width)
 			buf_printf(out, "%s\n%*s", heading, (int)width, "");
 		else
@@ -192,7 +194,8 @@ static void append_man_command(const struct command *command, const char *path, 
 	}
 	if (command->options && command->run)
 		for (const struct option *option = command->options; option->name; option++)
-			append_man_option(option, out);
+			if (option->kind != OPTION_SAME)
+				append_man_option(option, out);
 	for (const struct command *child = command->children; child && child->name; child++) {
 		_cleanup_free_ char *child_path = xasprintf("%s %s", path, child->name);
 

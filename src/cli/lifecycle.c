@@ -10,9 +10,9 @@
 
 const struct option stop_options[] = {
 	{ 's', OPTION_TEXT, "signal", "SIGNAL", NULL, "Ask with this signal" },
-	{ 't', OPTION_NUMBER, "time", "SECONDS", NULL,
+	{ 't', OPTION_NUMBER, "timeout", "SECONDS", NULL,
 	  "Wait so long before killing; -1 waits for ever" },
-	{ 0, OPTION_NUMBER, "timeout", "SECONDS", NULL, "The same as --time" },
+	{ 0, OPTION_SAME, "time", "timeout", NULL, NULL },
 	{ 0 },
 };
 
@@ -52,9 +52,7 @@ static int post_stop(const struct invocation *invocation, const char *format, co
 	target_set(&target, format, name, NULL);
 	if (option_given(options, "signal"))
 		target_add(&target, "signal", option_text(options, "signal"));
-	if (option_given(options, "time"))
-		target_add_int(&target, "t", option_number(options, "time", 0));
-	else if (option_given(options, "timeout"))
+	if (option_given(options, "timeout"))
 		target_add_int(&target, "t", option_number(options, "timeout", 0));
 	return post(invocation, &target, err);
 }

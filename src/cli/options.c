@@ -3,7 +3,7 @@
 #include "cli/options.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
+#include "cli/words.h"
 
 #include <errno.h>
 
@@ -38,6 +38,16 @@ static size_t count_rows(const struct option *table)
 	while (table[count].name)
 		count++;
 	return count;
+}
+
+const struct option *option_find(const struct option *table, struct str name)
+{
+	for (const struct option *row = table; row->name; row++) {
+		if (!str_equals(name, row->name))
+			continue;
+		return row->kind == OPTION_SAME ? option_find(table, str_from(row->value)) : row;
+	}
+	return NULL;
 }
 
 void options_free(struct options *options)
@@ -89,6 +99,8 @@ static int unknown_option(const struct option *table, const char *dashes, const 
 	for (const struct option *row = table; row->name; row++) {
 		unsigned int distance = word_distance(name, row->name, best_distance);
 
+		if (row->kind == OPTION_SAME)
+			continue;
 		if (distance < best_distance ||
 		    (strlen(name) > 3 && !best && starts_with(row->name, name))) {
 			best = row;
@@ -164,6 +176,14 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 	case OPTION_LIST:
 		strv_add(&value->list, text);
 		break;
+	case OPTION_WORDS:
+		if (words_split(text, &value->list) < 0)
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "--%s: \"%s\" has text behind a quote", option->name,
+					     text);
+		break;
+	case OPTION_SAME: /* option_find() has led to another row */
+		break;
 	case OPTION_TEXT:
 	case OPTION_SECRET:
 		replace_string(&value->text, text);
@@ -194,12 +214,11 @@ static int parse_long(struct walk *walk, const char *text, struct cay_error *err
 {
 	struct str rest, name = str_split(str_from(text), '=', &rest);
 	const char *joined = text[name.length] == '=' ? rest.data : NULL;
-	const struct option *table = walk->options->table;
+	const struct option *table = walk->options->table, *row = option_find(table, name);
 	_cleanup_free_ char *unknown = NULL;
 
-	for (size_t i = 0; table[i].name; i++)
-		if (str_equals(name, table[i].name))
-			return take_value(walk, i, joined, err);
+	if (row)
+		return take_value(walk, (size_t)(row - table), joined, err);
 	if (str_equals(name, "help")) {
 		walk->help = true;
 		return 0;
@@ -313,7 +332,7 @@ const char *option_text(const struct options *options, const char *name)
 
 const struct strv *option_list(const struct options *options, const char *name)
 {
-	return &find_value(options, name, 1u << OPTION_LIST)->list;
+	return &find_value(options, name, 1u << OPTION_LIST | 1u << OPTION_WORDS)->list;
 }
 
 int64_t option_number(const struct options *options, const char *name, int64_t otherwise)

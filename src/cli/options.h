@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/strv.h"
 
@@ -17,15 +18,18 @@ enum option_kind {
 	OPTION_LIST,   /* a value each time it is given */
 	OPTION_NUMBER, /* a whole number, perhaps negative */
 	OPTION_SECRET, /* as TEXT, and overwritten in argv, which other users can read */
+	OPTION_WORDS,  /* as LIST, and each value may be several with commas between them */
+	/* Another spelling of the row that `value` names; not in help, man page or completion. */
+	OPTION_SAME,
 };
 
 struct option {
 	char letter; /* '\0': none */
 	enum option_kind kind;
 	const char *name;    /* without the dashes; NULL ends a table */
-	const char *value;   /* the value's name in help: "SIZE" */
+	const char *value;   /* the value's name in help: "SIZE"; see OPTION_SAME */
 	const char *choices; /* the values it may have, separated by blanks; NULL: any */
-	const char *help;    /* one line, no full stop */
+	const char *help;    /* one line, no full stop; NULL for OPTION_SAME */
 };
 
 struct options;
@@ -48,8 +52,12 @@ bool option_given(const struct options *options, const char *name);
 bool option_flag(const struct options *options, const char *name);
 /* The value of a TEXT or a SECRET, or NULL when the option was not given. */
 const char *option_text(const struct options *options, const char *name);
+/* Of a LIST or of WORDS. */
 const struct strv *option_list(const struct options *options, const char *name);
 int64_t option_number(const struct options *options, const char *name, int64_t otherwise);
+
+/* The row of that name, or that another spelling stands for; NULL when there is none. */
+const struct option *option_find(const struct option *table, struct str name);
 
 /* Letters that must change to get from one word to the other, at most `limit` + 1. */
 unsigned int word_distance(const char *a, const char *b, unsigned int limit);

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "cli/human.h"
+#include "cli/words.h"
 
 #include <errno.h>
 
@@ -141,34 +142,21 @@ static int add_mount_word(struct str word, json_t *mount, struct cay_error *err)
 	return 0;
 }
 
-/*
- * A line of comma-separated values, as docker's command line has it: a word in double quotes may
- * hold commas, and two double quotes in it stand for one.
- */
 static int add_mount(const char *text, json_t *mounts, struct cay_error *err)
 {
+	_cleanup_strv_ struct strv words = { 0 };
 	json_t *mount = json_object();
-	const char *at = text;
-	int r = 0;
 
 	(void)json_array_append_new(mounts, mount);
-	do {
-		_cleanup_buf_ struct buf word = { 0 };
-		bool quoted = *at == '"';
+	if (words_split(text, &words) < 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--mount: \"%s\" has text behind a quote", text);
+	for (size_t i = 0; i < words.count; i++) {
+		int r = add_mount_word(str_from(words.items[i]), mount, err);
 
-		at += quoted;
-		for (; *at && (quoted || *at != ','); at++) {
-			if (quoted && *at == '"' && *++at != '"')
-				break;
-			buf_putc(&word, *at);
-		}
-		if (*at && *at != ',')
-			return cay_error_set(err, CAY_INVALID, EINVAL,
-					     "--mount: \"%s\" has text behind a quote", text);
-		r = add_mount_word((struct str){ buf_text(&word), word.length }, mount, err);
-	} while (r >= 0 && *at++);
-	if (r < 0)
-		return r;
+		if (r < 0)
+			return r;
+	}
 	if (!json_object_get(mount, "Target"))
 		return cay_error_set(err, CAY_INVALID, EINVAL, "--mount: \"%s\" has no target",
 				     text);

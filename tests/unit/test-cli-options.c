@@ -15,6 +15,9 @@ static const struct option table[] = {
 	{ 'n', OPTION_NUMBER, "number", "X", NULL, "" },
 	{ 0, OPTION_TEXT, "name", "X", NULL, "" },
 	{ 0, OPTION_TEXT, "pull", "X", "always never", "" },
+	{ 0, OPTION_WORDS, "subnet", "X", NULL, "" },
+	{ 0, OPTION_SAME, "environment", "env", NULL, NULL },
+	{ 0, OPTION_SAME, "terminal", "tty", NULL, NULL },
 	{ 0 },
 };
 
@@ -106,6 +109,22 @@ static void test_numbers(void **state)
 	assert_string_equal(bad.err.message, "--number: \"5x\" is not a whole number");
 }
 
+static void test_lists(void **state)
+{
+	_cleanup_parsed_ struct parsed parsed = parse(
+		"--subnet a,b --subnet=\"c,d\" -e A,B --environment C --terminal=false", true);
+	const struct strv *subnets = option_list(parsed.options, "subnet");
+	const struct strv *variables = option_list(parsed.options, "env");
+
+	assert_int_equal(subnets->count, 3);
+	assert_string_equal(subnets->items[1], "b");
+	assert_string_equal(subnets->items[2], "c,d");
+	assert_int_equal(variables->count, 2);
+	assert_string_equal(variables->items[0], "A,B");
+	assert_string_equal(variables->items[1], "C");
+	assert_true(option_given(parsed.options, "tty"));
+}
+
 static void test_mistakes(void **state)
 {
 	static const struct {
@@ -118,6 +137,9 @@ static void test_mistakes(void **state)
 		{ "-itx", "unknown option: -x" },
 		{ "--name", "--name needs a value (X)" },
 		{ "-e", "--env needs a value (X)" },
+		{ "--environment", "--env needs a value (X)" },
+		{ "--environmemt=A=1", "unknown option: --environmemt" },
+		{ "--subnet \"a\"b", "--subnet: \"\"a\"b\" has text behind a quote" },
 		{ "--tty=maybe", "--tty: \"maybe\" is not true or false" },
 		{ "--pull=often", "--pull: \"often\" is not one of: always never" },
 	};
@@ -156,6 +178,12 @@ static void test_word_distance(void **state)
 static void check_options(const struct option *options)
 {
 	for (const struct option *a = options; a && a->name; a++) {
+		if (a->kind == OPTION_SAME) {
+			assert_null(a->help);
+			assert_int_equal(a->letter, 0);
+			assert_non_null(option_find(options, str_from(a->name)));
+			continue;
+		}
 		assert_true(*a->help && a->help[strlen(a->help) - 1] != '.');
 		assert_true((a->kind == OPTION_FLAG) == (a->value == NULL));
 		assert_string_not_equal(a->name, "help");
@@ -258,6 +286,7 @@ int main(void)
 		cmocka_unit_test(test_interleaved),
 		cmocka_unit_test(test_flags_with_values),
 		cmocka_unit_test(test_numbers),
+		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_mistakes),
 		cmocka_unit_test(test_help),
 		cmocka_unit_test(test_word_distance),
