@@ -159,6 +159,18 @@ int parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
 	return str_to_u64(str_from(text), max, ret_value);
 }
 
+int parse_i64(const char *text, int64_t *ret_value)
+{
+	bool negative = *text == '-';
+	uint64_t value;
+	int r = parse_u64(text + negative, INT64_MAX, &value);
+
+	if (r < 0)
+		return r;
+	*ret_value = negative ? -(int64_t)value : (int64_t)value;
+	return 0;
+}
+
 int parse_size(const char *text, uint64_t *ret_bytes)
 {
 	static const char units[] = "bkmgtp";

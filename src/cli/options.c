@@ -136,18 +136,6 @@ static int parse_flag(const char *text, bool *ret_flag)
 	return 0;
 }
 
-static int parse_number(const char *text, int64_t *ret_number)
-{
-	bool negative = *text == '-';
-	uint64_t number;
-	int r = parse_u64(text + negative, INT64_MAX, &number);
-
-	if (r < 0)
-		return r;
-	*ret_number = negative ? -(int64_t)number : (int64_t)number;
-	return 0;
-}
-
 /* Stores a value (NULL: a flag without one). */
 static int store(struct walk *walk, size_t row, const char *text, struct cay_error *err)
 {
@@ -168,7 +156,7 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 					     text);
 		break;
 	case OPTION_NUMBER:
-		if (parse_number(text, &value->number) < 0)
+		if (parse_i64(text, &value->number) < 0)
 			return cay_error_set(err, CAY_INVALID, EINVAL,
 					     "--%s: \"%s\" is not a whole number", option->name,
 					     text);

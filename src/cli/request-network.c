@@ -1,222 +1,148 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options about networks and ports. */
+/* The options that say which networks a container is on, and as what. */
 #include "cli/request.h"
 
 #include "base/alloc.h"
-#include "base/buf.h"
+#include "cli/endpoint.h"
+#include "cli/words.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 
-struct port_range {
-	unsigned int first, last;
+/* Options for the first network, and the field each stands for. */
+static const struct {
+	const char *option, *field;
+	bool list;
+} settings[] = {
+	{ "ip", "ip", false },
+	{ "ip6", "ip6", false },
+	{ "mac-address", "mac-address", false },
+	{ "network-alias", "alias", true },
 };
 
-static int invalid_port(struct cay_error *err, const char *option, const char *text)
+/* "NAME", or "name=NAME" with fields of its endpoint. The caller frees *ret_name. */
+static int parse_network(const char *text, json_t *endpoint, char **ret_name, struct cay_error *err)
 {
-	return cay_error_set(err, CAY_INVALID, EINVAL, "--%s: \"%s\" is not %s", option, text,
-			     strcmp(option, "expose") == 0
-				     ? "of the form PORT[-PORT][/PROTOCOL]"
-				     : "of the form [[IP:]PORT:]PORT[/PROTOCOL]");
-}
+	_cleanup_strv_ struct strv words = { 0 };
+	_cleanup_free_ char *name = NULL;
 
-/* "80" or "80-90" */
-static int parse_range(struct str text, unsigned int min, struct port_range *ret_range)
-{
-	struct str last, first = str_split(text, '-', &last);
-	uint64_t a, b;
-
-	if (str_to_u64(first, 65535, &a) < 0)
-		return -EINVAL;
-	b = a;
-	if (first.length < text.length && str_to_u64(last, 65535, &b) < 0)
-		return -EINVAL;
-	if (a < min || b < a)
-		return -EINVAL;
-	*ret_range = (struct port_range){ (unsigned int)a, (unsigned int)b };
-	return 0;
-}
-
-/* Splits "/udp" off the end; "tcp" without one. */
-static int split_protocol(struct str *text, const char **ret_protocol)
-{
-	static const char *const protocols[] = { "tcp", "udp", "sctp" };
-	struct str name, port = str_split(*text, '/', &name);
-
-	if (port.length == text->length) {
-		*ret_protocol = "tcp";
-		return 0;
-	}
-	*text = port;
-	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
-		if (str_equals(name, protocols[i])) {
-			*ret_protocol = protocols[i];
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
-/* What stands before the last colon, and after it. */
-static bool split_last(struct str *text, struct str *ret_last)
-{
-	for (size_t i = text->length; i > 0; i--) {
-		if (text->data[i - 1] != ':')
-			continue;
-		*ret_last = (struct str){ text->data + i, text->length - i };
-		text->length = i - 1;
-		return true;
-	}
-	*ret_last = *text;
-	text->length = 0;
-	return false;
-}
-
-/* An address, or one of IPv6 in brackets, as text without them. */
-static char *parse_address(struct str text)
-{
-	bool brackets = text.length > 2 && text.data[0] == '[' && text.data[text.length - 1] == ']';
-	char *address = str_dup(brackets ? (struct str){ text.data + 1, text.length - 2 } : text);
-	unsigned char bytes[sizeof(struct in6_addr)];
-
-	if (inet_pton(brackets || strchr(address, ':') ? AF_INET6 : AF_INET, address, bytes) == 1)
-		return address;
-	free(address);
-	return NULL;
-}
-
-static void add_exposed(json_t *exposed, unsigned int port, const char *protocol)
-{
-	char key[32];
-
-	(void)snprintf(key, sizeof(key), "%u/%s", port, protocol);
-	json_set(exposed, key, json_object());
-}
-
-static void add_binding(json_t *bindings, unsigned int port, const char *protocol,
-			const char *address, const char *host_port)
-{
-	json_t *binding = json_object(), *list;
-	char key[32];
-
-	(void)snprintf(key, sizeof(key), "%u/%s", port, protocol);
-	json_set_string(binding, "HostIp", address);
-	json_set_string(binding, "HostPort", host_port);
-	list = json_object_get(bindings, key);
-	if (!list) {
-		list = json_array();
-		json_set(bindings, key, list);
-	}
-	(void)json_array_append_new(list, binding);
-}
-
-/* [[IP:]PORT:]PORT, where both ports may be ranges of one length, or the host's a range to choose
- * from. */
-static int add_published(const char *text, json_t *exposed, json_t *bindings, struct cay_error *err)
-{
-	struct str rest = str_from(text), container_text, host_text = { "", 0 };
-	struct port_range container, host = { 0, 0 };
-	_cleanup_free_ char *address = NULL, *host_range = NULL;
-	const char *protocol;
-	bool with_host;
-
-	if (split_protocol(&rest, &protocol) < 0)
-		return invalid_port(err, "publish", text);
-	with_host = split_last(&rest, &container_text);
-	if (with_host) {
-		bool with_address = split_last(&rest, &host_text);
-
-		address = with_address && rest.length > 0 ? parse_address(rest) : xstrdup("");
-	}
-	if ((with_host && !address) || parse_range(container_text, 1, &container) < 0 ||
-	    (host_text.length > 0 && parse_range(host_text, 0, &host) < 0))
-		return invalid_port(err, "publish", text);
-	host_range = str_dup(host_text);
-	if (host_text.length > 0 && container.first != container.last &&
-	    host.last - host.first != container.last - container.first)
+	if (!strchr(text, '='))
+		name = xstrdup(text);
+	else if (words_split(text, &words) < 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--publish: the ranges in \"%s\" differ in length", text);
-	for (unsigned int i = 0; i <= container.last - container.first; i++) {
-		char host_port[16];
+				     "--network: \"%s\" has text behind a quote", text);
+	for (size_t i = 0; i < words.count; i++) {
+		struct str value, key = str_split(str_from(words.items[i]), '=', &value);
+		_cleanup_free_ char *field = str_dup(key);
+		int r = 0;
 
-		(void)snprintf(host_port, sizeof(host_port), "%u", host.first + i);
-		add_exposed(exposed, container.first + i, protocol);
-		add_binding(bindings, container.first + i, protocol, address ? address : "",
-			    host_text.length == 0 || container.first == container.last ? host_range
-										       : host_port);
+		if (key.length == strlen(words.items[i]))
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "--network: \"%s\" is not of the form KEY=VALUE",
+					     words.items[i]);
+		if (strcmp(field, "name") == 0)
+			replace_string(&name, value.data);
+		else
+			r = endpoint_set(endpoint, field, value.data, "network", err);
+		if (r < 0)
+			return r;
+	}
+	if (!name || !*name)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "--network: \"%s\" names no network",
+				     text);
+	*ret_name = TAKE_PTR(name);
+	return 0;
+}
+
+/* What stands for an arrangement of its own, not for a network to be on beside others. */
+static bool is_arrangement(const char *name)
+{
+	return strcmp(name, "none") == 0 || strcmp(name, "host") == 0 ||
+		starts_with(name, "container:");
+}
+
+/* The options that belong to the first network, which its long form may have said already. */
+static int add_settings(const struct options *options, json_t *endpoint, struct cay_error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		const char *option = settings[i].option, *field = settings[i].field;
+		int r = 0;
+
+		if (!option_given(options, option))
+			continue;
+		if (endpoint_has(endpoint, field))
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "--%s and %s= in --network exclude each other", option,
+					     field);
+		if (!settings[i].list)
+			r = endpoint_set(endpoint, field, option_text(options, option), option,
+					 err);
+		for (size_t j = 0; settings[i].list && r >= 0; j++) {
+			const struct strv *list = option_list(options, option);
+
+			if (j == list->count)
+				break;
+			r = endpoint_set(endpoint, field, list->items[j], option, err);
+		}
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-static int add_expose(const char *text, json_t *exposed, struct cay_error *err)
+static int add_network(const char *text, json_t *endpoints, json_t *host, struct cay_error *err)
 {
-	struct str rest = str_from(text);
-	struct port_range range;
-	const char *protocol;
+	const char *first = json_string_value(json_object_get(host, "NetworkMode"));
+	_cleanup_json_ json_t *endpoint = json_object();
+	_cleanup_free_ char *name = NULL;
+	int r = parse_network(text, endpoint, &name, err);
 
-	if (split_protocol(&rest, &protocol) < 0 || parse_range(rest, 1, &range) < 0)
-		return invalid_port(err, "expose", text);
-	for (unsigned int port = range.first; port <= range.last; port++)
-		add_exposed(exposed, port, protocol);
+	if (r < 0)
+		return r;
+	if (!first)
+		json_set_string(host, "NetworkMode", name);
+	else if (is_arrangement(name) || is_arrangement(first))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--network: %s excludes other networks",
+				     is_arrangement(name) ? name : first);
+	if (json_object_get(endpoints, name))
+		return cay_error_set(err, CAY_INVALID, EINVAL, "--network: %s is named twice",
+				     name);
+	if (json_object_set(endpoints, name, endpoint) < 0)
+		return cay_error_set(err, CAY_INVALID, EILSEQ, "--network: \"%s\" is not UTF-8",
+				     name);
 	return 0;
-}
-
-int request_add_ports(const struct options *options, json_t *body, json_t *host,
-		      struct cay_error *err)
-{
-	const struct strv *published = option_list(options, "publish");
-	const struct strv *noted = option_list(options, "expose");
-	_cleanup_json_ json_t *exposed = json_object(), *bindings = json_object();
-	int r = 0;
-
-	for (size_t i = 0; i < published->count && r >= 0; i++)
-		r = add_published(published->items[i], exposed, bindings, err);
-	for (size_t i = 0; i < noted->count && r >= 0; i++)
-		r = add_expose(noted->items[i], exposed, err);
-	if (json_object_size(exposed) > 0)
-		json_set(body, "ExposedPorts", json_incref(exposed));
-	if (json_object_size(bindings) > 0)
-		json_set(host, "PortBindings", json_incref(bindings));
-	if (option_given(options, "publish-all"))
-		json_set_bool(host, "PublishAllPorts", option_flag(options, "publish-all"));
-	return r;
 }
 
 int request_add_network(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err)
 {
-	const struct strv *aliases = option_list(options, "network-alias");
-	const char *network = option_text(options, "network");
-	const char *ip = option_text(options, "ip"), *ip6 = option_text(options, "ip6");
-	const char *mac = option_text(options, "mac-address");
-	json_t *endpoint, *addresses, *endpoints;
+	const struct strv *networks = option_list(options, "network");
+	_cleanup_json_ json_t *endpoints = json_object();
+	const char *first;
+	json_t *endpoint;
+	int r;
 
-	if (network)
-		json_set_string(host, "NetworkMode", network);
-	if (mac)
-		json_set_string(body, "MacAddress", mac);
-	if (!ip && !ip6 && !mac && aliases->count == 0)
-		return 0;
-	if (!network && (ip || ip6 || aliases->count > 0))
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--ip, --ip6 and --network-alias need --network");
-	endpoint = json_object();
-	endpoints = json_object();
-	json_set(body, "NetworkingConfig", json_pack("{s:o}", "EndpointsConfig", endpoints));
-	if (json_object_set_new(endpoints, network ? network : "default", endpoint) < 0)
-		return cay_error_set(err, CAY_INVALID, EILSEQ, "--network: \"%s\" is not UTF-8",
-				     network);
-	if (aliases->count > 0)
-		json_set(endpoint, "Aliases", json_from_strv(aliases));
-	if (mac)
-		json_set_string(endpoint, "MacAddress", mac);
-	if (!ip && !ip6)
-		return 0;
-	addresses = json_object();
-	json_set(endpoint, "IPAMConfig", addresses);
-	if (ip)
-		json_set_string(addresses, "IPv4Address", ip);
-	if (ip6)
-		json_set_string(addresses, "IPv6Address", ip6);
+	if (option_given(options, "link"))
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "--link: there are no links; containers on one network find "
+				     "each other by name, and by --network-alias");
+	for (size_t i = 0; i < networks->count; i++) {
+		r = add_network(networks->items[i], endpoints, host, err);
+		if (r < 0)
+			return r;
+	}
+	/* Without a --network it is the daemon's default one, which is "default" to the API. */
+	first = json_string_value(json_object_get(host, "NetworkMode"));
+	if (!first) {
+		first = "default";
+		json_set(endpoints, first, json_object());
+	}
+	endpoint = json_object_get(endpoints, first);
+	r = add_settings(options, endpoint, err);
+	if (r < 0)
+		return r;
+	if (json_object_size(endpoints) > 1 || json_object_size(endpoint) > 0)
+		json_set(body, "NetworkingConfig",
+			 json_pack("{s:O}", "EndpointsConfig", endpoints));
 	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options to the body of a create request: all that is not a mount or a port. */
+/* Options to the body of a create request: all that is not a mount, a name or about networks. */
 #include "cli/request.h"
 
 #include "base/alloc.h"
@@ -257,25 +257,6 @@ static int add_cpus(const struct options *options, json_t *host, struct cay_erro
 	return 0;
 }
 
-/* "HOST:IP" or "HOST=IP"; an IPv6 address has colons of its own, so the first one counts. */
-static int add_hosts(const struct options *options, json_t *host, struct cay_error *err)
-{
-	const struct strv *list = option_list(options, "add-host");
-	_cleanup_strv_ struct strv all = { 0 };
-
-	for (size_t i = 0; i < list->count; i++) {
-		size_t name = strcspn(list->items[i], ":=");
-		const char *address = list->items[i] + name;
-
-		if (name == 0 || !*address || !address[1])
-			return invalid(err, "add-host", list->items[i], "of the form HOST:IP");
-		strv_addf(&all, "%.*s:%s", (int)name, list->items[i], address + 1);
-	}
-	if (all.count > 0)
-		json_set(host, "ExtraHosts", json_from_strv(&all));
-	return 0;
-}
-
 static int add_log(const struct options *options, json_t *host, struct cay_error *err)
 {
 	const struct strv *settings = option_list(options, "log-opt");
@@ -309,7 +290,6 @@ static int add_process(const struct options *options, const char *image, const c
 		(void)json_array_append_new(words, json_string(option_text(options, "entrypoint")));
 		json_set(body, "Entrypoint", words);
 	}
-	set_text(options, "hostname", body, "Hostname");
 	set_text(options, "user", body, "User");
 	set_text(options, "workdir", body, "WorkingDir");
 	set_text(options, "stop-signal", body, "StopSignal");
@@ -362,15 +342,10 @@ static int add_host(const struct options *options, json_t *host, struct cay_erro
 	set_list(options, "cap-add", host, "CapAdd");
 	set_list(options, "cap-drop", host, "CapDrop");
 	set_list(options, "group-add", host, "GroupAdd");
-	set_list(options, "dns", host, "Dns");
-	set_list(options, "dns-option", host, "DnsOptions");
-	set_list(options, "dns-search", host, "DnsSearch");
 	if (r >= 0)
 		r = add_restart(options, host, err);
 	if (r >= 0)
 		r = add_security(options, host, err);
-	if (r >= 0)
-		r = add_hosts(options, host, err);
 	if (r >= 0)
 		r = add_log(options, host, err);
 	return r;
@@ -393,6 +368,8 @@ int request_build(const struct options *options, const char *image, const char *
 		r = add_host(options, host, err);
 	if (r >= 0)
 		r = request_add_volumes(options, body, host, err);
+	if (r >= 0)
+		r = request_add_names(options, body, host, err);
 	if (r >= 0)
 		r = request_add_ports(options, body, host, err);
 	if (r >= 0)

@@ -13,8 +13,9 @@
 /* The options that run and create share, for their tables. */
 #define REQUEST_OPTIONS \
 	{ \
-		0,         OPTION_LIST, "add-host", \
-		"HOST:IP", NULL,        "Add a line to the container's hosts file" \
+		0,          OPTION_LIST, \
+		"add-host", "HOST:IP", \
+		NULL,       "Add a line to the container's hosts file; IP may be host-gateway" \
 	}, \
 		{ 'a', \
 		  OPTION_LIST, \
@@ -30,7 +31,9 @@
 		  "NUMBER", NULL,          "CPU weight against other containers" }, \
 		{ 0, OPTION_LIST, "dns", "IP", NULL, "Ask this name server" }, \
 		{ 0, OPTION_LIST, "dns-option", "OPTION", NULL, "Set an option of resolv.conf" }, \
+		{ 0, OPTION_SAME, "dns-opt", "dns-option", NULL, NULL }, \
 		{ 0, OPTION_LIST, "dns-search", "DOMAIN", NULL, "Search names in this domain" }, \
+		{ 0, OPTION_TEXT, "domainname", "NAME", NULL, "Set the container's domain" }, \
 		{ 0, OPTION_TEXT, "entrypoint", "COMMAND", NULL, "Replace the image's entry point" }, \
 		{ 'e', OPTION_LIST, "env", "NAME[=VALUE]", NULL, "Set an environment variable" }, \
 		{ 0, OPTION_LIST, "env-file", "FILE", NULL, "Set environment variables from a file" }, \
@@ -44,6 +47,9 @@
 		{ 0, OPTION_TEXT, "ip6", "ADDRESS", NULL, "Give the container this IPv6 address" }, \
 		{ 'l', OPTION_LIST, "label", "KEY[=VALUE]", NULL, "Set a label" }, \
 		{ 0, OPTION_LIST, "label-file", "FILE", NULL, "Set labels from a file" }, \
+		{ 0,      OPTION_LIST, \
+		  "link", "CONTAINER", \
+		  NULL,   "Refused: containers on a network find each other by name" }, \
 		{ 0,        OPTION_TEXT, "log-driver", \
 		  "DRIVER", NULL,        "Keep the log in this way: json-file, none" }, \
 		{ 0,           OPTION_LIST, "log-opt", \
@@ -55,9 +61,15 @@
 		  "mount", "type=TYPE,...", \
 		  NULL,    "Mount a file system in the container" }, \
 		{ 0, OPTION_TEXT, "name", "NAME", NULL, "Name the container" }, \
-		{ 0,         OPTION_TEXT, "network", \
-		  "NETWORK", NULL,        "Connect the container to this network" }, \
+		{ 0, \
+		  OPTION_LIST, \
+		  "network", \
+		  "NETWORK", \
+		  NULL, \
+		  "Connect the container to this network; also name=NETWORK,ip=ADDRESS,alias=NAME and so on" }, \
+		{ 0, OPTION_SAME, "net", "network", NULL, NULL }, \
 		{ 0, OPTION_LIST, "network-alias", "NAME", NULL, "Add a name for it on that network" }, \
+		{ 0, OPTION_SAME, "net-alias", "network-alias", NULL, NULL }, \
 		{ 0, \
 		  OPTION_NUMBER, \
 		  "oom-score-adj", \
@@ -69,9 +81,10 @@
 		{ 0,    OPTION_FLAG, "privileged", \
 		  NULL, NULL,        "Give the process all rights inside its VM" }, \
 		{ 'p',       OPTION_LIST, \
-		  "publish", "[[IP:]PORT:]PORT", \
-		  NULL,      "Publish a port of the container on the host" }, \
-		{ 'P', OPTION_FLAG, "publish-all", NULL, NULL, "Publish all exposed ports" }, \
+		  "publish", "[[IP:]PORT:]PORT[/PROTOCOL]", \
+		  NULL,      "Publish a port of the container on the host, or a range FIRST-LAST" }, \
+		{ 'P',  OPTION_FLAG, "publish-all", \
+		  NULL, NULL,        "Publish all exposed ports, on free ports of the host" }, \
 		{ 0, \
 		  OPTION_TEXT, \
 		  "pull", \
@@ -133,6 +146,8 @@ int request_build(const struct options *options, const char *image, const char *
 int request_add_volumes(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err);
 int request_add_ports(const struct options *options, json_t *body, json_t *host,
+		      struct cay_error *err);
+int request_add_names(const struct options *options, json_t *body, json_t *host,
 		      struct cay_error *err);
 int request_add_network(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err);

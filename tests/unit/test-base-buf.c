@@ -38,6 +38,7 @@ static void test_split(void **state)
 static void test_numbers(void **state)
 {
 	uint64_t value = 7;
+	int64_t number = 7;
 
 	assert_int_equal(parse_u64("18446744073709551615", UINT64_MAX, &value), 0);
 	assert_true(value == UINT64_MAX);
@@ -47,6 +48,12 @@ static void test_numbers(void **state)
 	assert_int_equal(parse_u64("-1", 255, &value), -EINVAL);
 	assert_int_equal(parse_u64(" 1", 255, &value), -EINVAL);
 	assert_true(value == UINT64_MAX);
+	assert_int_equal(parse_i64("-9223372036854775807", &number), 0);
+	assert_true(number == -INT64_MAX);
+	assert_int_equal(parse_i64("9223372036854775808", &number), -ERANGE);
+	assert_int_equal(parse_i64("--1", &number), -EINVAL);
+	assert_int_equal(parse_i64("-", &number), -EINVAL);
+	assert_true(number == -INT64_MAX);
 }
 
 static void test_sizes(void **state)

@@ -56,9 +56,9 @@ static const struct {
 	  "\"AttachStderr\":false,\"Tty\":false,\"OpenStdin\":true,"
 	  "\"StdinOnce\":true,\"Image\":\"img\"}" },
 	{ "-h box -u 1:2 -w /w --stop-signal INT --stop-timeout 3 -e A=1 -l k=v -l x img",
-	  "{\"HostConfig\":{}," STREAMS "\"Image\":\"img\",\"Hostname\":\"box\",\"User\":\"1:2\","
+	  "{\"HostConfig\":{}," STREAMS "\"Image\":\"img\",\"User\":\"1:2\","
 	  "\"WorkingDir\":\"/w\",\"StopSignal\":\"INT\",\"StopTimeout\":3,\"Env\":[\"A=1\"],"
-	  "\"Labels\":{\"k\":\"v\",\"x\":\"\"}}" },
+	  "\"Labels\":{\"k\":\"v\",\"x\":\"\"},\"Hostname\":\"box\"}" },
 	{ "-m 1.5g --shm-size 64m --cpus 1.5 -c 512 --pids-limit -1 --oom-score-adj 5 "
 	  "--ulimit nofile=10:20 --ulimit core=-1 --sysctl a.b=c img",
 	  "{\"HostConfig\":{\"Memory\":1610612736,\"ShmSize\":67108864,\"NanoCpus\":1500000000,"
@@ -70,9 +70,10 @@ static const struct {
 	  "--security-opt no-new-privileges --dns 9.9.9.9 img",
 	  "{\"HostConfig\":{\"AutoRemove\":true,\"Init\":true,\"Privileged\":true,"
 	  "\"ReadonlyRootfs\":true,\"CapAdd\":[\"NET_ADMIN\"],\"CapDrop\":[\"ALL\"],"
-	  "\"GroupAdd\":[\"5\"],\"Dns\":[\"9.9.9.9\"],\"SecurityOpt\":[\"no-new-privileges\"],"
-	  "\"ExtraHosts\":[\"db:::1\",\"a:1.2.3.4\"],\"LogConfig\":{\"Type\":\"json-file\","
-	  "\"Config\":{\"max-size\":\"1m\"}}}," STREAMS "\"Image\":\"img\"}" },
+	  "\"GroupAdd\":[\"5\"],\"SecurityOpt\":[\"no-new-privileges\"],"
+	  "\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"max-size\":\"1m\"}},"
+	  "\"Dns\":[\"9.9.9.9\"],\"ExtraHosts\":[\"db:::1\",\"a:1.2.3.4\"]}," STREAMS
+	  "\"Image\":\"img\"}" },
 	{ "--restart on-failure:3 img",
 	  "{\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":3}}," STREAMS
 	  "\"Image\":\"img\"}" },
@@ -99,8 +100,40 @@ static const struct {
 	  "\"Image\":\"img\",\"ExposedPorts\":{\"81/tcp\":{},\"82/tcp\":{},\"90/tcp\":{}}}" },
 	{ "--network n --network-alias a --ip 1.2.3.4 img",
 	  "{\"HostConfig\":{\"NetworkMode\":\"n\"}," STREAMS "\"Image\":\"img\","
-	  "\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"Aliases\":[\"a\"],"
-	  "\"IPAMConfig\":{\"IPv4Address\":\"1.2.3.4\"}}}}}" },
+	  "\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{"
+	  "\"IPAMConfig\":{\"IPv4Address\":\"1.2.3.4\"},\"Aliases\":[\"a\"]}}}}" },
+	{ "--net n img", "{\"HostConfig\":{\"NetworkMode\":\"n\"}," STREAMS "\"Image\":\"img\"}" },
+	{ "--network n --network m img",
+	  "{\"HostConfig\":{\"NetworkMode\":\"n\"}," STREAMS "\"Image\":\"img\","
+	  "\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{},\"m\":{}}}}" },
+	{ "--network n --network name=m,ip=10.0.0.2,ip6=fd00::1,alias=a,alias=b,"
+	  "mac-address=02-AB-00-00-00-01,driver-opt=k=v=w,gw-priority=-3 --ip 1.2.3.4 img",
+	  "{\"HostConfig\":{\"NetworkMode\":\"n\"}," STREAMS "\"Image\":\"img\","
+	  "\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"IPAMConfig\":{\"IPv4Address\":"
+	  "\"1.2.3.4\"}},\"m\":{\"IPAMConfig\":{\"IPv4Address\":\"10.0.0.2\",\"IPv6Address\":"
+	  "\"fd00::1\"},\"Aliases\":[\"a\",\"b\"],\"MacAddress\":\"02:ab:00:00:00:01\","
+	  "\"DriverOpts\":{\"k\":\"v=w\"},\"GwPriority\":-3}}}}" },
+	{ "--mac-address 02:00:00:00:00:01 img",
+	  "{\"HostConfig\":{}," STREAMS "\"Image\":\"img\",\"NetworkingConfig\":{"
+	  "\"EndpointsConfig\":{\"default\":{\"MacAddress\":\"02:00:00:00:00:01\"}}}}" },
+	{ "--network host img",
+	  "{\"HostConfig\":{\"NetworkMode\":\"host\"}," STREAMS "\"Image\":\"img\"}" },
+	{ "--domainname d.e --dns-opt ndots:2 --dns-search a-1.b. --dns-search . --dns ::1 "
+	  "--add-host c:[::1] --add-host d=host-gateway img",
+	  "{\"HostConfig\":{\"Dns\":[\"::1\"],\"DnsOptions\":[\"ndots:2\"],"
+	  "\"DnsSearch\":[\"a-1.b.\",\".\"],\"ExtraHosts\":[\"c:::1\",\"d:host-gateway\"]}," STREAMS
+	  "\"Image\":\"img\",\"Domainname\":\"d.e\"}" },
+	{ "-p 0:80/TCP -p ::1:1:1 -p :5/sctp -p 127.0.0.1:8000-8010:90 -P img",
+	  "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"0\"}],"
+	  "\"1/tcp\":[{\"HostIp\":\"::1\",\"HostPort\":\"1\"}],"
+	  "\"5/sctp\":[{\"HostIp\":\"\",\"HostPort\":\"\"}],"
+	  "\"90/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8000-8010\"}]},"
+	  "\"PublishAllPorts\":true}," STREAMS "\"Image\":\"img\",\"ExposedPorts\":{"
+	  "\"80/tcp\":{},\"1/tcp\":{},\"5/sctp\":{},\"90/tcp\":{}}}" },
+	{ "-p target=80,published=8080,protocol=udp,mode=host -p target=81 img",
+	  "{\"HostConfig\":{\"PortBindings\":{\"80/udp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}],"
+	  "\"81/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"\"}]}}," STREAMS
+	  "\"Image\":\"img\",\"ExposedPorts\":{\"80/udp\":{},\"81/tcp\":{}}}" },
 };
 
 static void test_bodies(void **state)
@@ -152,7 +185,37 @@ static void test_refused(void **state)
 		  "--publish: \"80/icmp\" is not of the form [[IP:]PORT:]PORT[/PROTOCOL]" },
 		{ "-p 1-2:1-3 i", "--publish: the ranges in \"1-2:1-3\" differ in length" },
 		{ "--expose 5-4 i", "--expose: \"5-4\" is not of the form PORT[-PORT][/PROTOCOL]" },
-		{ "--ip 1.2.3.4 i", "--ip, --ip6 and --network-alias need --network" },
+		{ "-p published=80 i",
+		  "--publish: \"published=80\" is not of the form [[IP:]PORT:]PORT[/PROTOCOL]" },
+		{ "-p [1.2.3.4]:80:80 i",
+		  "--publish: \"[1.2.3.4]:80:80\" is not of the form [[IP:]PORT:]PORT[/PROTOCOL]" },
+		{ "--ip fd00::1 i", "--ip: \"fd00::1\" is not an IPv4 address" },
+		{ "--network name=n,ip6=1.2.3.4 i",
+		  "--network: \"1.2.3.4\" is not an IPv6 address" },
+		{ "--mac-address 02:00:00-00:00:01 i",
+		  "--mac-address: \"02:00:00-00:00:01\" is not a MAC address such as "
+		  "02:42:ac:11:00:02" },
+		{ "--network n --network n i", "--network: n is named twice" },
+		{ "--network n --network none i", "--network: none excludes other networks" },
+		{ "--network host --network n i", "--network: host excludes other networks" },
+		{ "--network alias=a i", "--network: \"alias=a\" names no network" },
+		{ "--network name=n,alias i", "--network: \"alias\" is not of the form KEY=VALUE" },
+		{ "--network name=n,colour=red i",
+		  "--network: unknown key \"colour\"; there are name, alias, driver-opt, "
+		  "gw-priority, ip, ip6 and mac-address" },
+		{ "--network name=n,driver-opt=a i",
+		  "--network: \"a\" is not of the form KEY=VALUE" },
+		{ "--network name=n,ip=1.2.3.4 --ip 1.2.3.5 i",
+		  "--ip and ip= in --network exclude each other" },
+		{ "--network name=n,alias=a --network-alias b i",
+		  "--network-alias and alias= in --network exclude each other" },
+		{ "--dns example.org i", "--dns: \"example.org\" is not an IP address" },
+		{ "--dns-search a..b i", "--dns-search: \"a..b\" is not a domain" },
+		{ "--dns-search -a i", "--dns-search: \"-a\" is not a domain" },
+		{ "--add-host a i", "--add-host: \"a\" is not of the form HOST:IP" },
+		{ "--add-host a:b i",
+		  "--add-host: \"a:b\" is not of the form HOST:IP, with an IP address or "
+		  "host-gateway" },
 		{ "--pull daily i", "--pull: \"daily\" is not one of: always missing never" },
 	};
 
@@ -164,6 +227,16 @@ static void test_refused(void **state)
 		assert_string_equal(err.message, cases[i].message);
 		assert_int_equal(err.code, CAY_INVALID);
 	}
+}
+
+static void test_links(void **state)
+{
+	struct cay_error err;
+	_cleanup_json_ json_t *body = build("--network n --link db:db img", &err);
+
+	assert_null(body);
+	assert_int_equal(err.code, CAY_UNSUPPORTED);
+	assert_true(starts_with(err.message, "--link: there are no links; "));
 }
 
 static void test_mount_quotes(void **state)
@@ -226,9 +299,8 @@ static void test_lines(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bodies),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_mount_quotes),
+		cmocka_unit_test(test_bodies), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_links),  cmocka_unit_test(test_mount_quotes),
 		cmocka_unit_test(test_lines),
 	};
 
