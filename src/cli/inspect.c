@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect, for containers and images: whole documents, or templates over them. port and top. */
+/* inspect, for containers and images: whole documents, or templates over them. And top. */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
@@ -112,49 +112,6 @@ int command_inspect_container(const struct invocation *invocation, struct cay_er
 int command_inspect_image(const struct invocation *invocation, struct cay_error *err)
 {
 	return inspect_all(invocation, get_image, err);
-}
-
-/* "80/tcp -> 0.0.0.0:8080" */
-static void append_port(struct buf *out, const char *port, const json_t *bindings, bool with_port)
-{
-	const json_t *binding;
-	size_t index;
-
-	json_array_foreach(bindings, index, binding) {
-		const char *address = json_text_at(binding, "HostIp", NULL);
-
-		if (with_port)
-			buf_printf(out, "%s -> ", port);
-		buf_printf(out, strchr(address, ':') ? "[%s]:%s\n" : "%s:%s\n", address,
-			   json_text_at(binding, "HostPort", NULL));
-	}
-}
-
-int command_port(const struct invocation *invocation, struct cay_error *err)
-{
-	const char *name = invocation->operands[0], *wanted = invocation->operands[1];
-	_cleanup_free_ char *key = NULL;
-	_cleanup_json_ json_t *container = NULL;
-	_cleanup_buf_ struct buf out = { 0 };
-	const char *port;
-	json_t *ports, *bindings;
-	int r = container_inspect(invocation->client, name, &container, err);
-
-	if (r < 0)
-		return r;
-	ports = json_object_get(json_object_get(container, "NetworkSettings"), "Ports");
-	if (wanted) {
-		key = xasprintf("%s%s", wanted, strchr(wanted, '/') ? "" : "/tcp");
-		append_port(&out, key, json_object_get(ports, key), false);
-		if (out.length == 0)
-			return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
-					     "container %s publishes no port %s", name, key);
-	} else {
-		json_object_foreach(ports, port, bindings) {
-			append_port(&out, port, bindings, true);
-		}
-	}
-	return text_print(&out, err);
 }
 
 static void append_cells(struct buf *line, const json_t *cells)

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "cli/human.h"
+#include "cli/port.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
@@ -69,25 +70,11 @@ static void set_names(json_t *row, const json_t *container)
 	row_set(row, "Names", buf_text(&names));
 }
 
-/* "0.0.0.0:8080->80/tcp, 443/tcp" */
 static void set_ports(json_t *row, const json_t *container)
 {
 	_cleanup_buf_ struct buf ports = { 0 };
-	json_t *port;
-	size_t index;
 
-	json_array_foreach(json_object_get(container, "Ports"), index, port) {
-		const char *address = json_text_at(port, "IP", NULL);
-		long long public = (long long)json_int_at(port, "PublicPort", NULL);
-
-		if (ports.length > 0)
-			buf_puts(&ports, ", ");
-		if (public > 0)
-			buf_printf(&ports, strchr(address, ':') ? "[%s]:%lld->" : "%s:%lld->",
-				   address, public);
-		buf_printf(&ports, "%lld/%s", (long long)json_int_at(port, "PrivatePort", NULL),
-			   json_text_at(port, "Type", NULL));
-	}
+	ports_format(json_object_get(container, "Ports"), &ports);
 	row_set(row, "Ports", buf_text(&ports));
 }
 
