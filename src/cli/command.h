@@ -16,7 +16,9 @@ enum operand_kind {
 	OPERAND_CONTAINER,         /* any container, running or not */
 	OPERAND_RUNNING_CONTAINER, /* one that runs */
 	OPERAND_IMAGE,
-	OPERAND_ANY, /* a container or an image */
+	OPERAND_NETWORK,
+	OPERAND_NETWORK_CONTAINER, /* a network, and then a container */
+	OPERAND_ANY,               /* a container, an image or a network */
 	OPERAND_FILE,
 	OPERAND_REGISTRY, /* one that credentials are stored for */
 };

@@ -231,6 +231,28 @@ static const struct command image_commands[] = {
 	{ 0 },
 };
 
+static const struct command network_commands[] = {
+	{ "create", NULL, "NETWORK", "Create a network", NULL, network_create_options, NULL, 1, 1,
+	  OPERAND_NONE, COMMAND_STARTS_DAEMON, command_create_network },
+	{ "ls", "list", NULL, "List networks", NULL, network_list_options, NULL, 0, 0, OPERAND_NONE,
+	  0, command_list_networks },
+	{ "inspect", NULL, "NETWORK [NETWORK...]", "Show all about networks", NULL,
+	  network_inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_NETWORK, 0,
+	  command_inspect_network },
+	{ "connect", NULL, "NETWORK CONTAINER", "Connect a container to a network", NULL,
+	  network_connect_options, NULL, 2, 2, OPERAND_NETWORK_CONTAINER, 0,
+	  command_connect_network },
+	{ "disconnect", NULL, "NETWORK CONTAINER", "Disconnect a container from a network", NULL,
+	  network_disconnect_options, NULL, 2, 2, OPERAND_NETWORK_CONTAINER, 0,
+	  command_disconnect_network },
+	{ "rm", "remove delete", "NETWORK [NETWORK...]", "Remove networks", NULL,
+	  network_remove_options, NULL, 1, OPERANDS_ANY, OPERAND_NETWORK, 0,
+	  command_remove_network },
+	{ "prune", NULL, NULL, "Remove all networks that no container is on", NULL, prune_options,
+	  NULL, 0, 0, OPERAND_NONE, 0, command_prune_networks },
+	{ 0 },
+};
+
 static const struct command registry_commands[] = {
 	ROW_LOGIN(NULL),
 	ROW_LOGOUT,
@@ -270,7 +292,7 @@ static const struct command root_commands[] = {
 	ROW_REMOVE,
 	ROW_ATTACH,
 	ROW_WAIT,
-	{ "inspect", NULL, "NAME [NAME...]", "Show all about containers or images", NULL,
+	{ "inspect", NULL, "NAME [NAME...]", "Show all about containers, images or networks", NULL,
 	  inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_ANY, 0, command_inspect },
 	ROW_TOP,
 	ROW_STATS,
@@ -295,6 +317,8 @@ static const struct command root_commands[] = {
 	{ "container", NULL, NULL, "Manage containers", "Groups of commands", NULL,
 	  container_commands, 0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },
 	{ "image", "i", NULL, "Manage images", NULL, NULL, image_commands, 0, 0, OPERAND_NONE,
+	  COMMAND_LOCAL, NULL },
+	{ "network", "n", NULL, "Manage networks", NULL, NULL, network_commands, 0, 0, OPERAND_NONE,
 	  COMMAND_LOCAL, NULL },
 	{ "registry", "r", NULL, "Manage credentials for registries", NULL, NULL, registry_commands,
 	  0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },

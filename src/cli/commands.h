@@ -19,6 +19,9 @@ extern const struct option images_options[], search_options[], verify_options[];
 extern const struct option login_options[], registry_list_options[];
 extern const struct option image_remove_options[], image_inspect_options[], history_options[];
 extern const struct option image_prune_options[], prune_options[];
+extern const struct option network_create_options[], network_list_options[];
+extern const struct option network_inspect_options[], network_remove_options[];
+extern const struct option network_connect_options[], network_disconnect_options[];
 extern const struct option version_options[], info_options[], disk_options[];
 extern const struct option system_start_options[], system_stop_options[], system_status_options[];
 
@@ -59,6 +62,13 @@ int command_login(const struct invocation *invocation, struct cay_error *err);
 int command_logout(const struct invocation *invocation, struct cay_error *err);
 int command_list_registries(const struct invocation *invocation, struct cay_error *err);
 int command_prune_images(const struct invocation *invocation, struct cay_error *err);
+int command_create_network(const struct invocation *invocation, struct cay_error *err);
+int command_list_networks(const struct invocation *invocation, struct cay_error *err);
+int command_inspect_network(const struct invocation *invocation, struct cay_error *err);
+int command_connect_network(const struct invocation *invocation, struct cay_error *err);
+int command_disconnect_network(const struct invocation *invocation, struct cay_error *err);
+int command_remove_network(const struct invocation *invocation, struct cay_error *err);
+int command_prune_networks(const struct invocation *invocation, struct cay_error *err);
 int command_version(const struct invocation *invocation, struct cay_error *err);
 int command_info(const struct invocation *invocation, struct cay_error *err);
 int command_disk(const struct invocation *invocation, struct cay_error *err);
@@ -128,4 +138,6 @@ bool confirm(const char *what);
 json_t *image_row(const json_t *image, const char *repository, const char *tag, const char *digest,
 		  bool whole);
 json_t *container_row(const json_t *container, bool whole);
+/* "key=value,…", the column Labels from the member of that name. */
+void row_set_labels(json_t *row, const json_t *item);
 extern const struct column image_columns[], container_columns[];

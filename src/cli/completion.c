@@ -2,7 +2,7 @@
 /*
  * Completion. The scripts for the shells only pass the words on to
  * "cay __complete", which answers from the command table and, for names of
- * containers and images, from the daemon.
+ * containers, images and networks, from the daemon.
  */
 #include "cli/commands.h"
 
@@ -119,6 +119,19 @@ static void complete_images(struct client *client, const char *start, struct buf
 	}
 }
 
+static void complete_networks(struct client *client, const char *start, struct buf *out)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *network;
+	size_t i;
+
+	if (client_call_named(client, "GET", "/networks", "", &list, NULL) < 0)
+		return;
+	json_array_foreach(list, i, network) {
+		add_matching(out, "", start, json_text_at(network, "Name", NULL));
+	}
+}
+
 /* Of the file only: a helper might ask the user something. */
 static void complete_registries(const char *start, struct buf *out)
 {
@@ -134,9 +147,14 @@ static void complete_registries(const char *start, struct buf *out)
 	}
 }
 
-static void complete_operand(struct client *client, enum operand_kind kind, const char *start,
-			     struct buf *out)
+/* `before` operands stand before the one that is being typed. */
+static void complete_operand(struct client *client, enum operand_kind kind, size_t before,
+			     const char *start, struct buf *out)
 {
+	if (kind == OPERAND_NETWORK_CONTAINER)
+		kind = before == 0    ? OPERAND_NETWORK
+			: before == 1 ? OPERAND_CONTAINER
+				      : OPERAND_NONE;
 	if (kind == OPERAND_REGISTRY)
 		complete_registries(start, out);
 	if (!client)
@@ -145,6 +163,8 @@ static void complete_operand(struct client *client, enum operand_kind kind, cons
 		complete_containers(client, kind != OPERAND_RUNNING_CONTAINER, start, out);
 	if (kind == OPERAND_IMAGE || kind == OPERAND_ANY)
 		complete_images(client, start, out);
+	if (kind == OPERAND_NETWORK || kind == OPERAND_ANY)
+		complete_networks(client, start, out);
 }
 
 static void complete_option(const struct option *options, const char *start, struct buf *out)
@@ -197,6 +217,8 @@ void complete(struct client *client, const char *const *words, size_t count, str
 	if (pending) {
 		if (pending->choices)
 			complete_words(out, "", start, pending->choices);
+		else if (client && strcmp(pending->value, "NETWORK") == 0)
+			complete_networks(client, start, out);
 		return;
 	}
 	if (operands > 0 && (command->flags & COMMAND_STOPS_AT_OPERAND))
@@ -210,7 +232,7 @@ void complete(struct client *client, const char *const *words, size_t count, str
 			add_matching(out, "", start, child->name);
 	if (command->run == command_completion)
 		complete_words(out, "", start, "bash zsh fish");
-	complete_operand(client, command->operand_kind, start, out);
+	complete_operand(client, command->operand_kind, operands, start, out);
 }
 
 int command_complete(const struct invocation *invocation, struct cay_error *err)

@@ -129,3 +129,11 @@ bool endpoint_has(const json_t *endpoint, const char *name)
 		endpoint = json_object_get(endpoint, field->object);
 	return json_object_get(endpoint, field->key) != NULL;
 }
+
+int endpoint_refuse_link(struct cay_error *err)
+{
+	return cay_error_set(
+		err, CAY_UNSUPPORTED, ENOTSUP,
+		"--link: there are no links; containers on one network find each other "
+		"by name and by alias");
+}

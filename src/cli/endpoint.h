@@ -17,3 +17,5 @@ int endpoint_set(json_t *endpoint, const char *field, const char *text, const ch
 		 struct cay_error *err);
 /* Whether that field, which must be one of those above, was set. */
 bool endpoint_has(const json_t *endpoint, const char *field);
+/* --link, which there is nothing for: CAY_UNSUPPORTED with what to do instead. */
+int endpoint_refuse_link(struct cay_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect, for containers and images: whole documents, or templates over them. And top. */
+/* inspect, for containers, images and networks: whole documents, or templates over them. And top.
+ */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
@@ -13,7 +14,7 @@ const struct option inspect_options[] = {
 	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print by a template such as {{.State.Status}}, or json" },
 	{ 's', OPTION_FLAG, "size", NULL, NULL, "With the sizes of containers" },
-	{ 0, OPTION_TEXT, "type", "TYPE", "container image", "Look for this kind only" },
+	{ 0, OPTION_TEXT, "type", "TYPE", "container image network", "Look for this kind only" },
 	{ 0 },
 };
 
@@ -41,24 +42,50 @@ static int get_image(const struct invocation *invocation, const char *name, json
 				 err);
 }
 
-/* A container of that name, else an image. */
-static int get_either(const struct invocation *invocation, const char *name, json_t **ret_value,
-		      struct cay_error *err)
+static int get_network(const struct invocation *invocation, const char *name, json_t **ret_value,
+		       struct cay_error *err)
 {
-	const char *type = option_text(invocation->options, "type");
-	int r;
+	return client_call_named(invocation->client, "GET", "/networks/%s", name, ret_value, err);
+}
 
-	if (type && strcmp(type, "image") == 0)
-		return get_image(invocation, name, ret_value, err);
-	r = get_container(invocation, name, ret_value, err);
-	if (r >= 0 || type || err->code != CAY_NOT_FOUND)
-		return r;
-	cay_error_clear(err);
-	r = get_image(invocation, name, ret_value, err);
-	if (r < 0 && err->code == CAY_NOT_FOUND)
-		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
-				     "there is no container or image %s", name);
-	return r;
+static int get_network_verbosely(const struct invocation *invocation, const char *name,
+				 json_t **ret_value, struct cay_error *err)
+{
+	_cleanup_target_ struct target target = { 0 };
+
+	target_set(&target, "/networks/%s", name, NULL);
+	if (option_flag(invocation->options, "verbose"))
+		target_add(&target, "verbose", "true");
+	return client_call(invocation->client, "GET", &target, NULL, ret_value, err);
+}
+
+/* A container of that name, else an image, else a network. */
+static int get_any(const struct invocation *invocation, const char *name, json_t **ret_value,
+		   struct cay_error *err)
+{
+	static const struct {
+		const char *type;
+		int (*get)(const struct invocation *invocation, const char *name,
+			   json_t **ret_value, struct cay_error *err);
+	} kinds[] = { { "container", get_container },
+		      { "image", get_image },
+		      { "network", get_network } };
+	const char *type = option_text(invocation->options, "type");
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		int r;
+
+		if (type && strcmp(type, kinds[i].type) != 0)
+			continue;
+		cay_error_clear(err);
+		r = kinds[i].get(invocation, name, ret_value, err);
+		/* A daemon older than cay may not have such things at all. */
+		if (r >= 0 || type ||
+		    (err->code != CAY_NOT_FOUND && err->code != CAY_UNSUPPORTED))
+			return r;
+	}
+	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+			     "there is no container, image or network %s", name);
 }
 
 static int inspect_all(const struct invocation *invocation,
@@ -101,7 +128,7 @@ static int inspect_all(const struct invocation *invocation,
 
 int command_inspect(const struct invocation *invocation, struct cay_error *err)
 {
-	return inspect_all(invocation, get_either, err);
+	return inspect_all(invocation, get_any, err);
 }
 
 int command_inspect_container(const struct invocation *invocation, struct cay_error *err)
@@ -112,6 +139,11 @@ int command_inspect_container(const struct invocation *invocation, struct cay_er
 int command_inspect_image(const struct invocation *invocation, struct cay_error *err)
 {
 	return inspect_all(invocation, get_image, err);
+}
+
+int command_inspect_network(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_network_verbosely, err);
 }
 
 static void append_cells(struct buf *line, const json_t *cells)

@@ -78,19 +78,6 @@ static void set_ports(json_t *row, const json_t *container)
 	row_set(row, "Ports", buf_text(&ports));
 }
 
-static void set_labels(json_t *row, const json_t *container)
-{
-	_cleanup_buf_ struct buf labels = { 0 };
-	const char *key;
-	json_t *value;
-
-	json_object_foreach(json_object_get(container, "Labels"), key, value) {
-		append_part(&labels, key);
-		buf_printf(&labels, "=%s", json_is_string(value) ? json_string_value(value) : "");
-	}
-	row_set(row, "Labels", buf_text(&labels));
-}
-
 static void set_mounts(json_t *row, const json_t *container, bool whole)
 {
 	_cleanup_buf_ struct buf mounts = { 0 };
@@ -172,7 +159,7 @@ json_t *container_row(const json_t *container, bool whole)
 	set_times(row, container);
 	set_names(row, container);
 	set_ports(row, container);
-	set_labels(row, container);
+	row_set_labels(row, container);
 	set_mounts(row, container, whole);
 	set_networks(row, container);
 	set_size(row, container);

@@ -123,9 +123,7 @@ int request_add_network(const struct options *options, json_t *body, json_t *hos
 	int r;
 
 	if (option_given(options, "link"))
-		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				     "--link: there are no links; containers on one network find "
-				     "each other by name, and by --network-alias");
+		return endpoint_refuse_link(err);
 	for (size_t i = 0; i < networks->count; i++) {
 		r = add_network(networks->items[i], endpoints, host, err);
 		if (r < 0)

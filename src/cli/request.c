@@ -87,9 +87,8 @@ static int set_size(const struct options *options, const char *option, json_t *o
 	return 0;
 }
 
-/* KEY=VALUE options as a map. A KEY alone is an error, or stands for an empty value. */
-static int set_map(const struct strv *list, const char *option, bool key_alone, json_t *object,
-		   const char *key, struct cay_error *err)
+int request_set_map(const struct strv *list, const char *option, bool key_alone, json_t *object,
+		    const char *key, struct cay_error *err)
 {
 	json_t *map;
 
@@ -136,7 +135,7 @@ static int add_labels(const struct options *options, json_t *body, struct cay_er
 		r = lines_read(files->items[i], true, &all, err);
 	for (size_t i = 0; i < labels->count; i++)
 		strv_add(&all, labels->items[i]);
-	return r < 0 ? r : set_map(&all, "label", true, body, "Labels", err);
+	return r < 0 ? r : request_set_map(&all, "label", true, body, "Labels", err);
 }
 
 /* "always", "on-failure:3" */
@@ -267,7 +266,7 @@ static int add_log(const struct options *options, json_t *host, struct cay_error
 	config = json_object();
 	json_set(host, "LogConfig", config);
 	set_text(options, "log-driver", config, "Type");
-	return set_map(settings, "log-opt", false, config, "Config", err);
+	return request_set_map(settings, "log-opt", false, config, "Config", err);
 }
 
 /* What runs, and as whom. */
@@ -324,7 +323,8 @@ static int add_resources(const struct options *options, json_t *host, struct cay
 	if (r >= 0)
 		r = add_ulimits(options, host, err);
 	if (r >= 0)
-		r = set_map(option_list(options, "sysctl"), "sysctl", false, host, "Sysctls", err);
+		r = request_set_map(option_list(options, "sysctl"), "sysctl", false, host,
+				    "Sysctls", err);
 	set_number(options, "cpu-shares", host, "CpuShares");
 	set_number(options, "pids-limit", host, "PidsLimit");
 	set_number(options, "oom-score-adj", host, "OomScoreAdj");

@@ -154,3 +154,9 @@ int request_add_network(const struct options *options, json_t *body, json_t *hos
 /* --env and --env-file as "Env" of `body`, which run, create and exec share; nothing without them.
  */
 int request_add_environment(const struct options *options, json_t *body, struct cay_error *err);
+/*
+ * KEY=VALUE words as the map `key` of `object`; nothing for no words. A KEY alone is an error, or
+ * stands for an empty value with `key_alone`.
+ */
+int request_set_map(const struct strv *list, const char *option, bool key_alone, json_t *object,
+		    const char *key, struct cay_error *err);

@@ -148,6 +148,19 @@ void short_id(const char *id, bool whole, char ret_id[80])
 	(void)snprintf(ret_id, 80, "%.*s", whole ? 79 : 12, id);
 }
 
+void row_set_labels(json_t *row, const json_t *item)
+{
+	_cleanup_buf_ struct buf labels = { 0 };
+	const char *key;
+	json_t *value;
+
+	json_object_foreach(json_object_get(item, "Labels"), key, value) {
+		buf_printf(&labels, "%s%s=%s", labels.length > 0 ? "," : "", key,
+			   json_is_string(value) ? json_string_value(value) : "");
+	}
+	row_set(row, "Labels", buf_text(&labels));
+}
+
 char *absolute_path(const char *path)
 {
 	_cleanup_free_ char *directory = NULL;

@@ -268,6 +268,11 @@ static void test_completion(void **state)
 		{ "run -it image --re", "" },
 		{ "registry l", "login\nlogout\nls\n" },
 		{ "completion f", "fish\n" },
+		{ "network c", "create\nconnect\n" },
+		{ "network create --ip-", "--ip-range\n" },
+		{ "run --net n --re", "--read-only\n--restart\n" },
+		{ "run --ne", "--network\n--network-alias\n" },
+		{ "stop --ti", "--timeout\n" },
 		{ "__", "" },
 		{ "nosuch ", "" },
 	};
