@@ -1,0 +1,344 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line's part of networks: what it asks for and prints, beside what docker's client does with the same words."""
+
+import contextlib
+import http.server
+import json
+import os
+import pathlib
+import random
+import re
+import shlex
+import shutil
+import socketserver
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from harness import BUILD
+
+DOCKER = shutil.which("docker")
+
+
+def docker_version():
+    """The docker client's major version; 0 where there is none."""
+    if not DOCKER:
+        return 0
+    done = subprocess.run([DOCKER, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"version (\d+)\.", done.stdout)
+    return int(found[1]) if found else 0
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Notes every request and answers from the server's table, by path without the API's version."""
+
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self):
+        return "client"
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self):
+        size = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(size)
+        path = re.sub(r"^/v[0-9.]+", "", self.path)
+        if path != "/_ping":
+            self.server.requests.append((self.command, path, json.loads(body) if body else None))
+        status, value = self.server.answers.get(path.partition("?")[0], (200, {}))
+        if path.partition("?")[0].endswith("/create"):
+            status, value = 201, {"Id": "a" * 64, "Warnings": []}
+        data = b"" if self.command == "DELETE" and status < 300 else json.dumps(value).encode()
+        self.send_response(204 if self.command == "DELETE" and status < 300 else status)
+        self.send_header("Api-Version", "1.48")
+        self.send_header("Ostype", "linux")
+        if data:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command != "HEAD":
+            with contextlib.suppress(BrokenPipeError):  # of a client that reads no farther
+                self.wfile.write(data)
+
+    do_GET = do_HEAD = do_POST = do_DELETE = answer
+
+
+class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+def plain(value):
+    """Without members that say nothing, and with the filters' two spellings as one."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if plain(item) not in (None, "", [], {}, False, 0)}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def container_part(body):
+    """What a create request says about networks and names, in one spelling."""
+    host = body["HostConfig"]
+    endpoints = {name: plain(settings or {}) for name, settings in
+                 ((body.get("NetworkingConfig") or {}).get("EndpointsConfig") or {}).items()}
+    if len(endpoints) == 1 and not any(endpoints.values()):
+        endpoints = {}
+    return {"mode": host.get("NetworkMode") or "default", "endpoints": endpoints,
+            "exposed": body.get("ExposedPorts") or {}, "bindings": host.get("PortBindings") or {},
+            **{key: host.get(key) or None for key in ("Dns", "DnsOptions", "DnsSearch", "ExtraHosts", "PublishAllPorts")},
+            **{key: body.get(key) or "" for key in ("Hostname", "Domainname")}}
+
+
+def network_part(body):
+    """A network's create request with its subnets in order; docker's client has them in a map."""
+    body = plain(body or {})
+    body.get("IPAM", {}).get("Config", []).sort(key=lambda config: config["Subnet"])
+    return body
+
+
+SAME_CONTAINERS = """
+img
+--network n img
+--net n img
+--network n --network-alias a --ip 1.2.3.4 img
+--network n --network-alias a --network-alias b --ip6 fd00::5 img
+--ip 1.2.3.4 img
+--network bridge --ip 1.2.3.4 img
+--mac-address 02:00:00:00:00:01 img
+--network n --mac-address 02:00:00:00:00:01 img
+--network name=n,alias=a,alias=b,ip=1.2.3.4,ip6=fd00::1,mac-address=02:00:00:00:00:01 img
+--network n --network m img
+--network n --network m --ip 1.2.3.4 img
+--network n --network name=m,ip=1.2.3.4,driver-opt=a=b,gw-priority=3 img
+--network 'name=n,"driver-opt=a=b,c"' img
+--network none img
+--network host img
+--network container:x img
+-p 80 img
+-p 8080:80 img
+-p 8080:80/udp -p 127.0.0.1:53:53/udp -p [::1]::9 -p 7-8:17-18 img
+-p 81-82 -p 9000-9010:90 img
+-p ::1:80:80 img
+-p :80 img
+-p 127.0.0.1::80 img
+-p 127.0.0.1:0:80 img
+-p 0:80 img
+-p 80:80/TCP img
+-p 80:80/sctp img
+-p 127.0.0.1:8000-8001:80-81 img
+-p 127.0.0.1:8000-8010:80 img
+-p target=80,published=8080,protocol=udp,mode=host img
+-p 80:80 -p 81:80 img
+--expose 80 --expose 90/udp --expose 100-102/tcp img
+-P --expose 5 img
+--dns 9.9.9.9 --dns ::1 --dns-search a.b --dns-search . --dns-option ndots:2 --dns-opt timeout:1 img
+--hostname h --domainname d.e img
+--add-host a:1.2.3.4 --add-host b=::1 --add-host c:::1 --add-host d=[::1] --add-host e:host-gateway --add-host f=host-gateway img
+"""
+
+# Both refuse these before any request.
+REFUSED_CONTAINERS = """
+--network name=n,alias=a --network-alias b img
+--network name=n,ip=1.2.3.4 --ip 1.2.3.5 img
+--network name=n,mac-address=02:00:00:00:00:01 --mac-address 02:00:00:00:00:02 img
+--network n --network n img
+--network name=n,bogus=1 img
+--network name=n,gw-priority=x img
+--network alias=a img
+--network host --network n img
+--network none --network n img
+--network n --mac-address nonsense img
+-p 80/icmp img
+-p 1-2:1-3 img
+-p 70000 img
+-p 1.2.3:80:80 img
+-p localhost:80:80 img
+-p 80: img
+-p '' img
+-p 2-1 img
+--expose 5-4 img
+--expose 80:80 img
+--dns nonsense img
+--dns-search 'bad domain' img
+--add-host a img
+--add-host a:nonsense img
+--add-host a: img
+--add-host :1.2.3.4 img
+"""
+
+SAME_NETWORKS = """
+create n
+create -d lan -o parent=eth0 n
+create --subnet 10.1.0.0/16 n
+create --subnet 10.1.0.0/16 --subnet fd00:1::/64 --gateway 10.1.0.1 --gateway fd00:1::1 --ip-range 10.1.2.0/24 --ipv6 n
+create --subnet 10.1.0.0/16,10.2.0.0/16 --gateway 10.2.0.1,10.1.0.1 n
+create --subnet 10.1.0.0/16 --aux-address a=10.1.0.5 --aux-address b=10.1.0.6 n
+create --internal --label a=b --label c -o x=y --opt z --attachable --scope local n
+create --ipv4=false n
+create --ipv6=false n
+create --ipam-driver d --ipam-opt a=b n
+connect n c
+connect --ip 1.2.3.4 --ip6 fd00::1 --alias a --alias b,c --driver-opt a=b --gw-priority 2 n c
+disconnect n c
+disconnect -f n c
+inspect -v n
+prune -f
+"""
+
+REFUSED_NETWORKS = """
+create
+create a b
+create --aux-address a=10.1.0.5 n
+create --gateway 10.1.0.1 n
+create --ip-range 10.1.0.0/24 n
+create --subnet 10.1.0.0/16 --gateway 10.2.0.1 n
+create --subnet 10.1.0.0/16 --subnet 10.1.2.0/24 n
+create --subnet 10.1.0.0/16 --ip-range 10.2.0.0/24 n
+create --subnet 10.1.0.0/16 --gateway nonsense n
+create --subnet 10.1.0.0/16 --gateway 10.1.0.1 --gateway 10.1.0.2 n
+create --subnet 10.1.0.0/16 --ip-range 10.1.0.0/24 --ip-range 10.1.1.0/24 n
+connect n
+disconnect n
+rm
+"""
+
+NETWORKS = [
+    {"Name": "net10", "Id": "1" * 64, "Created": "2026-01-02T03:04:05Z", "Scope": "local", "Driver": "bridge",
+     "EnableIPv4": True, "EnableIPv6": False, "Internal": True, "Labels": {"b": "1"}},
+    {"Name": "net9", "Id": "2" * 64, "Created": "2026-01-02T03:04:05Z", "Scope": "local", "Driver": "lan",
+     "EnableIPv4": True, "EnableIPv6": True, "Internal": False, "Labels": None},
+]
+
+CONTAINER = {"Id": "c" * 64, "Name": "/c", "NetworkSettings": {"Ports": {
+    "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}],
+    "9/udp": [{"HostIp": "127.0.0.1", "HostPort": "9"}], "443/tcp": None,
+    "100/tcp": [{"HostIp": "0.0.0.0", "HostPort": "1"}]}}}
+
+# Commands whose output must be docker's to the letter.
+SAME_OUTPUT = """
+network ls
+network list -q
+network ls --no-trunc
+network ls --format '{{.ID}}|{{.Name}}|{{.Driver}}|{{.Scope}}|{{.IPv4}}|{{.IPv6}}|{{.Internal}}|{{.Labels}}|{{.CreatedAt}}'
+network ls --format 'table {{.Name}}\\t{{.IPv4}}\\t{{.IPv6}}\\t{{.Internal}}\\t{{.Labels}}\\t{{.CreatedAt}}'
+network ls --format json
+network inspect --format '{{.Driver}}' n
+network rm n
+network rm -f missing
+network prune -f
+network prune
+port c
+port c 80
+port c 80/tcp
+port c 9/udp
+"""
+
+
+@unittest.skipIf(docker_version() < 28, "the docker client to compare with is older than 28, or there is none")
+class BesideDocker(unittest.TestCase):
+    """Both clients talk to a server that writes down what they ask for."""
+
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="cay-cli-network-")
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.server = Server(str(self.directory / "socket"), Handler)
+        self.server.answers, self.server.requests = {}, []
+        thread = threading.Thread(target=self.server.serve_forever)
+        thread.start()
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(thread.join)
+        self.addCleanup(self.server.shutdown)
+
+    def run_client(self, program, line):
+        """Exit code, standard output, standard error and the requests."""
+        self.server.requests.clear()
+        host = f"unix://{self.directory}/socket"
+        environment = dict(os.environ, DOCKER_HOST=host, CAY_HOST=host, DOCKER_CONFIG=str(self.directory))
+        done = subprocess.run([program, *shlex.split(line)], env=environment, stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout, done.stderr, list(self.server.requests)
+
+    def both(self, line):
+        return self.run_client(DOCKER, line), self.run_client(BUILD / "cay", line)
+
+    def compare(self, lines, prefix, check):
+        """check(docker, cay) for what both make of each line."""
+        for line in lines.strip().splitlines():
+            with self.subTest(line):
+                docker, cay = self.both(prefix + line)
+                check(docker, cay)
+
+    def test_containers(self):
+        def check(docker, cay):
+            self.assertEqual((docker[0], cay[0]), (0, 0), docker[2] + cay[2])
+            self.assertEqual(container_part(cay[3][0][2]), container_part(docker[3][0][2]))
+
+        self.compare(SAME_CONTAINERS, "create ", check)
+
+    def test_containers_refused(self):
+        def check(docker, cay):
+            self.assertEqual((docker[0], cay[0]), (125, 125), docker[2] + cay[2])
+            self.assertEqual((docker[3], cay[3]), ([], []))
+
+        self.compare(REFUSED_CONTAINERS, "create ", check)
+
+    def test_networks(self):
+        def check(docker, cay):
+            self.assertEqual((docker[0], cay[0]), (0, 0), docker[2] + cay[2])
+            self.assertEqual([(verb, path, network_part(body)) for verb, path, body in cay[3]],
+                             [(verb, path, network_part(body)) for verb, path, body in docker[3]])
+
+        self.compare(SAME_NETWORKS, "network ", check)
+
+    def test_networks_refused(self):
+        def check(docker, cay):
+            self.assertNotIn(0, (docker[0], cay[0]), docker[2] + cay[2])
+            self.assertEqual((docker[3], cay[3]), ([], []))
+
+        self.compare(REFUSED_NETWORKS, "network ", check)
+
+    def test_output(self):
+        missing = (404, {"message": "network missing not found"})
+        self.server.answers = {"/networks": (200, NETWORKS), "/networks/n": (200, NETWORKS[0]),
+                               "/networks/missing": missing, "/containers/c/json": (200, CONTAINER),
+                               "/networks/prune": (200, {"NetworksDeleted": ["one", "two"]})}
+
+        def check(docker, cay):
+            self.assertEqual((docker[0], cay[0]), (0, 0), docker[2] + cay[2])
+            self.assertEqual(cay[1], docker[1])
+
+        self.compare(SAME_OUTPUT, "", check)
+
+    def test_failures(self):
+        busy = (403, {"message": "network busy has active endpoints"})
+        self.server.answers = {"/networks/busy": busy, "/containers/c/json": (200, CONTAINER)}
+
+        def check(docker, cay):
+            self.assertEqual(cay[0], docker[0], docker[2] + cay[2])
+            self.assertTrue(cay[2])
+
+        self.compare("network rm busy\nnetwork inspect busy\nport c 443\nport c 9", "", check)
+
+    def test_ports_of_containers(self):
+        """The Ports column for lists of ports that chance makes."""
+        chance = random.Random(4)
+        for number in range(40):
+            ports = []
+            for _ in range(chance.randrange(12)):
+                port = {"PrivatePort": chance.choice([80, 81, 82, 83, 443, 9000]), "Type": chance.choice(["tcp", "tcp", "udp"])}
+                address = chance.choice(["", "0.0.0.0", "::", "127.0.0.1"])
+                if address:
+                    port.update(IP=address, PublicPort=chance.choice([port["PrivatePort"]] * 3 + [8080]))
+                if port not in ports:
+                    ports.append(port)
+            container = {"Id": "c" * 64, "Names": ["/c"], "Image": "i", "Command": "c", "Created": 1, "Ports": ports,
+                         "State": "running", "Status": "Up"}
+            self.server.answers = {"/containers/json": (200, [container])}
+            with self.subTest(number, ports=ports):
+                docker, cay = self.both("ps --format '{{.Ports}}'")
+                self.assertEqual(cay[:2], docker[:2])
+
+
+if __name__ == "__main__":
+    unittest.main()
