@@ -9,6 +9,7 @@
 
 /* The slot of each device; cmdline.h tells the whole plan. */
 enum slot { SLOT_BALLOON = 0, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
+static const int nic_slots[VMM_NICS_MAX] = { 2, 1, 3, 4 };
 
 enum { SECTOR = 512 };
 
@@ -129,9 +130,47 @@ static void add_drives(const struct cmdline *cmdline, struct strv *argv)
 	}
 }
 
+/* "name=3:4:5" */
+static void put_fds(struct buf *out, const char *name, const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		buf_printf(out, "%s%d", i == 0 ? name : ":", fds[i]);
+}
+
+static void add_nic(const struct cmdline_nic *nic, size_t index, struct strv *argv)
+{
+	struct buf netdev = { 0 }, device = { 0 };
+	const uint8_t *mac = nic->mac;
+
+	if (nic->stream) {
+		buf_printf(&netdev, "stream,id=net%zu,addr.type=fd,addr.str=%d", index,
+			   nic->fds[0]);
+	} else {
+		buf_printf(&netdev, "tap,id=net%zu,", index);
+		put_fds(&netdev, "fds=", nic->fds, nic->queues);
+		if (nic->vhost) {
+			buf_puts(&netdev, ",vhost=on,");
+			put_fds(&netdev, "vhostfds=", nic->vhost_fds, nic->queues);
+		}
+	}
+	buf_printf(&device,
+		   "virtio-net-device,netdev=net%zu,mac=%02x:%02x:%02x:%02x:%02x:%02x,"
+		   "bus=virtio-mmio-bus.%d",
+		   index, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], nic_slots[index]);
+	if (nic->queues > 1)
+		buf_puts(&device, ",mq=on");
+	if (nic->mtu)
+		buf_printf(&device, ",host_mtu=%u", nic->mtu);
+	strv_add(argv, "-netdev");
+	strv_take(argv, buf_steal(&netdev));
+	strv_add(argv, "-device");
+	strv_take(argv, buf_steal(&device));
+}
+
 void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 {
 	assert(cmdline->drive_count <= VMM_DISKS_MAX);
+	assert(cmdline->nic_count <= cmdline_nics_max(cmdline->drive_count));
 	strv_add(argv, cmdline->qemu);
 	strv_add(argv, "-name");
 	strv_addf(argv, "%s", cmdline->name);
@@ -145,6 +184,8 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel));
 	add_channel(cmdline, argv);
 	add_drives(cmdline, argv);
+	for (size_t i = 0; i < cmdline->nic_count; i++)
+		add_nic(&cmdline->nics[i], i, argv);
 	strv_add(argv, "-device");
 	strv_addf(argv, "virtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.%d",
 		  SLOT_BALLOON);

@@ -53,6 +53,17 @@ struct cmdline_drive {
 	bool io_uring; /* else QEMU's threads. VMDK with io_uring hangs the guest */
 };
 
+/* A network card; its descriptors are a tap's queues, or one stream socket (passt). */
+struct cmdline_nic {
+	bool stream;
+	int fds[VMM_QUEUES_MAX];
+	int vhost_fds[VMM_QUEUES_MAX]; /* of taps, when `vhost` is set */
+	size_t queues;
+	bool vhost; /* the host's kernel serves the card */
+	uint8_t mac[6];
+	unsigned int mtu; /* 0: 1500 */
+};
+
 struct cmdline {
 	const char *qemu;
 	const char *name;           /* shown by ps; letters, digits and '-' */
@@ -68,6 +79,8 @@ struct cmdline {
 	size_t fd_count;
 	struct cmdline_drive drives[VMM_DISKS_MAX];
 	size_t drive_count;
+	struct cmdline_nic nics[VMM_NICS_MAX];
+	size_t nic_count;
 };
 
 /* Adds the whole argument list, QEMU's name first, to `argv`. */

@@ -27,7 +27,8 @@ enum {
 	FD_CONSOLE,
 	FD_QMP,
 	FD_DISKS,
-	FDS_MAX = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
+	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX, /* with vhost's */
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -161,7 +162,7 @@ static int open_disk(const struct vm_disk *disk, struct handover *handover, stru
 	if (disk->extent_count == 0 || (joined && !disk->read_only))
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "a disk needs one extent, or several and read-only");
-	if (handover->count + disk->extent_count + 1 > FDS_MAX)
+	if (handover->count + disk->extent_count + 1 > DISK_FDS_END)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
 				     "the disks have more than %d extents", VMM_EXTENTS_MAX);
 	for (size_t i = 0; i < disk->extent_count; i++) {
@@ -196,7 +197,50 @@ static int open_pair(struct handover *handover, int *ret_ours, struct cay_error 
 	return 0;
 }
 
-/* Opens all that QEMU gets: three sockets at fixed places, then the disks. */
+/* Where the host's kernel can serve the card; under TCG the emulator is what takes the time. */
+static void open_vhost(enum vmm_accel accel, struct handover *handover, struct cmdline_nic *nic)
+{
+	if (accel != VMM_KVM)
+		return;
+	for (size_t i = 0; i < nic->queues; i++) {
+		int fd = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
+
+		if (fd < 0)
+			return; /* QEMU does it; descriptors it does not hear of do no harm */
+		nic->vhost_fds[i] = their_fd(handover->count);
+		handover->fds[handover->count++] = fd;
+	}
+	nic->vhost = true;
+}
+
+static int open_nic(const struct vm_machine *machine, const struct vm_nic *from,
+		    struct handover *handover, struct cmdline_nic *nic, struct cay_error *err)
+{
+	if (from->fd_count == 0 || from->fd_count > VMM_QUEUES_MAX ||
+	    (from->stream && from->fd_count > 1))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "a network card needs 1 to %d queues, by a stream one",
+				     VMM_QUEUES_MAX);
+	*nic = (struct cmdline_nic){
+		.stream = from->stream,
+		.queues = from->fd_count,
+		.mtu = from->mtu,
+	};
+	memcpy(nic->mac, from->mac, sizeof(nic->mac));
+	for (size_t i = 0; i < from->fd_count; i++) {
+		int fd = fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0);
+
+		if (fd < 0)
+			return cay_error_errno(err, errno, "handing a network card to QEMU");
+		nic->fds[i] = their_fd(handover->count);
+		handover->fds[handover->count++] = fd;
+	}
+	if (!from->stream)
+		open_vhost(machine->accel, handover, nic);
+	return 0;
+}
+
+/* Opens all that QEMU gets: three sockets at fixed places, then the disks, then the cards. */
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
 		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
 {
@@ -216,6 +260,9 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 		cmdline->drives[i].io_uring = io_uring;
 	}
 	cmdline->drive_count = machine->disk_count;
+	for (size_t i = 0; r == 0 && i < machine->nic_count; i++)
+		r = open_nic(machine, &machine->nics[i], handover, &cmdline->nics[i], err);
+	cmdline->nic_count = machine->nic_count;
 	return r;
 }
 

@@ -23,6 +23,15 @@ struct vm_disk {
 	bool read_only; /* required where there are several extents */
 };
 
+/* A network card: the queues of a tap, or a stream socket with passt at its other end. */
+struct vm_nic {
+	bool stream;
+	const int *fds; /* the caller's, who may close them once the VM was started */
+	size_t fd_count;
+	uint8_t mac[6];
+	unsigned int mtu; /* 0: 1500 */
+};
+
 struct vm_machine {
 	const char *id;   /* names the cgroup; letters, digits and '-' */
 	const char *qemu; /* a path or a name in PATH; NULL: qemu-system-x86_64 */
@@ -36,6 +45,8 @@ struct vm_machine {
 	uid_t uid;
 	struct vm_disk disks[VMM_DISKS_MAX]; /* /dev/vda first */
 	size_t disk_count;
+	struct vm_nic nics[VMM_NICS_MAX];
+	size_t nic_count;
 };
 
 /* Descriptors are this process's ends of socket pairs (output: a pipe), CLOEXEC, blocking. */

@@ -115,6 +115,42 @@ static void test_stock_kernel(void **state)
 	assert_non_null(strstr(text, "tsc_early_khz=2100000"));
 }
 
+/* The cards' slots are the machine's shape too. */
+static void test_nics(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL;
+
+	cmdline.nic_count = 4;
+	cmdline.nics[0] = (struct cmdline_nic){
+		.fds = { 10, 11 },
+		.vhost_fds = { 12, 13 },
+		.queues = 2,
+		.vhost = true,
+		.mac = { 2, 0x42, 0xac, 0x11, 0, 2 },
+		.mtu = 9000,
+	};
+	cmdline.nics[1] = (struct cmdline_nic){ .fds = { 14 }, .queues = 1, .mac = { 2, 1 } };
+	cmdline.nics[2] = (struct cmdline_nic){ .stream = true, .fds = { 15 }, .queues = 1 };
+	cmdline.nics[3] = cmdline.nics[1];
+	text = join(&cmdline);
+	assert_non_null(strstr(text,
+			       "-netdev\ntap,id=net0,fds=10:11,vhost=on,vhostfds=12:13\n"
+			       "-device\nvirtio-net-device,netdev=net0,mac=02:42:ac:11:00:02,"
+			       "bus=virtio-mmio-bus.2,mq=on,host_mtu=9000\n"
+			       "-netdev\ntap,id=net1,fds=14\n"
+			       "-device\nvirtio-net-device,netdev=net1,mac=02:01:00:00:00:00,"
+			       "bus=virtio-mmio-bus.1\n"
+			       "-netdev\nstream,id=net2,addr.type=fd,addr.str=15\n"
+			       "-device\nvirtio-net-device,netdev=net2,mac=00:00:00:00:00:00,"
+			       "bus=virtio-mmio-bus.3\n"));
+	assert_non_null(strstr(text, "netdev=net3,mac=02:01:00:00:00:00,bus=virtio-mmio-bus.4\n"));
+	assert_int_equal(cmdline_nics_max(0), 4);
+	assert_int_equal(cmdline_nics_max(2), 4);
+	assert_int_equal(cmdline_nics_max(3), 3);
+	assert_int_equal(cmdline_nics_max(4), 2);
+}
+
 static void test_vmdk(void **state)
 {
 	const uint64_t sizes[] = { 4096, 1024 * 1024 };
@@ -145,6 +181,7 @@ int main(void)
 		cmocka_unit_test(test_tcg),         cmocka_unit_test(test_kvm),
 		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_stock_kernel),
 		cmocka_unit_test(test_vmdk),        cmocka_unit_test(test_names),
+		cmocka_unit_test(test_nics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
