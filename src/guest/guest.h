@@ -8,6 +8,7 @@
 #pragma once
 
 #include "guest/events.h"
+#include "guest/network.h"
 
 #include "base/error.h"
 
@@ -30,6 +31,8 @@ struct guest {
 	struct channel *channel;
 	TAILQ_HEAD(container_list, container) containers;
 	struct events events;
+	struct network_card_list cards;
+	struct network_wait_list network_waits;
 	int64_t booted_us; /* on the monotonic clock */
 	int proc_fd;       /* the guest's own /proc, which no container can replace */
 	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */

@@ -118,6 +118,8 @@ static void on_child(uv_signal_t *handle, int number)
 static int guest_init(struct guest *guest, struct cay_error *err)
 {
 	TAILQ_INIT(&guest->containers);
+	TAILQ_INIT(&guest->cards);
+	TAILQ_INIT(&guest->network_waits);
 	events_init(&guest->events);
 	guest->service = service_new(guest);
 	guest->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);

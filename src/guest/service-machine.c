@@ -18,7 +18,8 @@
 #include <sys/utsname.h>
 
 /* Abilities beyond the service's first form get a name here, so that a host can ask. */
-static char *const features[] = { (char *)"seccomp", (char *)"devices", (char *)"pressure" };
+static char *const features[] = { (char *)"seccomp", (char *)"devices", (char *)"pressure",
+				  (char *)"network" };
 
 void service_version(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
@@ -222,6 +223,28 @@ void service_trim(struct rpc_call *call, const ProtobufCMessage *request, void *
 void service_kernel_log(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	kernel_log_serve(user, call, ((const Cay__Vminitd__V1__KernelLogRequest *)request)->follow);
+}
+
+/* ---- the network ---- */
+
+void service_configure_network(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	Cay__Vminitd__V1__ConfigureNetworkResponse response =
+		CAY__VMINITD__V1__CONFIGURE_NETWORK_RESPONSE__INIT;
+	const Cay__Vminitd__V1__ConfigureNetworkRequest *network =
+		(const Cay__Vminitd__V1__ConfigureNetworkRequest *)request;
+	struct cay_error err = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < network->n_interfaces; i++)
+		r = network_configure(user, network->interfaces[i], &err);
+	service_answer(call, r, &err, &response.base);
+}
+
+void service_wait_network(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	network_wait(user, call,
+		     ((const Cay__Vminitd__V1__WaitNetworkRequest *)request)->timeout_ms);
 }
 
 /* ---- the end ---- */

@@ -17,6 +17,8 @@ static const struct rpc_method methods[] = {
 	{ "Trim", false, service_trim },
 	{ "KernelLog", false, service_kernel_log },
 	{ "Shutdown", false, service_shutdown },
+	{ "ConfigureNetwork", false, service_configure_network },
+	{ "WaitNetwork", false, service_wait_network },
 	{ "CreateContainer", false, service_create_container },
 	{ "DeleteContainer", false, service_delete_container },
 	{ "PauseContainer", false, service_pause_container },

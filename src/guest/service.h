@@ -16,7 +16,7 @@ typedef void service_method(struct rpc_call *call, const ProtobufCMessage *reque
 
 service_method service_version, service_set_time, service_add_entropy, service_set_sysctl,
 	service_mount, service_unmount, service_sync, service_freeze, service_thaw, service_trim,
-	service_kernel_log, service_shutdown;
+	service_kernel_log, service_shutdown, service_configure_network, service_wait_network;
 service_method service_create_container, service_delete_container, service_pause_container,
 	service_resume_container, service_update_container, service_container_stats,
 	service_list_processes, service_create_process, service_start_process, service_wait_process,
