@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the two files of a sandbox share: sandbox.c has its life, listen.c hears
- * what the machine says beside the channel's calls: console, kernel log, QMP.
+ * What the files of a sandbox share: sandbox.c has its life, listen.c hears
+ * what the machine says beside the channel's calls (console, kernel log, QMP),
+ * network.c tells the guest about its network.
  */
 #pragma once
 
 #include "sandbox/boot-log.h"
+#include "sandbox/nics.h"
 #include "sandbox/sandbox.h"
 #include "vmm/qmp.h"
 #include "vmm/vm.h"
 
 #include "rpc/session.h"
+
+#include "vminitd.pb-c.h"
 
 enum state { BOOTING, READY, ENDING, GONE };
 
@@ -23,6 +27,7 @@ struct sandbox {
 	void *user;
 	enum state state;
 	struct vm vm;
+	struct nics nics;
 	struct boot_log boot_log;
 	struct rpc_conn *conn;
 	struct qmp *qmp; /* from READY on */
@@ -58,3 +63,11 @@ void sandbox_drain_text(struct sandbox *sandbox);
 void sandbox_listen(struct sandbox *sandbox);
 /* At the end: adds the kernel's log, if nobody has asked for it yet, to the farewells. */
 void sandbox_fetch_kernel_log(struct sandbox *sandbox);
+
+/* ---- network.c ---- */
+
+/* Part of the greeting. False: there is a lease to wait for, and on_ready comes from here. */
+bool sandbox_configure_network(struct sandbox *sandbox);
+/* At the end: adds giving back the leases to the farewells; false where there are none. */
+bool sandbox_release_leases(struct sandbox *sandbox);
+void sandbox_on_lease(struct sandbox *sandbox, const Cay__Vminitd__V1__LeaseEvent *event);

@@ -78,6 +78,7 @@ void sandbox_release_handle(struct sandbox *sandbox)
 	if (--sandbox->open_handles > 0)
 		return;
 	vm_done(&sandbox->vm);
+	nics_done(&sandbox->nics);
 	set_state(sandbox, GONE);
 	sandbox->events.on_gone(sandbox, &sandbox->why, sandbox->user);
 }
@@ -152,6 +153,8 @@ static void on_event(struct rpc_call *call, const ProtobufCMessage *message, con
 	const Cay__Vminitd__V1__Event *event = (const void *)message;
 	struct sandbox *sandbox = user;
 
+	if (event && event->what_case == CAY__VMINITD__V1__EVENT__WHAT_LEASE)
+		sandbox_on_lease(sandbox, event->lease);
 	if (event && event->what_case == CAY__VMINITD__V1__EVENT__WHAT_OOM &&
 	    sandbox->events.on_oom)
 		sandbox->events.on_oom(sandbox, event->container_id, event->time_ns,
@@ -256,7 +259,8 @@ static void open_session(struct sandbox *sandbox)
 	set_state(sandbox, READY);
 	send_greeting(sandbox);
 	listen_to_events(sandbox);
-	sandbox->events.on_ready(sandbox, sandbox->user);
+	if (sandbox_configure_network(sandbox))
+		sandbox->events.on_ready(sandbox, sandbox->user);
 	sandbox_listen(sandbox);
 }
 
@@ -347,30 +351,52 @@ static void add_timer(struct sandbox *sandbox, uv_timer_t *timer)
 	sandbox->open_handles++;
 }
 
+/* Cards and machine; after a failure there is nothing of either. */
+static int start_vm(struct vm_machine *machine, const struct sandbox_config *config,
+		    struct sandbox *sandbox, struct cay_error *err)
+{
+	struct nics *nics = &sandbox->nics;
+	int r = nics_open(nics, config, err);
+
+	if (r < 0)
+		return r;
+	memcpy(machine->nics, nics->cards, sizeof(nics->cards));
+	machine->nic_count = nics->count;
+	r = vm_start(machine, &sandbox->vm, err);
+	if (r == 0) {
+		r = nics_attach(nics, err);
+		if (r < 0)
+			vm_done(&sandbox->vm);
+	}
+	if (r < 0)
+		nics_done(nics);
+	return r;
+}
+
 int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 		 const struct sandbox_events *events, void *user, struct sandbox **ret_sandbox,
 		 struct cay_error *err)
 {
 	_cleanup_free_ struct vm_extent *extents = NULL;
 	struct vm_machine machine = describe(config, &extents);
-	struct sandbox *sandbox;
+	struct sandbox *sandbox = xcalloc(1, sizeof(*sandbox));
+	const struct vm *vm = &sandbox->vm;
 	uint64_t number = 0;
-	struct vm vm;
-	int r = vm_start(&machine, &vm, err);
+	int r = start_vm(&machine, config, sandbox, err);
 
-	if (r < 0)
+	if (r < 0) {
+		free(sandbox);
 		return r;
-	sandbox = xcalloc(1, sizeof(*sandbox));
+	}
 	sandbox->loop = loop;
 	sandbox->config = config;
 	sandbox->events = *events;
 	sandbox->user = user;
-	sandbox->vm = vm;
 	boot_log_init(&sandbox->boot_log, config->boot_log_path);
-	watch(sandbox, &sandbox->channel, vm.channel_fd, on_channel);
-	watch(sandbox, &sandbox->exit, vm.pidfd, on_exit_readable);
-	watch(sandbox, &sandbox->console, vm.console_fd, sandbox_on_text);
-	watch(sandbox, &sandbox->output, vm.output_fd, sandbox_on_text);
+	watch(sandbox, &sandbox->channel, vm->channel_fd, on_channel);
+	watch(sandbox, &sandbox->exit, vm->pidfd, on_exit_readable);
+	watch(sandbox, &sandbox->console, vm->console_fd, sandbox_on_text);
+	watch(sandbox, &sandbox->output, vm->output_fd, sandbox_on_text);
 	add_timer(sandbox, &sandbox->timer);
 	add_timer(sandbox, &sandbox->log_timer);
 	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, SANDBOX_BOOT_TIMEOUT_MS, 0);
@@ -378,7 +404,7 @@ int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 		abort();
 	session_format(number, sandbox->session_line);
 	/* The socket holds the line until the guest has opened its port. */
-	if (write_full(vm.channel_fd, sandbox->session_line, sizeof(sandbox->session_line)) < 0)
+	if (write_full(vm->channel_fd, sandbox->session_line, sizeof(sandbox->session_line)) < 0)
 		log_debug("QEMU is gone already"); /* on_exit_readable() tells why */
 	*ret_sandbox = sandbox;
 	return 0;
@@ -431,7 +457,9 @@ void sandbox_end(struct sandbox *sandbox, bool sync)
 		return;
 	}
 	if (!sync || sandbox->state != READY) {
-		begin_end(sandbox, 0);
+		const bool release = sandbox->state == READY && sandbox_release_leases(sandbox);
+
+		begin_end(sandbox, release ? SANDBOX_RELEASE_TIMEOUT_MS : 0);
 		return;
 	}
 	/*
@@ -440,6 +468,7 @@ void sandbox_end(struct sandbox *sandbox, bool sync)
 	 */
 	begin_end(sandbox, SANDBOX_SYNC_TIMEOUT_MS);
 	sandbox_fetch_kernel_log(sandbox);
+	(void)sandbox_release_leases(sandbox);
 	sandbox->farewells++;
 	sandbox_call(sandbox->conn, "Sync", &request.base, SANDBOX_SYNC_TIMEOUT_MS, on_synced,
 		     sandbox);

@@ -18,11 +18,22 @@ enum {
 	SANDBOX_BOOT_TIMEOUT_MS = 60 * 1000, /* an emulated guest on a busy host is slow */
 	SANDBOX_SYNC_TIMEOUT_MS =
 		30 * 1000, /* until the guest's disks must be written at its end */
+	SANDBOX_LEASE_TIMEOUT_MS = 10 * 1000, /* a start waits no longer for a DHCP server */
+	SANDBOX_RELEASE_TIMEOUT_MS = 500,     /* nor an end for leases to be given back */
+};
+
+/* What DHCP has given an interface of the configuration; the address is "" when it was lost. */
+struct sandbox_lease {
+	const struct sandbox_interface *interface;
+	char address[20]; /* "192.168.1.7/24" */
+	char gateway[20]; /* "" for none */
 };
 
 struct sandbox_events {
 	/*
-	 * vminitd answered; its clock and its random numbers are set before it takes the next call.
+	 * vminitd answered; its clock, its random numbers and its network are set before it takes
+	 * the next call. Interfaces with DHCP have their lease, or SANDBOX_LEASE_TIMEOUT_MS are
+	 * over.
 	 */
 	void (*on_ready)(struct sandbox *sandbox, void *user);
 	/*
@@ -34,11 +45,13 @@ struct sandbox_events {
 	/* A container of this id lost a process to its memory limit. May be NULL. */
 	void (*on_oom)(struct sandbox *sandbox, const char *container_id, int64_t time_ns,
 		       uint64_t kills, void *user);
+	/* May be NULL. */
+	void (*on_lease)(struct sandbox *sandbox, const struct sandbox_lease *lease, void *user);
 };
 
 /*
- * Starts QEMU; blocks for some 30 ms. The config must outlive the sandbox. On failure there is no
- * sandbox and no callback comes.
+ * Opens the network cards and starts QEMU; blocks for some 30 ms. The config must outlive the
+ * sandbox. On failure there is no sandbox and no callback comes.
  */
 int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 		 const struct sandbox_events *events, void *user, struct sandbox **ret_sandbox,

@@ -136,6 +136,14 @@ static void on_oom(struct sandbox *sandbox, const char *container_id, int64_t ti
 	watch_oom(shim, process->container->id, shim_sane_time(shim, time_ns), kills);
 }
 
+static void on_lease(struct sandbox *sandbox, const struct sandbox_lease *lease, void *user)
+{
+	struct shim *shim = user;
+
+	shim->leases[lease->interface - shim->config->interfaces] = *lease;
+	watch_lease(shim, lease);
+}
+
 void shim_container_ended(struct shim *shim)
 {
 	for (const struct shim_process *process = shim->processes; process; process = process->next)
@@ -151,6 +159,7 @@ static void boot(struct shim *shim)
 		.on_ready = on_ready,
 		.on_gone = on_gone,
 		.on_oom = on_oom,
+		.on_lease = on_lease,
 	};
 	struct cay_error err = { 0 };
 

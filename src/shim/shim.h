@@ -20,6 +20,7 @@
 #include "sandbox/state.h"
 #include "shim/logs.h"
 #include "shim/reply.h"
+#include "vmm/cmdline.h"
 
 #include "shim.pb-c.h"
 
@@ -77,6 +78,7 @@ struct shim {
 	struct shim_process *processes;
 	struct watcher *watchers;
 	struct reply_list shutdowns;
+	struct sandbox_lease leases[VMM_NICS_MAX]; /* of the interfaces, in their order */
 	unsigned int open_calls; /* clients still to get their answer or last bytes */
 	struct cay_error lost;   /* why there is no VM, once there is none */
 	bool gone;
@@ -144,6 +146,7 @@ void watch_begin(struct rpc_call *call, const ProtobufCMessage *request, void *u
 void watch_started(const struct shim_process *process);
 void watch_exited(const struct shim_process *process);
 void watch_oom(struct shim *shim, const char *container_id, int64_t time_ns, uint64_t kills);
+void watch_lease(struct shim *shim, const struct sandbox_lease *lease);
 void watch_end(struct shim *shim);
 
 /* ---- service.c, forward.c ---- */

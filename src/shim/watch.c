@@ -78,6 +78,29 @@ static void tell_exited(const struct shim_process *process, struct watcher *only
 	send_to(process->shim, only, &event);
 }
 
+static void tell_lease(struct shim *shim, const struct sandbox_lease *lease, struct watcher *only)
+{
+	Cay__Shim__V1__Event event = CAY__SHIM__V1__EVENT__INIT;
+	Cay__Shim__V1__AddressEvent address = CAY__SHIM__V1__ADDRESS_EVENT__INIT;
+	const uint8_t *mac = lease->interface->mac;
+	char text[sizeof("00:00:00:00:00:00")];
+
+	(void)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+		       mac[3], mac[4], mac[5]);
+	address.mac = text;
+	address.address = (char *)lease->address;
+	address.gateway = (char *)lease->gateway;
+	event.time_ns = clock_now_ns();
+	event.what_case = CAY__SHIM__V1__EVENT__WHAT_ADDRESS;
+	event.address = &address;
+	send_to(shim, only, &event);
+}
+
+void watch_lease(struct shim *shim, const struct sandbox_lease *lease)
+{
+	tell_lease(shim, lease, NULL);
+}
+
 void watch_started(const struct shim_process *process)
 {
 	tell_started(process, NULL);
@@ -113,6 +136,9 @@ void watch_begin(struct rpc_call *call, const ProtobufCMessage *request, void *u
 	shim->watchers = watcher;
 	shim->open_calls++;
 	rpc_call_set_events(call, &events, watcher);
+	for (size_t i = 0; i < VMM_NICS_MAX; i++)
+		if (*shim->leases[i].address)
+			tell_lease(shim, &shim->leases[i], watcher);
 	for (const struct shim_process *process = shim->processes; process;
 	     process = process->next) {
 		if (process->status == PROCESS_RUNNING)

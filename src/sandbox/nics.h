@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's side of a sandbox's network cards: taps, macvtaps and passt,
+ * opened for QEMU. Taps and passt end with QEMU; a macvtap, which the daemon
+ * has made, is removed by nics_done(), as is everything after a failure.
+ */
+#pragma once
+
+#include "sandbox/config.h"
+#include "vmm/vm.h"
+
+struct nics {
+	const struct sandbox_config *config;
+	int fds[VMM_NICS_MAX][SANDBOX_QUEUES_MAX];
+	struct vm_nic cards[VMM_NICS_MAX]; /* for vm_start(); they point into fds */
+	size_t count;
+	pid_t passt; /* while it starts; 0: none, or it is ready and a daemon of its own */
+	int passt_output;
+};
+
+/* Opens what QEMU is to get. Blocks for the kernel only. `nics` must not move afterwards. */
+int nics_open(struct nics *nics, const struct sandbox_config *config, struct cay_error *err);
+/*
+ * Once QEMU has its copies: closes ours, puts the taps onto their bridges, and waits for passt to
+ * be ready.
+ */
+int nics_attach(struct nics *nics, struct cay_error *err);
+/* At the sandbox's end, when QEMU has gone. Also for what never was opened. */
+void nics_done(struct nics *nics);
