@@ -24,41 +24,47 @@ static int append_label(struct dns_name *name, const uint8_t *label, size_t leng
 	return 0;
 }
 
-/* Where the pointer at `at` leads: to before `floor`, where what was read so far begins. */
-static int follow(const uint8_t *data, size_t size, size_t at, size_t *floor)
+/* Bytes of a message that a name, or the rest of one behind a pointer, may be read from. */
+struct run {
+	size_t begin, end;
+};
+
+/* Follows the pointer at `at`: what it leads to must be whole before the run that it stands in. */
+static int follow(const uint8_t *data, size_t at, struct run *run)
 {
 	size_t target;
 
-	if (at + 2 > size)
+	if (at + 2 > run->end)
 		return -EBADMSG;
 	target = (size_t)(data[at] & ~POINTER_MARK) << 8 | data[at + 1];
-	if (target >= *floor)
+	if (target >= run->begin)
 		return -EBADMSG;
-	*floor = target;
+	*run = (struct run){ target, run->begin };
 	return 0;
 }
 
 int dns_name_read(const uint8_t *data, size_t size, size_t *offset, struct dns_name *ret_name)
 {
 	struct dns_name name = { .length = 0 };
-	size_t at = *offset, floor = *offset, end = 0;
+	struct run run = { *offset, size };
+	size_t at = *offset, end = 0;
 
 	for (;;) {
 		uint8_t length;
 
-		if (at >= size)
+		if (at >= run.end)
 			return -EBADMSG;
 		length = data[at];
 		if ((length & POINTER_MARK) == POINTER_MARK) {
-			if (follow(data, size, at, &floor) < 0)
-				return -EBADMSG;
 			if (end == 0)
 				end = at + 2;
-			at = floor;
+			if (follow(data, at, &run) < 0)
+				return -EBADMSG;
+			at = run.begin;
 			continue;
 		}
 		/* 0x40 and 0x80 were reserved for other kinds of labels, which nobody uses. */
-		if (length > DNS_LABEL_MAX || length > size - at - 1 ||
+		if (length > DNS_LABEL_MAX || length > run.end - at - 1 ||
 		    append_label(&name, data + at + 1, length) < 0)
 			return -EBADMSG;
 		at += 1 + (size_t)length;

@@ -21,9 +21,9 @@ struct dns_name {
 };
 
 /*
- * Reads the name at *offset of a message and moves *offset behind it. Pointers are followed to
- * earlier parts of the message only, each further back than the last, so that every name ends;
- * -EBADMSG for all else. ret_name may be NULL, to skip it.
+ * Reads the name at *offset of a message and moves *offset behind it. A pointer must
+ * lead to what is whole in front of the part it stands in, so that every name ends; -EBADMSG for
+ * all else. ret_name may be NULL, to skip it.
  */
 int dns_name_read(const uint8_t *data, size_t size, size_t *offset, struct dns_name *ret_name);
 

@@ -130,7 +130,9 @@ static void test_pointers(void **state)
 	static const uint8_t good[] = { 1, 'b', 0, 1, 'a', 0xc0, 0, 0xc0, 3 };
 	static const uint8_t itself[] = { 0xc0, 0 }, forward[] = { 0xc0, 2, 0 },
 			     circle[] = { 1, 'a', 0xc0, 0 }, pair[] = { 0xc0, 2, 0xc0, 0 },
-			     reserved[] = { 0x80, 0, 0 }, cut[] = { 0xc0 };
+			     reserved[] = { 0x80, 0, 0 }, cut[] = { 0xc0 },
+			     /* the label that is pointed to takes in the pointer itself */
+		across[] = { 3, 'a', 0xc0, 0, 0 };
 	struct dns_name name;
 	char text[DNS_NAME_TEXT_MAX];
 
@@ -143,6 +145,7 @@ static void test_pointers(void **state)
 	assert_int_equal(read_name(pair, sizeof(pair), 2, &name), -EBADMSG);
 	assert_int_equal(read_name(reserved, sizeof(reserved), 0, &name), -EBADMSG);
 	assert_int_equal(read_name(cut, sizeof(cut), 0, &name), -EBADMSG);
+	assert_int_equal(read_name(across, sizeof(across), 2, &name), -EBADMSG);
 }
 
 /* 255 bytes is a name, 256 is none; and pointers don't make longer ones. */
