@@ -24,7 +24,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "EROFS and the index ar
 
 #define LAYER_MAGIC "CAYLAYER"
 enum {
-	LAYER_VERSION = 3, /* raised whenever the same blob would give other files */
+	LAYER_VERSION = 4, /* raised whenever the same blobs would give other files */
 	LAYER_BLOCK = 4096,
 	LAYER_SLOT = 32, /* packed files start at multiples of this, as EROFS's inodes do */
 };

@@ -263,8 +263,8 @@ static inline cay_unused bool have_judge(void)
 }
 
 /* Joins the extents of a disk in one file, checks it with fsck.erofs and extracts it to `tree`. */
-static inline cay_unused void judge_disk(const char *directory, const struct image_disk *disk,
-					 const char *tree)
+static inline cay_unused void extract_disk(const char *directory, const struct image_disk *disk,
+					   const char *tree)
 {
 	_cleanup_free_ char *joined = path_join(directory, "joined"), *option = NULL;
 	_cleanup_close_ int fd = open(joined, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -287,4 +287,35 @@ static inline cay_unused void judge_disk(const char *directory, const struct ima
 	strv_add(&argv, joined);
 	if (process_run(&argv, 65536, &output, &err) != 0)
 		fail_msg("fsck.erofs: %s", buf_text(&output));
+}
+
+/* Takes away what every image is given to be mounted over, which has no time. */
+static inline cay_unused void drop_mount_points(const char *tree)
+{
+	static const char *const names[] = { "dev",       "proc",         "sys",
+					     "etc/hosts", "etc/hostname", "etc/resolv.conf",
+					     "etc" };
+
+	bool added[ARRAY_SIZE(names)];
+
+	/* All are looked at first: removing a file gives its folder a time. */
+	for (unsigned int pass = 0; pass < 2; pass++)
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			_cleanup_free_ char *path = path_join(tree, names[i]);
+			struct stat st;
+
+			if (pass == 0)
+				added[i] = lstat(path, &st) == 0 && st.st_mtime == 0 &&
+					(S_ISDIR(st.st_mode) || st.st_size == 0);
+			else if (added[i])
+				(void)remove(path); /* a folder with something of the image stays */
+		}
+}
+
+/* The same, and only what the image's layers say is left. */
+static inline cay_unused void judge_disk(const char *directory, const struct image_disk *disk,
+					 const char *tree)
+{
+	extract_disk(directory, disk, tree);
+	drop_mount_points(tree);
 }

@@ -107,6 +107,32 @@ static void test_semantics(void **state)
 	}
 }
 
+/* What containers have mounted over is in every image; what an image has there stays. */
+static void test_mount_points(void **state)
+{
+	static const struct {
+		const char *layers[3], *tree;
+	} rows[] = {
+		{ { "f:a=1" },
+		  "a=1 dev/ etc/ etc/hostname= etc/hosts= etc/resolv.conf= proc/ sys/" },
+		{ { "d:dev f:dev/x=1 f:etc/hosts=2 l:etc/resolv.conf>/run/r", "w:etc/hosts" },
+		  "dev/ dev/x=1 etc/ etc/hostname= etc/hosts= etc/resolv.conf>/run/r proc/ sys/" },
+		{ { "d:e l:etc>e f:proc=1 l:sys>/nowhere" }, "dev/ e/ etc>e proc=1 sys>/nowhere" },
+	};
+	struct fixture *fixture = *state;
+
+	if (!have_judge())
+		skip();
+	fixture->mount_points = true;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		_cleanup_buf_ struct buf tree = { 0 };
+		struct cay_error err = { 0 };
+
+		assert_ok(merge_scripts(fixture, rows[i].layers, &tree, &err));
+		assert_string_equal(buf_text(&tree), rows[i].tree);
+	}
+}
+
 static void test_attributes(void **state)
 {
 	static const char capability[20] = { 1, 0, 0, 2, 0, 0x20 };
@@ -353,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_semantics, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_mount_points, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_attributes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_space, set_up, tear_down),

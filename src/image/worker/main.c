@@ -71,8 +71,10 @@ static int convert(bool check, struct buf *status, struct cay_error *err)
 static int merge_layers(struct erofs_layer *layers, unsigned int count, struct merge_tree *tree,
 			struct cay_error *err)
 {
+	int r;
+
 	for (unsigned int i = 0; i < count; i++) {
-		int r = index_map_open(FIRST_FD + 1 + (int)i, &layers[i].index, err);
+		r = index_map_open(FIRST_FD + 1 + (int)i, &layers[i].index, err);
 
 		layers[i].data_fd = FIRST_FD + 1 + (int)(count + i);
 		if (r == 0)
@@ -80,6 +82,9 @@ static int merge_layers(struct erofs_layer *layers, unsigned int count, struct m
 		if (r < 0)
 			return cay_error_prefix(err, "layer %u of %u", i + 1, count);
 	}
+	r = merge_add_mount_points(tree, err);
+	if (r < 0)
+		return r;
 	merge_sort(tree);
 	return erofs_write(tree, layers, count, FIRST_FD, err);
 }

@@ -408,6 +408,39 @@ int merge_apply(struct merge_tree *tree, const struct index_map *map, uint32_t l
 	return 0;
 }
 
+/*
+ * What is mounted over in every container. The guest makes what is missing, but in the container's
+ * writable layer, where each of them would be a change, and costs a start several milliseconds.
+ */
+static const struct {
+	const char *directory, *file;
+} mount_points[] = {
+	{ "dev", NULL },    { "proc", NULL },      { "sys", NULL },
+	{ "etc", "hosts" }, { "etc", "hostname" }, { "etc", "resolv.conf" },
+};
+
+int merge_add_mount_points(struct merge_tree *tree, struct cay_error *err)
+{
+	static const struct layer_record empty_file = { .kind = LAYER_FILE, .mode = 0644 };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(mount_points); i++) {
+		const struct str directory = str_from(mount_points[i].directory);
+		const char *file = mount_points[i].file;
+		uint32_t node = find(tree, MERGE_ROOT, directory), child;
+
+		if (!node)
+			r = make_directory(tree, MERGE_ROOT, directory, 0, &node, err);
+		if (r < 0 || !file || !inode_of(tree, node)->is_directory)
+			continue;
+		child = find(tree, node, str_from(file));
+		if (!child)
+			r = add(tree, node, str_from(file), new_inode(tree, &empty_file, 0, false),
+				&child, err);
+	}
+	return r;
+}
+
 static int compare_names(const void *a, const void *b, void *nodes)
 {
 	const struct merge_node *x = (const struct merge_node *)nodes + *(const uint32_t *)a;

@@ -53,5 +53,12 @@ void merge_done(struct merge_tree *tree);
 int merge_apply(struct merge_tree *tree, const struct index_map *map, uint32_t layer,
 		struct cay_error *err);
 
+/*
+ * Adds, empty, what every container has mounted over and the image lacks: /dev, /proc, /sys and
+ * three files of /etc, as docker's own layer below a container's has them. What is there stays, of
+ * whatever kind.
+ */
+int merge_add_mount_points(struct merge_tree *tree, struct cay_error *err);
+
 /* Drops what is gone and puts each directory's names into the order of their bytes. */
 void merge_sort(struct merge_tree *tree);
