@@ -3,39 +3,10 @@
  * Archives that lie: about digests, sizes, names, each other. Each is refused with an error that
  * says why, and nothing of it stays.
  */
-#include "image-archive.h"
+#include "image-store.h"
 
 #define TYPE  "\"mediaType\":\"" MEDIA_OCI_MANIFEST "\""
 #define OTHER "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
-
-struct fixture {
-	char directory[64];
-	char *root;
-	struct image_store *store;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
-
-	make_test_directory(fixture->directory);
-	fixture->root = path_join(fixture->directory, "root");
-	fixture->store = open_test_store(fixture->root);
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	free(fixture->root);
-	free(fixture);
-	return 0;
-}
 
 static void assert_empty(const char *root, const char *folder)
 {

@@ -1,42 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Multi-platform images: what a name shows, what its index keeps, and what goes with it. */
-#include "image-archive.h"
-
-struct fixture {
-	char directory[64];
-	char *root;
-	struct image_store *store;
-	char index[DIGEST_SIZE];
-};
-
-static int set_up(void **state)
-{
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
-
-	make_test_directory(fixture->directory);
-	fixture->root = path_join(fixture->directory, "root");
-	fixture->store = open_test_store(fixture->root);
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	free(fixture->root);
-	free(fixture);
-	return 0;
-}
-
-static void reopen(struct fixture *fixture)
-{
-	image_store_close(fixture->store);
-	fixture->store = open_test_store(fixture->root);
-}
+#include "image-store.h"
 
 /*
  * An archive with an index of amd64, s390x, an attachment, and one that is not in it. `more` goes
@@ -70,7 +34,7 @@ static void load(struct fixture *fixture, const char *name, const char *expected
 	_cleanup_strv_ struct strv loaded = { 0 };
 	struct cay_error err = { 0 };
 
-	make_archive(&archive, more, fixture->index);
+	make_archive(&archive, more, fixture->loaded);
 	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
 	assert_int_equal(loaded.count, 1);
 	if (expected)
@@ -131,7 +95,7 @@ static void assert_export(struct fixture *fixture, const char *reference, const 
 	}
 	buf_printf(&text, "%s%s", export.is_index ? "index" : "manifest",
 		   export.is_whole ? "" : " in part");
-	assert_true(!export.is_index || strcmp(export.top.digest, fixture->index) == 0);
+	assert_true(!export.is_index || strcmp(export.top.digest, fixture->loaded) == 0);
 	for (size_t i = 0; i < export.manifest_count; i++) {
 		const struct export_manifest *manifest = &export.manifests[i];
 
@@ -167,7 +131,7 @@ static void test_a_name_of_an_index(void **state)
 	struct image *image;
 
 	load(fixture, "app:1", "app:1");
-	by_digest = xasprintf("app@%s", fixture->index);
+	by_digest = xasprintf("app@%s", fixture->loaded);
 	for (unsigned int round = 0; round < 2; round++) {
 		assert_listed(fixture, "amd64,app:1 [s390x]");
 		assert_export(fixture, "app:1", NULL,

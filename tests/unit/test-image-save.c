@@ -1,40 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Saving: the same bytes again, a way back in, and failures before and after the first byte. */
-#include "image-archive.h"
+#include "image-store.h"
 
-struct fixture {
-	char directory[64];
-	char *root;
-	struct image_store *store;
-};
-
-static int set_up(void **state)
+static int set_up_loaded(void **state)
 {
 	static const char *const layers[] = { "f:a=1", "f:b=2", NULL };
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
 	_cleanup_buf_ struct buf archive = { 0 };
 	_cleanup_strv_ struct strv loaded = { 0 };
 	struct cay_error err = { 0 };
+	struct fixture *fixture;
+	int r = set_up(state);
 
-	make_test_directory(fixture->directory);
-	fixture->root = path_join(fixture->directory, "root");
-	fixture->store = open_test_store(fixture->root);
+	fixture = *state;
 	archive_docker(&archive, "\"app:1\",\"app:2\"", layers, false);
 	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	free(fixture->root);
-	free(fixture);
-	return 0;
+	return r;
 }
 
 /* Takes the archive; `left` bytes at most where it is set. */
@@ -155,9 +135,9 @@ static void test_removal_meanwhile(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_failures, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_removal_meanwhile, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_round_trip, set_up_loaded, tear_down),
+		cmocka_unit_test_setup_teardown(test_failures, set_up_loaded, tear_down),
+		cmocka_unit_test_setup_teardown(test_removal_meanwhile, set_up_loaded, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The store: archives in, names, removal and what it gives back, holds, repair, scratch disks. */
-#include "image-archive.h"
+#include "image-store.h"
 
 #include "image/scratch.h"
 
@@ -9,41 +9,6 @@
 
 #define SOME_DIGEST "sha256:" SOME_HEX SOME_HEX SOME_HEX SOME_HEX
 #define SOME_HEX    "0123456789abcdef"
-
-struct fixture {
-	char directory[64];
-	char *root;
-	struct image_store *store;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
-
-	make_test_directory(fixture->directory);
-	fixture->root = path_join(fixture->directory, "root");
-	fixture->store = open_test_store(fixture->root);
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	free(fixture->root);
-	free(fixture);
-	return 0;
-}
-
-static void reopen(struct fixture *fixture)
-{
-	image_store_close(fixture->store);
-	fixture->store = open_test_store(fixture->root);
-}
 
 static void load_image(struct fixture *fixture, const char *tags, const char *layer)
 {

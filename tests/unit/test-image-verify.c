@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Checking an image: whatever byte is changed is found, told, and mended by the next load. */
-#include "image-archive.h"
-
-struct fixture {
-	char directory[64];
-	char *root;
-	struct image_store *store;
-};
+#include "image-store.h"
 
 static void load(struct fixture *fixture)
 {
@@ -19,28 +13,12 @@ static void load(struct fixture *fixture)
 	assert_ok(archive_load(fixture->store, &archive, &loaded, &err));
 }
 
-static int set_up(void **state)
+static int set_up_loaded(void **state)
 {
-	struct fixture *fixture = xcalloc(1, sizeof(*fixture));
+	int r = set_up(state);
 
-	make_test_directory(fixture->directory);
-	fixture->root = path_join(fixture->directory, "root");
-	fixture->store = open_test_store(fixture->root);
-	load(fixture);
-	*state = fixture;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fixture = *state;
-	struct cay_error err = { 0 };
-
-	image_store_close(fixture->store);
-	assert_ok(remove_tree(fixture->directory, &err));
-	free(fixture->root);
-	free(fixture);
-	return 0;
+	load(*state);
+	return r;
 }
 
 /* The kinds of what was looked at, in order; those that are damaged in brackets. */
@@ -203,10 +181,10 @@ static void test_worker_killed(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_every_part, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_load_mends, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_cancel_and_names, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_worker_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_every_part, set_up_loaded, tear_down),
+		cmocka_unit_test_setup_teardown(test_load_mends, set_up_loaded, tear_down),
+		cmocka_unit_test_setup_teardown(test_cancel_and_names, set_up_loaded, tear_down),
+		cmocka_unit_test_setup_teardown(test_worker_killed, set_up_loaded, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
