@@ -187,3 +187,9 @@ static inline cay_unused void forget_proxies(void)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+/* For a progress sink's `cancelled`, with the moment of clock_monotonic_ms() as its `user`. */
+static inline cay_unused bool cancelled_after(void *user)
+{
+	return clock_monotonic_ms() > *(int64_t *)user;
+}

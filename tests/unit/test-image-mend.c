@@ -120,11 +120,6 @@ static void test_layer(void **state)
 	server_stop(&fixture->server);
 }
 
-static bool cancelled_after(void *user)
-{
-	return clock_monotonic_ms() > *(int64_t *)user;
-}
-
 /* Workers that sleep, as one could that a layer has taken over: the limit on computing is no use.
  */
 static void test_sleeping_workers(void **state)

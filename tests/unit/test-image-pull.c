@@ -194,11 +194,6 @@ static void test_silence(void **state)
 	assert_fails(fixture, CAY_TIMEOUT, "sends nothing");
 }
 
-static bool cancelled_after(void *user)
-{
-	return clock_monotonic_ms() > *(int64_t *)user;
-}
-
 static void test_cancel(void **state)
 {
 	struct fixture *fixture = *state;
