@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <strings.h>
 
 void buf_done(struct buf *buf)
 {
@@ -111,11 +112,29 @@ bool str_equals(struct str a, const char *text)
 	return str_equal(a, str_from(text));
 }
 
+bool str_equals_nocase(struct str a, const char *text)
+{
+	return a.length == strlen(text) && strncasecmp(a.data, text, a.length) == 0;
+}
+
 bool str_starts(struct str a, const char *prefix)
 {
 	size_t length = strlen(prefix);
 
 	return a.length >= length && memcmp(a.data, prefix, length) == 0;
+}
+
+struct str str_strip(struct str text, const char *blanks)
+{
+	size_t count = strlen(blanks); /* a NUL in the text is no blank */
+
+	while (text.length > 0 && memchr(blanks, text.data[0], count)) {
+		text.data++;
+		text.length--;
+	}
+	while (text.length > 0 && memchr(blanks, text.data[text.length - 1], count))
+		text.length--;
+	return text;
 }
 
 struct str str_split(struct str text, char separator, struct str *ret_rest)

@@ -47,7 +47,10 @@ struct str {
 struct str str_from(const char *text); /* NULL gives an empty slice */
 bool str_equal(struct str a, struct str b);
 bool str_equals(struct str a, const char *text);
+bool str_equals_nocase(struct str a, const char *text); /* of ASCII letters */
 bool str_starts(struct str a, const char *prefix);
+/* Without the characters of `blanks` at its beginning and its end. */
+struct str str_strip(struct str text, const char *blanks);
 /* Splits at the first `separator`: *ret_rest is what follows it, empty when there is none. */
 struct str str_split(struct str text, char separator, struct str *ret_rest);
 char *str_dup(struct str text);

@@ -3,7 +3,6 @@
 #include "cli/http.h"
 
 #include <errno.h>
-#include <strings.h>
 
 static int malformed(struct cay_error *err, const char *what)
 {
@@ -15,21 +14,10 @@ void http_parser_done(struct http_parser *parser)
 	buf_done(&parser->line);
 }
 
-/* A slice without the blanks around it. */
+/* A line without its end and the blanks around it. */
 static struct str trim(struct str text)
 {
-	while (text.length > 0 && (text.data[0] == ' ' || text.data[0] == '\t')) {
-		text.data++;
-		text.length--;
-	}
-	while (text.length > 0 && strchr(" \t\r", text.data[text.length - 1]))
-		text.length--;
-	return text;
-}
-
-static bool equals_ignoring_case(struct str a, const char *b)
-{
-	return a.length == strlen(b) && strncasecmp(a.data, b, a.length) == 0;
+	return str_strip(text, " \t\r");
 }
 
 /* "HTTP/1.1 200 OK" */
@@ -56,7 +44,7 @@ static int parse_header(struct http_parser *parser, struct str line, struct cay_
 	if (name.length == 0 || name.length == line.length)
 		return malformed(err, "a line that is no header");
 	value = trim(value);
-	if (equals_ignoring_case(name, "content-length")) {
+	if (str_equals_nocase(name, "content-length")) {
 		uint64_t length;
 
 		if (str_to_u64(value, INT64_MAX, &length) < 0 ||
@@ -64,11 +52,11 @@ static int parse_header(struct http_parser *parser, struct str line, struct cay_
 			return malformed(err, "an invalid Content-Length");
 		parser->counted = true;
 		parser->left = length;
-	} else if (equals_ignoring_case(name, "transfer-encoding")) {
-		if (!equals_ignoring_case(value, "chunked"))
+	} else if (str_equals_nocase(name, "transfer-encoding")) {
+		if (!str_equals_nocase(value, "chunked"))
 			return malformed(err, "an unknown Transfer-Encoding");
 		parser->chunked = true;
-	} else if (equals_ignoring_case(name, "content-type")) {
+	} else if (str_equals_nocase(name, "content-type")) {
 		(void)snprintf(parser->content_type, sizeof(parser->content_type), "%.*s",
 			       (int)MIN(value.length, sizeof(parser->content_type) - 1),
 			       value.data);

@@ -8,7 +8,6 @@
 #include "cli/words.h"
 
 #include <errno.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 struct port_range {
@@ -52,8 +51,7 @@ static int split_protocol(struct str *text, const char **ret_protocol)
 	}
 	*text = port;
 	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
-		if (name.length == strlen(protocols[i]) &&
-		    strncasecmp(name.data, protocols[i], name.length) == 0) {
+		if (str_equals_nocase(name, protocols[i])) {
 			*ret_protocol = protocols[i];
 			return 0;
 		}

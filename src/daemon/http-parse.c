@@ -57,13 +57,7 @@ static bool is_blank(char c)
 
 static struct str strip_blanks(struct str text)
 {
-	while (text.length > 0 && is_blank(text.data[0])) {
-		text.data++;
-		text.length--;
-	}
-	while (text.length > 0 && is_blank(text.data[text.length - 1]))
-		text.length--;
-	return text;
+	return str_strip(text, " \t");
 }
 
 static bool is_token_char(char c)
@@ -90,11 +84,6 @@ static bool is_text(struct str text)
 			return false;
 	}
 	return true;
-}
-
-static bool equals_nocase(struct str text, const char *word)
-{
-	return text.length == strlen(word) && strncasecmp(text.data, word, text.length) == 0;
 }
 
 static int invalid(struct cay_error *err, const char *what)
@@ -140,7 +129,7 @@ static size_t count_fields(const struct http_head *head, const char *name)
 static bool list_has_token(struct str list, const char *token)
 {
 	while (list.length > 0)
-		if (equals_nocase(strip_blanks(str_split(list, ',', &list)), token))
+		if (str_equals_nocase(strip_blanks(str_split(list, ',', &list)), token))
 			return true;
 	return false;
 }

@@ -154,11 +154,8 @@ static int check_type(const struct http_request *request, struct cay_error *err)
 
 	if (!type)
 		return 0;
-	media = str_split(str_from(type), ';', &rest);
-	while (media.length > 0 && isblank((unsigned char)media.data[media.length - 1]))
-		media.length--;
-	if (media.length == strlen("application/json") &&
-	    strncasecmp(media.data, "application/json", media.length) == 0)
+	media = str_strip(str_split(str_from(type), ';', &rest), " \t");
+	if (str_equals_nocase(media, "application/json"))
 		return 0;
 	return cay_error_set(err, CAY_INVALID, EINVAL,
 			     "unsupported Content-Type header (%.64s): must be 'application/json'",

@@ -86,8 +86,7 @@ static void set_parameter(struct challenge *challenge, struct str name, char *va
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
 		char **target = (char **)((char *)challenge + known[i].offset);
 
-		if (strlen(known[i].name) != name.length ||
-		    strncasecmp(known[i].name, name.data, name.length) != 0)
+		if (!str_equals_nocase(name, known[i].name))
 			continue;
 		free(*target);
 		*target = TAKE_PTR(value);
@@ -103,9 +102,9 @@ static struct challenge *add_challenge(struct challenges *challenges, struct str
 		xreallocarray(challenges->items, challenges->count + 1, sizeof(*challenges->items));
 	challenge = &challenges->items[challenges->count++];
 	*challenge = (struct challenge){ 0 };
-	if (scheme.length == 5 && strncasecmp(scheme.data, "Basic", 5) == 0)
+	if (str_equals_nocase(scheme, "Basic"))
 		challenge->scheme = AUTH_BASIC;
-	else if (scheme.length == 6 && strncasecmp(scheme.data, "Bearer", 6) == 0)
+	else if (str_equals_nocase(scheme, "Bearer"))
 		challenge->scheme = AUTH_BEARER;
 	return challenge;
 }

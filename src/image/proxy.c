@@ -64,16 +64,8 @@ static bool is_exempt(const struct url *url)
 	bool exempt = false;
 
 	while (rest.length > 0 && !exempt) {
-		struct str item = str_split(rest, ',', &rest);
-		_cleanup_free_ char *entry = NULL;
+		_cleanup_free_ char *entry = str_dup(str_strip(str_split(rest, ',', &rest), " "));
 
-		while (item.length > 0 && item.data[0] == ' ') {
-			item.data++;
-			item.length--;
-		}
-		while (item.length > 0 && item.data[item.length - 1] == ' ')
-			item.length--;
-		entry = str_dup(item);
 		exempt = entry[0] && entry_matches(url, entry);
 	}
 	return exempt;

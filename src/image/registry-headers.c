@@ -7,7 +7,6 @@
 #include "image/address.h"
 
 #include <errno.h>
-#include <strings.h>
 
 enum { LINK_MAX_LENGTH = 8192 };
 
@@ -40,16 +39,9 @@ int registry_read_received(const char *text, uint64_t *ret_count)
 static bool is_next(struct str parameters)
 {
 	while (parameters.length > 0) {
-		struct str item = str_split(parameters, ';', &parameters);
+		struct str item = str_strip(str_split(parameters, ';', &parameters), " \t");
 
-		while (item.length > 0 && strchr(" \t", item.data[0])) {
-			item.data++;
-			item.length--;
-		}
-		while (item.length > 0 && strchr(" \t", item.data[item.length - 1]))
-			item.length--;
-		if ((item.length == 10 && strncasecmp(item.data, "rel=\"next\"", 10) == 0) ||
-		    (item.length == 8 && strncasecmp(item.data, "rel=next", 8) == 0))
+		if (str_equals_nocase(item, "rel=\"next\"") || str_equals_nocase(item, "rel=next"))
 			return true;
 	}
 	return false;

@@ -11,7 +11,6 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <strings.h>
 #include <sys/socket.h>
 
 enum {
@@ -102,28 +101,27 @@ static const struct {
 	{ "Range", offsetof(struct transfer_reply, received) },
 };
 
-static bool is_named(struct str name, const char *wanted)
-{
-	return name.length == strlen(wanted) && strncasecmp(name.data, wanted, name.length) == 0;
-}
-
 static void read_header(struct transfer_reply *reply, struct str name, char *text)
 {
 	uint64_t number;
 
 	for (size_t i = 0; i < ARRAY_SIZE(kept_headers); i++)
-		if (is_named(name, kept_headers[i].name))
+		if (str_equals_nocase(name, kept_headers[i].name))
 			replace_string((char **)((char *)reply + kept_headers[i].offset), text);
-	if (is_named(name, "Content-Type"))
+	if (str_equals_nocase(name, "Content-Type"))
 		reply->content_type[strcspn(reply->content_type, "; \t")] = '\0';
-	else if (is_named(name, "WWW-Authenticate") && reply->challenges.count < CHALLENGES_MAX)
+	else if (str_equals_nocase(name, "WWW-Authenticate") &&
+		 reply->challenges.count < CHALLENGES_MAX)
 		strv_add(&reply->challenges, text);
 	/* A date instead of a number is rare: the usual pause serves for it. */
-	else if (is_named(name, "Retry-After") && parse_u64(text, UINT32_MAX, &number) == 0)
+	else if (str_equals_nocase(name, "Retry-After") &&
+		 parse_u64(text, UINT32_MAX, &number) == 0)
 		reply->retry_after = (unsigned int)MIN(number, RETRY_AFTER_MAX);
-	else if (is_named(name, "Content-Length") && parse_u64(text, INT64_MAX, &number) == 0)
+	else if (str_equals_nocase(name, "Content-Length") &&
+		 parse_u64(text, INT64_MAX, &number) == 0)
 		reply->length = (int64_t)number;
-	else if (is_named(name, "OCI-Chunk-Min-Length") && parse_u64(text, INT64_MAX, &number) == 0)
+	else if (str_equals_nocase(name, "OCI-Chunk-Min-Length") &&
+		 parse_u64(text, INT64_MAX, &number) == 0)
 		reply->min_chunk = number;
 }
 

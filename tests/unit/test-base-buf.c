@@ -33,6 +33,11 @@ static void test_split(void **state)
 	assert_true(str_equals(head, "b=c"));
 	assert_int_equal(rest.length, 0);
 	assert_false(str_starts(str_from("ab"), "abc"));
+	assert_true(str_equals_nocase(STR("aBc"), "AbC"));
+	assert_false(str_equals_nocase(STR("aBc"), "AbCd"));
+	assert_true(str_equals(str_strip(STR(" \ta b\t "), " \t"), "a b"));
+	assert_int_equal(str_strip(STR("  "), " ").length, 0);
+	assert_int_equal(str_strip(STR("\0"), " ").length, 1);
 }
 
 static void test_numbers(void **state)
