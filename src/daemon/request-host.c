@@ -367,7 +367,7 @@ static int check_words(const char *what, const struct strv *list, struct cay_err
 	return 0;
 }
 
-static int check_resolver_lists(const struct request *request, struct cay_error *err)
+static int check_resolver_lists(struct request *request, struct cay_error *err)
 {
 	int r = check_words("add-host", &request->extra_hosts, err);
 
@@ -385,8 +385,7 @@ static int check_resolver_lists(const struct request *request, struct cay_error 
 			r = cay_error_set(err, CAY_INVALID, EINVAL,
 					  "bad format for add-host: \"%.200s\"", entry);
 		else if (strcmp(colon + 1, "host-gateway") == 0)
-			r = cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-					  "host-gateway: networks are not supported yet");
+			request->host_gateway = true;
 	}
 	return r;
 }

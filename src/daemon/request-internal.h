@@ -16,6 +16,11 @@ int request_merge_image(json_t *config, const json_t *image, struct cay_error *e
 
 /* request-host.c: the typed members that come from HostConfig. */
 int request_read_host(struct request *request, struct cay_error *err);
-/* Refuses what cay does not have yet, by name. `networking` is NetworkingConfig or NULL. */
-int request_check_supported(const json_t *host_config, const json_t *networking,
-			    struct cay_error *err);
+/* Refuses what cay does not have yet, by name. */
+int request_check_supported(const json_t *host_config, struct cay_error *err);
+
+/* request-network.c: the network mode and the ports. */
+int request_read_network(struct request *request, struct cay_error *err);
+/* After it: the endpoints. `networking` is NetworkingConfig or NULL. */
+int request_read_endpoints(struct request *request, const json_t *networking,
+			   struct cay_error *err);

@@ -21,7 +21,6 @@ static const struct {
 } empty_members[] = {
 	{ "Binds", "volumes (Binds)" },
 	{ "VolumesFrom", "volumes from another container (VolumesFrom)" },
-	{ "PortBindings", "published ports (PortBindings)" },
 	{ "Links", "links to other containers (Links)" },
 	{ "Devices", "host devices (Devices)" },
 	{ "DeviceRequests", "host devices (DeviceRequests)" },
@@ -38,7 +37,6 @@ static const struct {
 static const struct {
 	const char *key, *values;
 } modes[] = {
-	{ "NetworkMode", "default bridge none host" },
 	{ "IpcMode", "private shareable none host" },
 	{ "PidMode", "private host" },
 	{ "UTSMode", "private host" },
@@ -103,45 +101,34 @@ static bool is_empty(const json_t *value)
 		(json_is_object(value) && json_object_size(value) == 0);
 }
 
-static int check_endpoint(const char *network, const json_t *endpoint, struct cay_error *err)
+static int check_network_mode(const json_t *host_config, struct cay_error *err)
 {
-	static const char *const keys[] = { "IPAMConfig", "Links", "Aliases", "MacAddress",
-					    "DriverOpts" };
+	const char *mode = json_string_value(json_object_get(host_config, "NetworkMode")) ?: "";
 
-	if (!is_word_of("default bridge none host", network))
+	if (strcmp(mode, NETWORK_HOST_NAME) == 0)
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				     "network %.100s: networks are not supported yet", network);
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		if (!is_empty(json_object_get(endpoint, keys[i])))
-			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-					     "%s of network %.100s: not supported yet", keys[i],
-					     network);
+				     "network mode host: a container's VM cannot share the host's "
+				     "network; leave it out and reach the container by its own "
+				     "address, or publish its ports");
+	if (starts_with(mode, "container:"))
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "network mode %.100s: a container cannot share another's "
+				     "network; put both on one network instead",
+				     mode);
 	return 0;
 }
 
-int request_check_supported(const json_t *host_config, const json_t *networking,
-			    struct cay_error *err)
+int request_check_supported(const json_t *host_config, struct cay_error *err)
 {
-	json_t *endpoints = NULL, *endpoint;
-	const char *network;
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(empty_members); i++)
 		if (!is_empty(json_object_get(host_config, empty_members[i].key)))
 			return unsupported(err, empty_members[i].what);
-	if (json_is_true(json_object_get(host_config, "PublishAllPorts")))
-		return unsupported(err, "published ports (PublishAllPorts)");
 	r = check_modes(host_config, err);
 	if (r == 0)
+		r = check_network_mode(host_config, err);
+	if (r == 0)
 		r = check_mounts(host_config, err);
-	if (r == 0 && networking)
-		r = json_read_object(networking, "EndpointsConfig", &endpoints, err);
-	if (r < 0)
-		return r;
-	json_object_foreach(endpoints, network, endpoint) {
-		r = check_endpoint(network, endpoint, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return r;
 }

@@ -31,7 +31,13 @@ void request_free(struct request *request)
 		free(request->tmpfs[i].target);
 		strv_done(&request->tmpfs[i].options);
 	}
+	for (size_t i = 0; i < request->endpoint_count; i++)
+		endpoint_config_done(&request->endpoints[i]);
 	free(request->tmpfs);
+	free(request->endpoints);
+	free(request->exposed);
+	free(request->ports);
+	free(request->network);
 	free(request->ulimits);
 	free(request->working_directory);
 	free(request->user);
@@ -176,6 +182,8 @@ static int request_read(json_t *config, json_t *host_config, struct request **re
 	r = read_config(request, err);
 	if (r == 0)
 		r = request_read_host(request, err);
+	if (r == 0)
+		r = request_read_network(request, err);
 	if (r < 0)
 		return r;
 	*ret_request = TAKE_PTR(request);
@@ -247,7 +255,7 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 	if (r == 0)
 		r = request_merge_image(config, image, err);
 	if (r == 0)
-		r = request_check_supported(host_config, networking, err);
+		r = request_check_supported(host_config, err);
 	if (r < 0)
 		return r;
 	reset_entrypoint(config);
@@ -256,6 +264,8 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 	if (r < 0)
 		return r;
 	r = request_read(TAKE_PTR(ordered), TAKE_PTR(host_config), &request, err);
+	if (r == 0)
+		r = request_read_endpoints(request, networking, err);
 	if (r < 0)
 		return r;
 	if (request->nano_cpus > (int64_t)host_cpus * 1000000000)

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/strv.h"
+#include "daemon/endpoint-config.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -21,6 +22,8 @@
 enum {
 	REQUEST_MAX = 1024 * 1024,
 	REQUEST_ITEMS_MAX = 8192, /* items of any one list or map */
+	REQUEST_PORTS_MAX = 2048, /* exposed ones, and published ones */
+	REQUEST_ENDPOINTS_MAX = 64,
 };
 
 /* Flags and limits of setrlimit, by docker's names. */
@@ -32,6 +35,23 @@ struct request_ulimit {
 struct request_tmpfs {
 	char *target;
 	struct strv options;
+};
+
+enum request_protocol { REQUEST_TCP, REQUEST_UDP, REQUEST_SCTP };
+
+/* A port the image or the client says that the container serves. */
+struct request_exposed {
+	enum request_protocol protocol;
+	uint16_t port;
+	bool bound; /* the client says by which ports of the host it is reached */
+};
+
+/* A published port. */
+struct request_port {
+	enum request_protocol protocol; /* not SCTP */
+	uint16_t container_port;
+	struct net_address host_address; /* unset: all of the host's */
+	uint16_t host_first, host_last;  /* any free one of these; 0: any at all */
 };
 
 struct request {
@@ -62,6 +82,16 @@ struct request {
 	struct strv extra_hosts, dns, dns_search, dns_options;
 	struct strv masked_paths, readonly_paths;
 
+	bool host_gateway; /* one of extra_hosts has the address "host-gateway" */
+	char *network;     /* HostConfig's NetworkMode, "default" resolved */
+	struct request_exposed *exposed;
+	size_t exposed_count;
+	struct request_port *ports;
+	size_t port_count;
+	/* The first is `network`'s. Of a new request only: from then on the database has them. */
+	struct endpoint_config *endpoints;
+	size_t endpoint_count;
+
 	bool log_kept; /* false: the "none" driver */
 	uint64_t log_max_size;
 	unsigned int log_max_files;
@@ -77,6 +107,8 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 /* As the database keeps it, and back. The caller frees the text. */
 char *request_print(const struct request *request);
 int request_load(const char *text, struct request **ret_request, struct cay_error *err);
+
+const char *request_protocol_name(enum request_protocol protocol); /* "tcp" */
 
 void request_free(struct request *request);
 DEFINE_CLEANUP(struct request *, request_free);

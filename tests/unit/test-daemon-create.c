@@ -126,9 +126,21 @@ static void test_refusals(void **state)
 		{ HOST("\"NanoCpus\":1000000000,\"CpuQuota\":5000"), CAY_INVALID, "Conflicting" },
 		{ HOST("\"Binds\":[\"/a:/b\"]"), CAY_UNSUPPORTED, "Binds" },
 		{ HOST("\"Mounts\":[{\"Type\":\"bind\"}]"), CAY_UNSUPPORTED, "bind" },
-		{ HOST("\"PortBindings\":{\"80/tcp\":[]}"), CAY_UNSUPPORTED, "PortBindings" },
-		{ HOST("\"PublishAllPorts\":true"), CAY_UNSUPPORTED, "PublishAllPorts" },
-		{ HOST("\"NetworkMode\":\"mine\""), CAY_UNSUPPORTED, "NetworkMode" },
+		{ HOST("\"PortBindings\":{\"0/tcp\":[{}]}"), CAY_INVALID, "0/tcp" },
+		{ HOST("\"PortBindings\":{\"80-81/tcp\":[{}]}"), CAY_INVALID, "80-81/tcp" },
+		{ HOST("\"PortBindings\":{\"80/sctp\":[{}]}"), CAY_UNSUPPORTED, "SCTP" },
+		{ HOST("\"PortBindings\":{\"80/icmp\":[{}]}"), CAY_INVALID, "protocol" },
+		{ HOST("\"PortBindings\":{\"80\":[{\"HostPort\":\"65536\"}]}"), CAY_INVALID,
+		  "65536" },
+		{ HOST("\"PortBindings\":{\"80\":[{\"HostPort\":\"9-8\"}]}"), CAY_INVALID, "9-8" },
+		{ HOST("\"PortBindings\":{\"80\":[{\"HostIp\":\"localhost\"}]}"), CAY_INVALID,
+		  "localhost" },
+		{ HOST("\"PortBindings\":{\"80\":{}}"), CAY_INVALID, "not an array" },
+		{ HOST("\"PortBindings\":{\"80\":[1]}"), CAY_INVALID, "not an object" },
+		{ HOST("\"NetworkMode\":\"host\""), CAY_UNSUPPORTED, "publish its ports" },
+		{ HOST("\"NetworkMode\":\"container:x\""), CAY_UNSUPPORTED, "container:x" },
+		{ HOST("\"Links\":[\"a:b\"]"), CAY_UNSUPPORTED, "Links" },
+		{ HOST("\"Dns\":[\"resolver\"]"), CAY_INVALID, "resolver" },
 		{ HOST("\"PidMode\":\"container:x\""), CAY_UNSUPPORTED, "PidMode" },
 		{ HOST("\"Devices\":[{}]"), CAY_UNSUPPORTED, "Devices" },
 		{ HOST("\"CapAdd\":[\"NOPE\"]"), CAY_INVALID, "capability" },
@@ -151,11 +163,22 @@ static void test_refusals(void **state)
 		{ HOST("\"Sysctls\":{\"a/b\":\"1\"}"), CAY_INVALID, "sysctl" },
 		{ HOST("\"Sysctls\":{\"..x\":\"1\"}"), CAY_INVALID, "sysctl" },
 #undef HOST
-		{ "{\"Cmd\":[\"a\"],\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{}}}}",
-		  CAY_UNSUPPORTED, "network n" },
-		{ "{\"Cmd\":[\"a\"],\"NetworkingConfig\":{\"EndpointsConfig\":{\"default\":"
-		  "{\"MacAddress\":\"02:00:00:00:00:01\"}}}}",
-		  CAY_UNSUPPORTED, "MacAddress" },
+#define ENDPOINT(members) \
+	"{\"Cmd\":[\"a\"],\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{" members "}}}}"
+		{ ENDPOINT("\"MacAddress\":\"02:00:00:00:00\""), CAY_INVALID, "02:00:00:00:00" },
+		{ ENDPOINT("\"MacAddress\":\"03:00:00:00:00:01\""), CAY_INVALID, "03:00" },
+		{ ENDPOINT("\"IPAMConfig\":{\"IPv4Address\":\"fd00::1\"}"), CAY_INVALID,
+		  "fd00::1" },
+		{ ENDPOINT("\"IPAMConfig\":{\"IPv6Address\":\"x\"}"), CAY_INVALID, "IPv6 address" },
+		{ ENDPOINT("\"Links\":[\"other\"]"), CAY_UNSUPPORTED, "links" },
+		{ ENDPOINT("\"Aliases\":[\"a b\"]"), CAY_INVALID, "alias" },
+		{ ENDPOINT("\"Aliases\":\"a\""), CAY_INVALID, "Aliases" },
+#undef ENDPOINT
+		{ "{\"Cmd\":[\"a\"],\"HostConfig\":{\"NetworkMode\":\"none\"},"
+		  "\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{}}}}",
+		  CAY_INVALID, "none" },
+		{ "{\"Cmd\":[\"a\"],\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":1}}}",
+		  CAY_INVALID, "network n" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
