@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/host.h"
+#include "daemon/networks.h"
 #include "image/scratch.h"
 #include "image/store.h"
 
@@ -66,7 +67,7 @@ static int store(const struct container *container, struct cay_error *err)
 		.error = "",
 	};
 
-	return database_insert_container(container->daemon->database, &row, err);
+	return networks_store_container(container->daemon->networks, container, &row, err);
 }
 
 /* The container exists in memory and holds its name and image. */
@@ -111,8 +112,11 @@ int container_create(struct daemon *daemon, const char *name, const char *platfo
 	image_store_hold(daemon->images, image->id, id);
 	r = check_held(daemon, image->id, err);
 	if (r == 0)
+		r = networks_add_container(daemon->networks, container, err);
+	if (r == 0)
 		r = make_lasting(container, err);
 	if (r < 0) {
+		networks_forget_container(daemon->networks, container);
 		image_store_release(daemon->images, image->id, id);
 		containers_release(daemon->containers, reserved, id);
 		return cay_error_prefix(err, "creating container %s", reserved);

@@ -12,6 +12,7 @@
 #include "daemon/events.h"
 #include "daemon/exec.h"
 #include "daemon/host.h"
+#include "daemon/networks.h"
 #include "daemon/recover.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
@@ -114,7 +115,11 @@ int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, stru
 	if (r == 0)
 		r = open_parts(daemon, err);
 	if (r == 0)
+		r = networks_open(daemon, &daemon->networks, err);
+	if (r == 0)
 		r = recover_containers(daemon, err);
+	if (r == 0)
+		r = networks_start(daemon->networks, err);
 	if (r < 0) {
 		daemon_close(daemon);
 		return r;
@@ -160,6 +165,7 @@ void daemon_close(struct daemon *daemon)
 		log_warning("ending while containers are being started");
 		return;
 	}
+	networks_free(daemon->networks);
 	host_free(daemon->host);
 	execs_free(daemon->execs);
 	containers_free(daemon->containers);

@@ -17,6 +17,7 @@ struct execs;
 struct host;
 struct http_server;
 struct image_store;
+struct networks;
 
 struct daemon {
 	struct daemon_options options;
@@ -30,6 +31,7 @@ struct daemon {
 	struct events *events;
 	struct containers *containers;
 	struct execs *execs;
+	struct networks *networks;
 	struct host *host; /* acceleration, found out in the background */
 	struct http_server *server;
 };

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The daemon's lasting state in sqlite: write-ahead log, every commit synced. */
-#include "daemon/database.h"
+#include "daemon/database-internal.h"
 
 #include "base/alloc.h"
 #include "base/log.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sqlite3.h>
 
 enum { BUSY_MS = 5000 };
-
-enum statement {
-	STATEMENT_INSERT,
-	STATEMENT_UPDATE,
-	STATEMENT_RENAME,
-	STATEMENT_DELETE,
-	STATEMENT_EACH,
-	STATEMENT_GET_META,
-	STATEMENT_SET_META,
-	STATEMENT_COUNT,
-};
 
 static const char *const statements[] = {
 	[STATEMENT_INSERT] =
@@ -37,7 +24,20 @@ static const char *const statements[] = {
 		" status, started_ns, finished_ns, exit_code, oom_killed, error"
 		" FROM containers ORDER BY created_ns, id",
 	[STATEMENT_GET_META] = "SELECT value FROM meta WHERE key = ?1",
-	[STATEMENT_SET_META] = "INSERT INTO meta(key, value) VALUES(?1, ?2)",
+	[STATEMENT_SET_META] = "INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)",
+	[STATEMENT_STORE_ENDPOINT] =
+		"INSERT OR REPLACE INTO endpoints(container_id, network, position, id, config, mac,"
+		" ipv4, ipv6) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+	[STATEMENT_DELETE_ENDPOINT] =
+		"DELETE FROM endpoints WHERE container_id = ?1 AND network = ?2",
+	[STATEMENT_EACH_ENDPOINT] =
+		"SELECT container_id, network, position, id, config, mac, ipv4, ipv6"
+		" FROM endpoints ORDER BY container_id, position",
+	[STATEMENT_INSERT_NETWORK] =
+		"INSERT INTO networks(id, name, created_ns, document) VALUES(?1, ?2, ?3, ?4)",
+	[STATEMENT_DELETE_NETWORK] = "DELETE FROM networks WHERE id = ?1",
+	[STATEMENT_EACH_NETWORK] =
+		"SELECT id, name, created_ns, document FROM networks ORDER BY created_ns, id",
 };
 static_assert(ARRAY_SIZE(statements) == STATEMENT_COUNT, "every statement has its text");
 
@@ -58,16 +58,29 @@ static const char *const migrations[] = {
 	" exit_code INTEGER NOT NULL,"
 	" oom_killed INTEGER NOT NULL,"
 	" error TEXT NOT NULL);",
+
+	/* Containers that were made before there were networks are on the default one. */
+	"CREATE TABLE networks("
+	" id TEXT PRIMARY KEY,"
+	" name TEXT NOT NULL UNIQUE,"
+	" created_ns INTEGER NOT NULL,"
+	" document TEXT NOT NULL);"
+	"CREATE TABLE endpoints("
+	" container_id TEXT NOT NULL REFERENCES containers(id) ON DELETE CASCADE,"
+	" network TEXT NOT NULL,"
+	" position INTEGER NOT NULL,"
+	" id TEXT NOT NULL,"
+	" config TEXT NOT NULL,"
+	" mac TEXT NOT NULL,"
+	" ipv4 TEXT NOT NULL,"
+	" ipv6 TEXT NOT NULL,"
+	" PRIMARY KEY(container_id, network));"
+	"INSERT INTO endpoints SELECT id, 'bridge', 0, lower(hex(randomblob(32))), '{}', '', '', ''"
+	" FROM containers WHERE coalesce(json_extract(request, '$.HostConfig.NetworkMode'), '')"
+	" IN ('', 'default', 'bridge');",
 };
 
-struct database {
-	char *path;
-	pthread_mutex_t lock;
-	sqlite3 *handle;
-	sqlite3_stmt *prepared[STATEMENT_COUNT];
-};
-
-static int fail(struct database *database, const char *what, struct cay_error *err)
+int database_fail(struct database *database, const char *what, struct cay_error *err)
 {
 	enum cay_code code = CAY_INTERNAL;
 	int errnum = EIO;
@@ -106,7 +119,7 @@ static int execute(struct database *database, const char *sql, const char *what,
 {
 	return sqlite3_exec(database->handle, sql, NULL, NULL, NULL) == SQLITE_OK
 		? 0
-		: fail(database, what, err);
+		: database_fail(database, what, err);
 }
 
 static int read_version(struct database *database, int *ret_version, struct cay_error *err)
@@ -116,8 +129,10 @@ static int read_version(struct database *database, int *ret_version, struct cay_
 
 	if (sqlite3_prepare_v2(database->handle, "PRAGMA user_version", -1, &statement, NULL) !=
 	    SQLITE_OK)
-		return fail(database, "reading the version", err);
-	r = sqlite3_step(statement) == SQLITE_ROW ? 0 : fail(database, "reading the version", err);
+		return database_fail(database, "reading the version", err);
+	r = sqlite3_step(statement) == SQLITE_ROW
+		? 0
+		: database_fail(database, "reading the version", err);
 	if (r == 0)
 		*ret_version = sqlite3_column_int(statement, 0);
 	(void)sqlite3_finalize(statement);
@@ -154,7 +169,7 @@ static int prepare_all(struct database *database, struct cay_error *err)
 		if (sqlite3_prepare_v3(database->handle, statements[i], -1,
 				       SQLITE_PREPARE_PERSISTENT, &database->prepared[i],
 				       NULL) != SQLITE_OK)
-			return fail(database, "preparing a statement", err);
+			return database_fail(database, "preparing a statement", err);
 	return 0;
 }
 
@@ -168,7 +183,7 @@ int database_open(const char *path, struct database **ret_database, struct cay_e
 	if (sqlite3_open_v2(path, &database->handle,
 			    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 			    NULL) != SQLITE_OK)
-		return fail(database, "opening", err);
+		return database_fail(database, "opening", err);
 	(void)sqlite3_busy_timeout(database->handle, BUSY_MS);
 	/* The whole of a usual database fits in a cache of 256 KiB. */
 	r = execute(database,
@@ -197,131 +212,189 @@ void database_close(struct database *database)
 	free(database);
 }
 
-/* Returns the statement with the lock held, to be ended with finish(). */
-static sqlite3_stmt *begin(struct database *database, enum statement which)
+sqlite3_stmt *database_begin(struct database *database, enum database_statement which)
 {
 	(void)pthread_mutex_lock(&database->lock);
 	return database->prepared[which];
 }
 
-static void finish(struct database *database, sqlite3_stmt *statement)
+static void reset(sqlite3_stmt *statement)
 {
 	(void)sqlite3_reset(statement); /* repeats the error of the step, which was handled */
 	(void)sqlite3_clear_bindings(statement);
+}
+
+void database_finish(struct database *database, sqlite3_stmt *statement)
+{
+	reset(statement);
 	(void)pthread_mutex_unlock(&database->lock);
 }
 
-static void bind_text(sqlite3_stmt *statement, int index, const char *text)
+void database_bind_text(sqlite3_stmt *statement, int index, const char *text)
 {
 	(void)sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
 }
 
-static int run(struct database *database, sqlite3_stmt *statement, const char *what,
-	       struct cay_error *err)
+int database_run(struct database *database, sqlite3_stmt *statement, const char *what,
+		 struct cay_error *err)
 {
-	int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : fail(database, what, err);
+	int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : database_fail(database, what, err);
 
-	finish(database, statement);
+	database_finish(database, statement);
 	return r;
 }
 
-int database_root_id(struct database *database, char ret_id[ID_SIZE], struct cay_error *err)
-{
-	sqlite3_stmt *statement = begin(database, STATEMENT_GET_META);
-	bool found;
-
-	bind_text(statement, 1, "id");
-	found = sqlite3_step(statement) == SQLITE_ROW &&
-		sqlite3_column_bytes(statement, 0) == ID_LENGTH;
-	if (found)
-		memcpy(ret_id, sqlite3_column_text(statement, 0), ID_SIZE);
-	finish(database, statement);
-	if (found)
-		return 0;
-	id_make(ret_id);
-	statement = begin(database, STATEMENT_SET_META);
-	bind_text(statement, 1, "id");
-	bind_text(statement, 2, ret_id);
-	return run(database, statement, "storing the id", err);
-}
-
-/* Binds what both INSERT and UPDATE know by the same numbers. */
-static void bind_state(sqlite3_stmt *statement, const struct database_container *row)
-{
-	bind_text(statement, 1, row->id);
-	bind_text(statement, 8, row->status);
-	(void)sqlite3_bind_int64(statement, 9, row->started_ns);
-	(void)sqlite3_bind_int64(statement, 10, row->finished_ns);
-	(void)sqlite3_bind_int(statement, 11, row->exit_code);
-	(void)sqlite3_bind_int(statement, 12, row->oom_killed);
-	bind_text(statement, 13, row->error);
-}
-
-int database_insert_container(struct database *database, const struct database_container *row,
-			      struct cay_error *err)
-{
-	sqlite3_stmt *statement = begin(database, STATEMENT_INSERT);
-
-	bind_state(statement, row);
-	bind_text(statement, 2, row->name);
-	bind_text(statement, 3, row->image_id);
-	bind_text(statement, 4, row->image_name);
-	(void)sqlite3_bind_int64(statement, 5, row->created_ns);
-	(void)sqlite3_bind_int64(statement, 6, row->vm_uid);
-	bind_text(statement, 7, row->request);
-	return run(database, statement, "storing a container", err);
-}
-
-int database_update_container(struct database *database, const struct database_container *row,
-			      struct cay_error *err)
-{
-	sqlite3_stmt *statement = begin(database, STATEMENT_UPDATE);
-
-	bind_state(statement, row);
-	return run(database, statement, "storing a container's state", err);
-}
-
-int database_rename_container(struct database *database, const char *id, const char *name,
-			      struct cay_error *err)
-{
-	sqlite3_stmt *statement = begin(database, STATEMENT_RENAME);
-
-	bind_text(statement, 1, id);
-	bind_text(statement, 2, name);
-	return run(database, statement, "renaming a container", err);
-}
-
-int database_delete_container(struct database *database, const char *id, struct cay_error *err)
-{
-	sqlite3_stmt *statement = begin(database, STATEMENT_DELETE);
-
-	bind_text(statement, 1, id);
-	return run(database, statement, "removing a container", err);
-}
-
-static const char *column_text(sqlite3_stmt *statement, int index)
+const char *database_column_text(sqlite3_stmt *statement, int index)
 {
 	const unsigned char *text = sqlite3_column_text(statement, index);
 
 	return text ? (const char *)text : "";
 }
 
+int database_get_meta(struct database *database, const char *key, char *ret_value, size_t size,
+		      struct cay_error *err)
+{
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_GET_META);
+	int step, r = 0;
+
+	database_bind_text(statement, 1, key);
+	step = sqlite3_step(statement);
+	if (step == SQLITE_ROW && (size_t)sqlite3_column_bytes(statement, 0) < size) {
+		(void)snprintf(ret_value, size, "%s", database_column_text(statement, 0));
+		r = 1;
+	} else if (step != SQLITE_ROW && step != SQLITE_DONE) {
+		r = database_fail(database, "reading a value", err);
+	}
+	database_finish(database, statement);
+	return r;
+}
+
+int database_set_meta(struct database *database, const char *key, const char *value,
+		      struct cay_error *err)
+{
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_SET_META);
+
+	database_bind_text(statement, 1, key);
+	database_bind_text(statement, 2, value);
+	return database_run(database, statement, "storing a value", err);
+}
+
+int database_root_id(struct database *database, char ret_id[ID_SIZE], struct cay_error *err)
+{
+	int r = database_get_meta(database, "id", ret_id, ID_SIZE, err);
+
+	if (r != 0)
+		return MIN(r, 0);
+	id_make(ret_id);
+	return database_set_meta(database, "id", ret_id, err);
+}
+
+/* Binds what both INSERT and UPDATE know by the same numbers. */
+static void bind_state(sqlite3_stmt *statement, const struct database_container *row)
+{
+	database_bind_text(statement, 1, row->id);
+	database_bind_text(statement, 8, row->status);
+	(void)sqlite3_bind_int64(statement, 9, row->started_ns);
+	(void)sqlite3_bind_int64(statement, 10, row->finished_ns);
+	(void)sqlite3_bind_int(statement, 11, row->exit_code);
+	(void)sqlite3_bind_int(statement, 12, row->oom_killed);
+	database_bind_text(statement, 13, row->error);
+}
+
+static int step_once(struct database *database, sqlite3_stmt *statement, const char *what,
+		     struct cay_error *err)
+{
+	int r = sqlite3_step(statement) == SQLITE_DONE ? 0 : database_fail(database, what, err);
+
+	reset(statement);
+	return r;
+}
+
+static int insert_rows(struct database *database, const struct database_container *row,
+		       const struct database_endpoint *endpoints, size_t endpoint_count,
+		       struct cay_error *err)
+{
+	sqlite3_stmt *statement = database->prepared[STATEMENT_INSERT];
+	int r;
+
+	bind_state(statement, row);
+	database_bind_text(statement, 2, row->name);
+	database_bind_text(statement, 3, row->image_id);
+	database_bind_text(statement, 4, row->image_name);
+	(void)sqlite3_bind_int64(statement, 5, row->created_ns);
+	(void)sqlite3_bind_int64(statement, 6, row->vm_uid);
+	database_bind_text(statement, 7, row->request);
+	r = step_once(database, statement, "storing a container", err);
+	statement = database->prepared[STATEMENT_STORE_ENDPOINT];
+	for (size_t i = 0; r == 0 && i < endpoint_count; i++) {
+		database_bind_endpoint(statement, &endpoints[i]);
+		r = step_once(database, statement, "storing a container's networks", err);
+	}
+	return r;
+}
+
+int database_insert_container(struct database *database, const struct database_container *row,
+			      const struct database_endpoint *endpoints, size_t endpoint_count,
+			      struct cay_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&database->lock);
+	r = execute(database, "BEGIN IMMEDIATE", "storing a container", err);
+	if (r == 0) {
+		r = insert_rows(database, row, endpoints, endpoint_count, err);
+		if (r == 0)
+			r = execute(database, "COMMIT", "storing a container", err);
+		if (r < 0 && !sqlite3_get_autocommit(database->handle))
+			(void)sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
+	}
+	(void)pthread_mutex_unlock(&database->lock);
+	return r;
+}
+
+int database_update_container(struct database *database, const struct database_container *row,
+			      struct cay_error *err)
+{
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_UPDATE);
+
+	bind_state(statement, row);
+	return database_run(database, statement, "storing a container's state", err);
+}
+
+int database_rename_container(struct database *database, const char *id, const char *name,
+			      struct cay_error *err)
+{
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_RENAME);
+
+	database_bind_text(statement, 1, id);
+	database_bind_text(statement, 2, name);
+	return database_run(database, statement, "renaming a container", err);
+}
+
+int database_delete_container(struct database *database, const char *id, struct cay_error *err)
+{
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_DELETE);
+
+	database_bind_text(statement, 1, id);
+	return database_run(database, statement, "removing a container", err);
+}
+
 static struct database_container read_row(sqlite3_stmt *statement)
 {
 	return (struct database_container){
-		.id = column_text(statement, 0),
-		.name = column_text(statement, 1),
-		.image_id = column_text(statement, 2),
-		.image_name = column_text(statement, 3),
+		.id = database_column_text(statement, 0),
+		.name = database_column_text(statement, 1),
+		.image_id = database_column_text(statement, 2),
+		.image_name = database_column_text(statement, 3),
 		.created_ns = sqlite3_column_int64(statement, 4),
 		.vm_uid = (uid_t)sqlite3_column_int64(statement, 5),
-		.request = column_text(statement, 6),
-		.status = column_text(statement, 7),
+		.request = database_column_text(statement, 6),
+		.status = database_column_text(statement, 7),
 		.started_ns = sqlite3_column_int64(statement, 8),
 		.finished_ns = sqlite3_column_int64(statement, 9),
 		.exit_code = sqlite3_column_int(statement, 10),
 		.oom_killed = sqlite3_column_int(statement, 11) != 0,
-		.error = column_text(statement, 12),
+		.error = database_column_text(statement, 12),
 	};
 }
 
@@ -330,7 +403,7 @@ int database_each_container(struct database *database,
 					struct cay_error *err),
 			    void *user, struct cay_error *err)
 {
-	sqlite3_stmt *statement = begin(database, STATEMENT_EACH);
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_EACH);
 	int step, r = 0;
 
 	while (r == 0 && (step = sqlite3_step(statement)) == SQLITE_ROW) {
@@ -339,7 +412,7 @@ int database_each_container(struct database *database,
 		r = each(&row, user, err);
 	}
 	if (r == 0 && step != SQLITE_DONE)
-		r = fail(database, "reading containers", err);
-	finish(database, statement);
+		r = database_fail(database, "reading containers", err);
+	database_finish(database, statement);
 	return r;
 }

@@ -26,6 +26,13 @@ DEFINE_CLEANUP(struct database *, database_close);
 /* The id of this root, made at the first call. */
 int database_root_id(struct database *database, char ret_id[ID_SIZE], struct cay_error *err);
 
+/* A value of this root, by its key. 1 where there is one that fits, 0 where not. */
+int database_get_meta(struct database *database, const char *key, char *ret_value, size_t size,
+		      struct cay_error *err);
+/* Replaces one that is there. */
+int database_set_meta(struct database *database, const char *key, const char *value,
+		      struct cay_error *err);
+
 /* One row. The strings are borrowed. */
 struct database_container {
 	const char *id, *name, *image_id, *image_name;
@@ -39,8 +46,19 @@ struct database_container {
 	const char *error;
 };
 
-/* A name or a uid that another row has is CAY_EXISTS. */
+/* A container's place on a network; the row goes with the container's. The strings are borrowed. */
+struct database_endpoint {
+	const char *container_id;
+	const char *network; /* its name; it need not be there */
+	int position;        /* the container's first network has the lowest */
+	const char *id;
+	const char *config;            /* endpoint_config_to_json(), printed */
+	const char *mac, *ipv4, *ipv6; /* "": none yet */
+};
+
+/* With its endpoints, whole or not at all. A name or a uid that another row has is CAY_EXISTS. */
 int database_insert_container(struct database *database, const struct database_container *row,
+			      const struct database_endpoint *endpoints, size_t endpoint_count,
 			      struct cay_error *err);
 /* Writes the members from status on; those before never change but the name. */
 int database_update_container(struct database *database, const struct database_container *row,
@@ -49,6 +67,34 @@ int database_rename_container(struct database *database, const char *id, const c
 			      struct cay_error *err);
 /* No such row is success. */
 int database_delete_container(struct database *database, const char *id, struct cay_error *err);
+
+/* One there already, by container and network, is replaced. */
+int database_store_endpoint(struct database *database, const struct database_endpoint *row,
+			    struct cay_error *err);
+/* No such row is success. */
+int database_delete_endpoint(struct database *database, const char *container_id,
+			     const char *network, struct cay_error *err);
+/* Calls `each` for every row, in order of containers and positions; else as below. */
+int database_each_endpoint(struct database *database,
+			   int (*each)(const struct database_endpoint *row, void *user,
+				       struct cay_error *err),
+			   void *user, struct cay_error *err);
+
+struct database_network {
+	const char *id, *name;
+	int64_t created_ns;
+	const char *document; /* network_to_json(), printed */
+};
+
+/* A name that another row has is CAY_EXISTS. */
+int database_insert_network(struct database *database, const struct database_network *row,
+			    struct cay_error *err);
+/* No such row is success. */
+int database_delete_network(struct database *database, const char *id, struct cay_error *err);
+int database_each_network(struct database *database,
+			  int (*each)(const struct database_network *row, void *user,
+				      struct cay_error *err),
+			  void *user, struct cay_error *err);
 
 /* Calls `each` for every row, oldest first, until it fails. It may not use the database. */
 int database_each_container(struct database *database,

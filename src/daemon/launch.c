@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "daemon/placement.h"
 #include "daemon/spec.h"
 #include "image/scratch.h"
 #include "image/store.h"
@@ -89,42 +90,6 @@ static void add_file(struct sandbox_container *target, const char *id, const cha
 				       .mode = 0644 };
 }
 
-static char *make_hosts(const struct request *request)
-{
-	struct buf text = { 0 };
-
-	buf_puts(&text,
-		 "127.0.0.1\tlocalhost\n"
-		 "::1\tlocalhost ip6-localhost ip6-loopback\n"
-		 "fe00::\tip6-localnet\n"
-		 "ff00::\tip6-mcastprefix\n"
-		 "ff02::1\tip6-allnodes\n"
-		 "ff02::2\tip6-allrouters\n");
-	for (size_t i = 0; i < request->extra_hosts.count; i++) {
-		const char *entry = request->extra_hosts.items[i];
-		size_t length = strcspn(entry, ":=");
-
-		buf_printf(&text, "%s\t%.*s\n", entry + length + 1, (int)length, entry);
-	}
-	return buf_steal(&text);
-}
-
-static char *make_resolv_conf(const struct request *request)
-{
-	struct buf text = { 0 };
-
-	for (size_t i = 0; i < request->dns.count; i++)
-		buf_printf(&text, "nameserver %s\n", request->dns.items[i]);
-	for (size_t i = 0; i < request->dns_search.count; i++)
-		buf_printf(&text, "%s%s%s", i == 0 ? "search " : " ", request->dns_search.items[i],
-			   i + 1 == request->dns_search.count ? "\n" : "");
-	for (size_t i = 0; i < request->dns_options.count; i++)
-		buf_printf(&text, "%s%s%s", i == 0 ? "options " : " ",
-			   request->dns_options.items[i],
-			   i + 1 == request->dns_options.count ? "\n" : "");
-	return buf_steal(&text);
-}
-
 static void fill_container(const struct container *container, struct sandbox_container *target)
 {
 	const struct request *request = container->request;
@@ -135,9 +100,7 @@ static void fill_container(const struct container *container, struct sandbox_con
 	target->user = xstrdup(request->user);
 	strv_copy(&target->additional_groups, &request->additional_groups);
 	add_mounts(target, container->id);
-	add_file(target, container->id, "hosts", make_hosts(request));
 	add_file(target, container->id, "hostname", xasprintf("%s\n", hostname));
-	add_file(target, container->id, "resolv.conf", make_resolv_conf(request));
 	target->terminal = request->tty;
 	target->open_stdin = request->open_stdin;
 	/* A terminal outlives its client, as docker has it. */
@@ -225,6 +188,9 @@ int launch_config(struct container *container, struct sandbox_config **ret_confi
 	config->containers = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
 	fill_container(container, &config->containers[0]);
+	r = networks_place(container->daemon->networks, container, config, err);
+	if (r < 0)
+		return r;
 	*ret_config = TAKE_PTR(config);
 	return 0;
 }

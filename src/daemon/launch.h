@@ -5,6 +5,9 @@
 #include "daemon/container.h"
 #include "sandbox/config.h"
 
-/* Finds out what is needed and blocks until the host's acceleration is known. */
+/*
+ * Finds out what is needed and blocks until the host's acceleration is known. On success the
+ * container has its place on its networks, which networks_unplace() takes back.
+ */
 int launch_config(struct container *container, struct sandbox_config **ret_config,
 		  struct cay_error *err);

@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
+#include "daemon/networks.h"
 #include "daemon/shim.h"
 #include "daemon/supervisor.h"
 
@@ -370,6 +371,7 @@ int container_rename(struct container *container, const char *name, struct cay_e
 		return r;
 	}
 	containers_rename(daemon->containers, container, reserved);
+	networks_rename_container(daemon->networks, container, reserved);
 	extra = json_object();
 	(void)json_object_set_new(extra, "oldName", json_sprintf("/%s", view.name));
 	container_emit(container, "rename", extra);

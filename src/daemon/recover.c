@@ -14,6 +14,8 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/lifecycle.h"
+#include "daemon/networks.h"
+#include "daemon/placement.h"
 #include "daemon/shim.h"
 #include "daemon/supervisor.h"
 #include "image/store.h"
@@ -93,6 +95,7 @@ static bool take_up(struct container *container)
 		one->status == CAY__SHIM__V1__STATUS__PAUSED ? CONTAINER_PAUSED : CONTAINER_RUNNING;
 	container->shim_ready = container->supervised = true;
 	container->starts = 1;
+	networks_take_up(container->daemon->networks, container);
 	log_info("container %.12s runs on", container->id);
 	if (supervisor_follow(container, TAKE_PTR(client), state->shim_pid, &err) < 0)
 		log_error("container %.12s: %s", container->id, err.message);
@@ -207,6 +210,7 @@ static bool drop_without_directory(struct container *container)
 		log_error("container %.12s: %s", container->id, err.message);
 	else
 		containers_remove(container->daemon->containers, container);
+	networks_forget_container(container->daemon->networks, container);
 	return true;
 }
 
@@ -218,6 +222,8 @@ int recover_containers(struct daemon *daemon, struct cay_error *err)
 
 	if (r == 0)
 		r = database_each_container(daemon->database, load_row, daemon, err);
+	if (r == 0)
+		r = networks_load_endpoints(daemon->networks, err);
 	if (r < 0)
 		return r;
 	containers_list(daemon->containers, &list);

@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/exec.h"
+#include "daemon/networks.h"
 #include "image/store.h"
 
 #include <errno.h>
@@ -144,6 +145,7 @@ static int remove_all(struct container *container, struct cay_error *err)
 	remove_rest_later(daemon, doomed);
 	if (r < 0)
 		return cay_error_prefix(err, "removing container %.12s", container->id);
+	networks_forget_container(daemon->networks, container);
 	image_store_release(daemon->images, container->image_id, container->id);
 	container_emit(container, "destroy", NULL);
 	return 0;

@@ -14,6 +14,7 @@
 #include "daemon/exec.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
+#include "daemon/placement.h"
 #include "daemon/shim.h"
 #include "sandbox/state.h"
 
@@ -201,6 +202,9 @@ static bool on_event(const ProtobufCMessage *message, void *user)
 		(void)pthread_mutex_unlock(&container->lock);
 		container_emit(container, "oom", NULL);
 	}
+	if (event->what_case == CAY__SHIM__V1__EVENT__WHAT_ADDRESS)
+		networks_learn_address(container->daemon->networks, container, event->address->mac,
+				       event->address->address, event->address->gateway);
 	if (event->what_case != CAY__SHIM__V1__EVENT__WHAT_EXITED)
 		return true;
 	if (event->exec_id[0] != '\0') {
@@ -284,6 +288,7 @@ static void clear_away(struct supervisor *supervisor)
 	} else {
 		learn_error(container);
 	}
+	networks_unplace(container->daemon->networks, container);
 	shim_clean(container);
 }
 

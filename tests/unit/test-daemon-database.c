@@ -66,7 +66,7 @@ static void test_rows_last(void **state)
 	char id[ID_SIZE], again[ID_SIZE];
 
 	assert_ok(database_root_id(database, id, &err));
-	assert_ok(database_insert_container(database, &row, &err));
+	assert_ok(database_insert_container(database, &row, NULL, 0, &err));
 	update.status = "exited";
 	update.exit_code = 42;
 	update.oom_killed = true;
@@ -93,23 +93,124 @@ static void test_unique(void **state)
 	struct database *database = open_database();
 	struct database_container other = row;
 
-	assert_ok(database_insert_container(database, &row, &err));
+	assert_ok(database_insert_container(database, &row, NULL, 0, &err));
 	other.id = "bb";
 	other.vm_uid++;
-	assert_true(database_insert_container(database, &other, &err) < 0);
+	assert_true(database_insert_container(database, &other, NULL, 0, &err) < 0);
 	assert_int_equal(err.code, CAY_EXISTS);
 	other.name = "two";
 	other.vm_uid = row.vm_uid;
-	assert_true(database_insert_container(database, &other, &err) < 0);
+	assert_true(database_insert_container(database, &other, NULL, 0, &err) < 0);
 	assert_int_equal(err.code, CAY_EXISTS);
 	/* many may have no uid */
 	other.vm_uid = 0;
-	assert_ok(database_insert_container(database, &other, &err));
+	assert_ok(database_insert_container(database, &other, NULL, 0, &err));
 	other.id = "cc";
 	other.name = "three";
-	assert_ok(database_insert_container(database, &other, &err));
+	assert_ok(database_insert_container(database, &other, NULL, 0, &err));
 	assert_true(database_rename_container(database, "cc", "two", &err) < 0);
 	assert_int_equal(err.code, CAY_EXISTS);
+	database_close(database);
+}
+
+static int sum_endpoint(const struct database_endpoint *found, void *user, struct cay_error *error)
+{
+	struct buf *text = user;
+
+	buf_printf(text, "%s@%s#%d %s %s %s;", found->container_id, found->network, found->position,
+		   found->mac, found->ipv4, found->ipv6);
+	return 0;
+}
+
+static void assert_endpoints(struct database *database, const char *expected)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+
+	assert_ok(database_each_endpoint(database, sum_endpoint, &text, &err));
+	assert_string_equal(buf_text(&text), expected);
+}
+
+static void test_endpoints(void **state)
+{
+	struct database *database = open_database();
+	struct database_container other = row;
+	struct database_endpoint endpoints[] = {
+		{ "aa", "two", 1, "e2", "{}", "m2", "", "fd00::2" },
+		{ "aa", "one", 0, "e1", "{}", "m1", "10.0.0.1", "" },
+	};
+
+	assert_ok(database_insert_container(database, &row, endpoints, 2, &err));
+	assert_endpoints(database, "aa@one#0 m1 10.0.0.1 ;aa@two#1 m2  fd00::2;");
+	endpoints[0].ipv4 = "10.0.0.9";
+	assert_ok(database_store_endpoint(database, &endpoints[0], &err));
+	assert_ok(database_delete_endpoint(database, "aa", "one", &err));
+	assert_ok(database_delete_endpoint(database, "aa", "none of them", &err));
+	assert_endpoints(database, "aa@two#1 m2 10.0.0.9 fd00::2;");
+	/* whole or not at all: the second row is the first once more */
+	other.id = "bb";
+	other.name = "two";
+	other.vm_uid = 0;
+	endpoints[0].container_id = "nobody";
+	assert_true(database_insert_container(database, &other, endpoints, 1, &err) < 0);
+	assert_ok(database_insert_container(database, &other, NULL, 0, &err));
+	assert_ok(database_delete_container(database, "aa", &err));
+	assert_endpoints(database, "");
+	database_close(database);
+}
+
+static int sum_network(const struct database_network *found, void *user, struct cay_error *error)
+{
+	buf_printf(user, "%s %s %d %s;", found->id, found->name, (int)found->created_ns,
+		   found->document);
+	return 0;
+}
+
+static void test_networks(void **state)
+{
+	struct database *database = open_database();
+	struct database_network network = { "n1", "web", 7, "{}" };
+	_cleanup_buf_ struct buf text = { 0 };
+	char value[8];
+
+	assert_ok(database_insert_network(database, &network, &err));
+	network.id = "n2";
+	assert_true(database_insert_network(database, &network, &err) < 0);
+	assert_int_equal(err.code, CAY_EXISTS);
+	assert_ok(database_each_network(database, sum_network, &text, &err));
+	assert_string_equal(buf_text(&text), "n1 web 7 {};");
+	assert_ok(database_delete_network(database, "n1", &err));
+	assert_ok(database_insert_network(database, &network, &err));
+	assert_int_equal(database_get_meta(database, "ula", value, sizeof(value), &err), 0);
+	assert_ok(database_set_meta(database, "ula", "fd", &err));
+	assert_int_equal(database_get_meta(database, "ula", value, sizeof(value), &err), 1);
+	assert_string_equal(value, "fd");
+	database_close(database);
+}
+
+/* A root of the time before there were networks. */
+static void test_upgrade(void **state)
+{
+	static const char old[] =
+		"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+		"CREATE TABLE containers(id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+		" image_id TEXT NOT NULL, image_name TEXT NOT NULL, created_ns INTEGER NOT NULL,"
+		" vm_uid INTEGER UNIQUE, request TEXT NOT NULL, status TEXT NOT NULL,"
+		" started_ns INTEGER NOT NULL, finished_ns INTEGER NOT NULL,"
+		" exit_code INTEGER NOT NULL, oom_killed INTEGER NOT NULL, error TEXT NOT NULL);"
+		"INSERT INTO containers VALUES('a','a','','',1,NULL,'{\"HostConfig\":"
+		"{\"NetworkMode\":\"default\"}}','exited',1,2,0,0,'');"
+		"INSERT INTO containers VALUES('b','b','','',1,NULL,'{\"HostConfig\":"
+		"{\"NetworkMode\":\"none\"}}','exited',1,2,0,0,'');"
+		"INSERT INTO containers VALUES('c','c','','',1,NULL,'{}','exited',1,2,0,0,'');"
+		"PRAGMA user_version = 1;";
+	struct database *database;
+	sqlite3 *handle;
+
+	assert_int_equal(sqlite3_open(path, &handle), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(handle, old, NULL, NULL, NULL), SQLITE_OK);
+	(void)sqlite3_close(handle);
+	database = open_database();
+	assert_endpoints(database, "a@bridge#0   ;c@bridge#0   ;");
 	database_close(database);
 }
 
@@ -246,6 +347,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows_last, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_upgrade, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_files, setup, teardown),
 		cmocka_unit_test(test_resolution),
 		cmocka_unit_test(test_names_come_back),

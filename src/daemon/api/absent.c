@@ -15,7 +15,6 @@
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP, "cay " CAY_VERSION " " text); \
 	}
 
-DEFINE_ABSENT(no_networks, "has no networks to manage")
 DEFINE_ABSENT(no_volumes, "has no volumes")
 DEFINE_ABSENT(no_builds, "does not build images")
 DEFINE_ABSENT(no_search,
@@ -26,10 +25,6 @@ DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")
 
 const struct http_route api_absent_routes[] = {
-	{ "GET", "/networks", no_networks },
-	{ "GET", "/networks/*", no_networks },
-	{ "POST", "/networks/create", no_networks },
-	{ "POST", "/networks/prune", no_networks },
 	{ "GET", "/volumes", no_volumes },
 	{ "GET", "/volumes/*", no_volumes },
 	{ "POST", "/volumes/create", no_volumes },

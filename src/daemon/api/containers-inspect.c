@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "daemon/api/containers.h"
+#include "daemon/api/network-json.h"
 #include "daemon/exec.h"
 #include "image/scratch.h"
 #include "image/store.h"
@@ -36,50 +37,6 @@ static json_t *make_state(const struct container_view *view)
 	set_time(state, "StartedAt", view->run.started_ns);
 	set_time(state, "FinishedAt", view->run.finished_ns);
 	return state;
-}
-
-static json_t *make_networks(const struct container *container)
-{
-	const char *mode =
-		json_string_value(json_object_get(container->request->host_config, "NetworkMode"));
-	json_t *networks = json_object(), *endpoint = json_object();
-	static const char *const texts[] = { "MacAddress",       "NetworkID", "EndpointID",
-					     "Gateway",          "IPAddress", "IPv6Gateway",
-					     "GlobalIPv6Address" };
-	static const char *const nulls[] = { "IPAMConfig", "Links", "Aliases", "DriverOpts",
-					     "DNSNames" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(nulls); i++)
-		json_set(endpoint, nulls[i], json_null());
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		json_set_string(endpoint, texts[i], "");
-	json_set_int(endpoint, "IPPrefixLen", 0);
-	json_set_int(endpoint, "GlobalIPv6PrefixLen", 0);
-	json_set(networks, mode && strcmp(mode, "default") != 0 ? mode : "bridge", endpoint);
-	return networks;
-}
-
-static json_t *make_network_settings(const struct container *container)
-{
-	static const char *const texts[] = { "Bridge",     "SandboxID",
-					     "SandboxKey", "EndpointID",
-					     "Gateway",    "GlobalIPv6Address",
-					     "IPAddress",  "IPv6Gateway",
-					     "MacAddress", "LinkLocalIPv6Address" };
-	static const char *const numbers[] = { "LinkLocalIPv6PrefixLen", "GlobalIPv6PrefixLen",
-					       "IPPrefixLen" };
-	json_t *settings = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		json_set_string(settings, texts[i], "");
-	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-		json_set_int(settings, numbers[i], 0);
-	json_set_bool(settings, "HairpinMode", false);
-	json_set(settings, "Ports", json_object());
-	json_set(settings, "SecondaryIPAddresses", json_null());
-	json_set(settings, "SecondaryIPv6Addresses", json_null());
-	json_set(settings, "Networks", make_networks(container));
-	return settings;
 }
 
 static void set_arguments(json_t *object, const struct request *request)
@@ -142,7 +99,8 @@ static json_t *make_document(struct container *container, const struct container
 	json_set(object, "GraphDriver", json_pack("{s:n, s:s}", "Data", "Name", "erofs"));
 	json_set(object, "Mounts", json_array());
 	json_set(object, "Config", json_deep_copy(container->request->config));
-	json_set(object, "NetworkSettings", make_network_settings(container));
+	json_set(object, "NetworkSettings",
+		 api_container_network_settings(container, container_is_up(view->status)));
 	if (container->request->hostname[0] == '\0')
 		json_set(json_object_get(object, "Config"), "Hostname",
 			 json_stringn(container->id, ID_SHORT_LENGTH));

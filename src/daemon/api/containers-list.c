@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "daemon/api/containers.h"
+#include "daemon/api/network-json.h"
 #include "daemon/containers.h"
 #include "daemon/filters.h"
 #include "daemon/lifecycle.h"
@@ -118,6 +119,7 @@ static json_t *make_summary(const struct container *container, const struct cont
 	const json_t *mode = json_object_get(request->host_config, "NetworkMode");
 	_cleanup_free_ char *command = make_command(request), *status = make_status(view);
 	_cleanup_free_ char *name = xasprintf("/%s", view->name);
+	const bool up = container_is_up(view->status);
 
 	json_set_string(object, "Id", container->id);
 	json_set(object, "Names", json_pack("[s]", name));
@@ -125,12 +127,13 @@ static json_t *make_summary(const struct container *container, const struct cont
 	json_set_string(object, "ImageID", container->image_id);
 	json_set_string(object, "Command", command);
 	json_set_int(object, "Created", container->created_ns / 1000000000);
-	json_set(object, "Ports", json_array());
+	json_set(object, "Ports", api_container_port_list(container, up));
 	json_set(object, "Labels", json_deep_copy(json_object_get(request->config, "Labels")));
 	json_set_string(object, "State", container_status_name(view->status));
 	json_set_string(object, "Status", status);
 	json_set(object, "HostConfig", json_pack("{s:O}", "NetworkMode", mode));
-	json_set(object, "NetworkSettings", json_pack("{s:{}}", "Networks"));
+	json_set(object, "NetworkSettings",
+		 json_pack("{s:o}", "Networks", api_container_networks(container, up)));
 	json_set(object, "Mounts", json_array());
 	return object;
 }
@@ -191,13 +194,67 @@ static bool has_exit_code(const struct container_view *view, const struct filter
 	return view->run.finished_ns > 0 && filters_match(filters, "exited", code);
 }
 
+struct network_filter {
+	const struct filters *filters;
+	bool found;
+};
+
+static void match_network(const struct endpoint *endpoint, const struct network *network,
+			  void *user)
+{
+	struct network_filter *filter = user;
+
+	filter->found = filter->found ||
+		filters_match(filter->filters, "network", endpoint->config.network) ||
+		(network && filters_match_prefix(filter->filters, "network", network->id));
+}
+
 static bool has_network(const struct container *container, const struct filters *filters)
 {
-	const char *mode =
-		json_string_value(json_object_get(container->request->host_config, "NetworkMode"));
+	struct network_filter filter = { .filters = filters };
 
-	return filters_match(filters, "network",
-			     mode && strcmp(mode, "default") != 0 ? mode : "bridge");
+	if (!filters_get(filters, "network"))
+		return true;
+	networks_each_endpoint(container->daemon->networks, container, NULL, match_network,
+			       &filter);
+	return filter.found;
+}
+
+/* "80", "80/udp", "8000-8010/tcp" */
+static bool names_port(const char *value, enum request_protocol protocol, uint16_t port)
+{
+	struct str type, last, ports = str_split(str_from(value), '/', &type);
+	struct str first = str_split(ports, '-', &last);
+	uint64_t from, to;
+
+	if (!str_equals(type.length > 0 ? type : STR("tcp"), request_protocol_name(protocol)) ||
+	    str_to_u64(first, UINT16_MAX, &from) < 0)
+		return false;
+	to = from;
+	if (last.length > 0 && str_to_u64(last, UINT16_MAX, &to) < 0)
+		return false;
+	return port >= from && port <= to;
+}
+
+/* By the container's own ports, as docker does. */
+static bool has_port(const struct container *container, const struct filters *filters,
+		     const char *key)
+{
+	const struct strv *values = filters_get(filters, key);
+	const struct request *request = container->request;
+	bool publish = strcmp(key, "publish") == 0;
+
+	for (size_t i = 0; values && i < values->count; i++) {
+		for (size_t j = 0; !publish && j < request->exposed_count; j++)
+			if (names_port(values->items[i], request->exposed[j].protocol,
+				       request->exposed[j].port))
+				return true;
+		for (size_t j = 0; j < request->port_count; j++)
+			if (names_port(values->items[i], request->ports[j].protocol,
+				       request->ports[j].container_port))
+				return true;
+	}
+	return !values;
 }
 
 static bool passes(const struct container *container, const struct container_view *view,
@@ -213,7 +270,7 @@ static bool passes(const struct container *container, const struct container_vie
 		filters_match(filters, "status", container_status_name(view->status)) &&
 		has_ancestor(container, filters) && has_exit_code(view, filters) &&
 		has_network(container, filters) && !filters_get(filters, "volume") &&
-		!filters_get(filters, "publish") && !filters_get(filters, "expose") &&
+		has_port(container, filters, "publish") && has_port(container, filters, "expose") &&
 		filters_match(filters, "health", "none") &&
 		filters_match(filters, "is-task", "false");
 }
@@ -308,7 +365,7 @@ int api_containers_list(struct daemon *daemon, struct http_request *request, str
 /* ---- prune ---- */
 
 /* "until": only what was made before a time, given as one or as a span back from now. */
-static int read_until(const struct filters *filters, int64_t *ret_until_ns, struct cay_error *err)
+int api_read_until(const struct filters *filters, int64_t *ret_until_ns, struct cay_error *err)
 {
 	const struct strv *values = filters_get(filters, "until");
 	static const struct {
@@ -348,7 +405,7 @@ int api_containers_prune(struct daemon *daemon, struct http_request *request, st
 	int r = filters_parse(http_query(request, "filters"), keys, &filters, err);
 
 	if (r == 0)
-		r = read_until(&filters, &until_ns, err);
+		r = api_read_until(&filters, &until_ns, err);
 	if (r < 0)
 		return r;
 	deleted = json_array();

@@ -23,6 +23,9 @@ const char *api_stream_type(const struct http_request *request, bool raw);
 /* containers-list.c */
 /* A container as lists have it, with its sizes; the caller drops it. */
 json_t *api_container_summary(const struct container *container, const struct container_view *view);
+struct filters;
+/* "until" of prune: only what was made before it; INT64_MAX without the filter. */
+int api_read_until(const struct filters *filters, int64_t *ret_until_ns, struct cay_error *err);
 int api_containers_list(struct daemon *daemon, struct http_request *request, struct cay_error *err);
 int api_containers_prune(struct daemon *daemon, struct http_request *request,
 			 struct cay_error *err);

@@ -15,6 +15,7 @@
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "daemon/networks.h"
 #include "image/proxy.h"
 
 #include <errno.h>
@@ -212,15 +213,14 @@ static json_t *proxy_json(const char *name, const char *other)
 static void add_absent(json_t *object)
 {
 	json_set(object, "Plugins",
-		 json_pack("{s:[], s:[], s:n, s:[s]}", "Volume", "Network", "Authorization", "Log",
-			   "json-file"));
+		 json_pack("{s:[], s:[s, s, s, s], s:n, s:[s]}", "Volume", "Network", "bridge",
+			   "host", "lan", "null", "Authorization", "Log", "json-file"));
 	json_set(object, "Swarm",
 		 json_pack("{s:s, s:s, s:s, s:b, s:s, s:n}", "NodeID", "", "NodeAddr", "",
 			   "LocalNodeState", "inactive", "ControlAvailable", 0, "Error", "",
 			   "RemoteManagers"));
 	json_set(object, "Labels", json_array());
 	json_set(object, "GenericResources", json_null());
-	json_set(object, "Warnings", json_null());
 	json_set(object, "CDISpecDirs", json_array());
 	json_set_bool(object, "ExperimentalBuild", false);
 	json_set_bool(object, "LiveRestoreEnabled", true); /* containers outlive the daemon */
@@ -229,6 +229,14 @@ static void add_absent(json_t *object)
 	json_set(object, "HttpProxy", proxy_json("HTTP_PROXY", "http_proxy"));
 	json_set(object, "HttpsProxy", proxy_json("HTTPS_PROXY", "https_proxy"));
 	json_set(object, "NoProxy", proxy_json("NO_PROXY", "no_proxy"));
+}
+
+/* What containers lack on this host; null where nothing. */
+static json_t *make_warnings(const struct daemon *daemon)
+{
+	const char *lack = networks_lack(daemon->networks);
+
+	return lack ? json_pack("[s++]", "WARNING: ", lack, "") : json_null();
 }
 
 static json_t *registry_config(const struct daemon *daemon)
@@ -276,6 +284,7 @@ static int get_info(struct daemon *daemon, struct http_request *request, struct 
 	json_set(object, "Runtimes", json_pack("{s:{s:s}}", "cay", "path", daemon->options.shim));
 	json_set_string(object, "DefaultRuntime", "cay");
 	add_absent(object);
+	json_set(object, "Warnings", make_warnings(daemon));
 	json_set(object, "Cay", cay);
 	return http_reply_json(request, 200, object);
 }

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A container that ran on without a daemon: its cards and ports are read from
+ * the configuration that its shim was started with. A network that was connected
+ * later has the card whose MAC address the database tells.
+ */
+#include "daemon/networks-internal.h"
+#include "daemon/placement.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+static struct endpoint *find_by_mac(struct endpoint *const *endpoints, size_t count,
+				    const struct net_mac *mac)
+{
+	for (size_t i = 0; i < count; i++)
+		if (net_mac_equal(&endpoints[i]->mac, mac) ||
+		    net_mac_equal(&endpoints[i]->card_mac, mac))
+			return endpoints[i];
+	return NULL;
+}
+
+static void take_up_card(struct placement_card *card, const struct sandbox_interface *interface,
+			 struct endpoint *const *endpoints, size_t count)
+{
+	card->kind = interface->kind;
+	if (interface->device)
+		(void)snprintf(card->device, sizeof(card->device), "%s", interface->device);
+	memcpy(card->mac.bytes, interface->mac, sizeof(card->mac.bytes));
+	card->endpoint = find_by_mac(endpoints, count, &card->mac);
+	if (!card->endpoint)
+		return;
+	card->endpoint->active = true;
+	memcpy(card->endpoint->device, card->device, sizeof(card->device));
+}
+
+static void take_up_port(struct net_port *port, const struct sandbox_port *source)
+{
+	struct cay_error ignored; /* the daemon wrote it */
+
+	(void)net_address_parse(source->host_address, &port->host, &ignored);
+	port->protocol = source->udp ? IPPROTO_UDP : IPPROTO_TCP;
+	port->host_port = source->host_port;
+	port->port = source->container_port;
+}
+
+static struct endpoint *find_main(const struct placement *placement,
+				  const struct sandbox_config *config)
+{
+	for (size_t i = 0; i < config->interface_count; i++)
+		if (config->interfaces[i].gateways.count > 0 || config->interfaces[i].dhcp)
+			return placement->cards[i].endpoint;
+	return NULL;
+}
+
+void networks_take_up(struct networks *networks, struct container *container)
+{
+	_cleanup_free_ char *path = container_path(container, "shim.json");
+	_cleanup_(sandbox_config_free_p) struct sandbox_config *config = NULL;
+	_cleanup_free_ struct endpoint **endpoints = NULL;
+	struct placement *placement;
+	struct cay_error err = { 0 };
+	size_t count;
+
+	if (sandbox_config_load(path, &config, &err) < 0) {
+		log_error("container %.12s: its networks: %s", container->id, err.message);
+		return;
+	}
+	placement = xcalloc(1, sizeof(*placement));
+	placement->container = container_ref(container);
+	placement->card_count = config->interface_count;
+	placement->cards = xcalloc(config->interface_count + 1, sizeof(*placement->cards));
+	placement->ports = xcalloc(config->port_count + 1, sizeof(*placement->ports));
+	placement->port_count = config->port_count;
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoints = endpoints_of(networks, container, &count);
+	for (size_t i = 0; i < config->interface_count; i++)
+		take_up_card(&placement->cards[i], &config->interfaces[i], endpoints, count);
+	for (size_t i = 0; i < config->port_count; i++)
+		take_up_port(&placement->ports[i], &config->ports[i]);
+	placement->main = find_main(placement, config);
+	networks->placements = xreallocarray(networks->placements, networks->placement_count + 1,
+					     sizeof(*networks->placements));
+	networks->placements[networks->placement_count++] = placement;
+	(void)pthread_mutex_unlock(&networks->lock);
+	for (size_t i = 0; i < placement->card_count; i++) {
+		const struct placement_card *card = &placement->cards[i];
+
+		if (card->kind == SANDBOX_PASST || !card->endpoint)
+			continue;
+		if (placement_admit(networks, placement, card, false, &err) < 0)
+			log_error("container %.12s: %s: %s", container->id, card->device,
+				  err.message);
+	}
+}

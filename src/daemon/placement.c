@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's part of the networks from before its start until after its end. */
+#include "daemon/placement.h"
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "daemon/lifecycle-internal.h"
+#include "daemon/networks-internal.h"
+#include "net/tap.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Cards that a VM has slots for; see vmm/cmdline.h. */
+enum { CARDS_MAX = 4 };
+
+void placement_free(struct placement *placement)
+{
+	if (!placement)
+		return;
+	container_unref(placement->container);
+	free(placement->cards);
+	free(placement->ports);
+	free(placement);
+}
+DEFINE_CLEANUP(struct placement *, placement_free);
+
+struct placement *placement_find(const struct networks *networks, const struct container *container)
+{
+	for (size_t i = 0; i < networks->placement_count; i++)
+		if (networks->placements[i]->container == container)
+			return networks->placements[i];
+	return NULL;
+}
+
+static void insert(struct networks *networks, struct placement *placement)
+{
+	networks->placements = xreallocarray(networks->placements, networks->placement_count + 1,
+					     sizeof(*networks->placements));
+	networks->placements[networks->placement_count++] = placement;
+}
+
+static struct placement *take_out(struct networks *networks, const struct container *container)
+{
+	for (size_t i = 0; i < networks->placement_count; i++) {
+		struct placement *placement = networks->placements[i];
+
+		if (placement->container != container)
+			continue;
+		networks->placements[i] = networks->placements[--networks->placement_count];
+		return placement;
+	}
+	return NULL;
+}
+
+/* ---- which endpoint does what ---- */
+
+/* Whether it leads out of its network. */
+static bool leads_out(const struct networks *networks, const struct endpoint *endpoint,
+		      unsigned int family)
+{
+	const struct network *network = networks_by_name(networks, endpoint->config.network);
+
+	if (!network || network->spec.internal || network->spec.driver == NETWORK_NULL)
+		return false;
+	/* Where others give addresses, they are expected to. */
+	return net_address_is_set(&endpoint->addresses[family])
+		? net_address_is_set(&network->spec.pools[family].gateway)
+		: !network_spec_has_addresses(&network->spec) && network->spec.families[family];
+}
+
+struct endpoint *placement_choose_main(const struct networks *networks,
+				       const struct placement *placement, unsigned int family)
+{
+	struct endpoint *best = NULL;
+
+	for (size_t i = 0; i < placement->card_count; i++) {
+		struct endpoint *endpoint = placement->cards[i].endpoint;
+
+		if (endpoint && leads_out(networks, endpoint, family) &&
+		    (!best || endpoint->config.gateway_priority > best->config.gateway_priority))
+			best = endpoint;
+	}
+	return best;
+}
+
+/* ---- placing ---- */
+
+static struct placement_card *add_card(struct placement *placement, struct endpoint *endpoint,
+				       enum sandbox_interface_kind kind)
+{
+	struct placement_card *card;
+
+	placement->cards = xreallocarray(placement->cards, placement->card_count + 1,
+					 sizeof(*placement->cards));
+	card = &placement->cards[placement->card_count];
+	*card = (struct placement_card){ .kind = kind, .endpoint = endpoint, .mac = endpoint->mac };
+	if (kind != SANDBOX_PASST)
+		(void)snprintf(card->device, sizeof(card->device), "cayt%.8s.%zu",
+			       placement->container->id, placement->card_count);
+	memcpy(endpoint->device, card->device, sizeof(endpoint->device));
+	endpoint->card_mac = endpoint->mac;
+	placement->card_count++;
+	return card;
+}
+
+/* With the lock held: its network is there, it has its addresses, and it is active. */
+static int activate(struct networks *networks, struct placement *placement,
+		    struct endpoint *endpoint, bool *ret_changed, struct cay_error *err)
+{
+	struct network *network = networks_by_name(networks, endpoint->config.network);
+	int r;
+
+	if (!network)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "network %s not found",
+				     endpoint->config.network);
+	if (network->spec.driver == NETWORK_NULL)
+		return 0;
+	if (placement->card_count == CARDS_MAX)
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "a container can be on at most %d networks at a time",
+				     CARDS_MAX);
+	r = endpoint_allocate(networks, network, endpoint, ret_changed, err);
+	if (r < 0)
+		return cay_error_prefix(err, "failed to set up container networking");
+	endpoint->active = true;
+	(void)add_card(placement, endpoint,
+		       !networks->privileged                         ? SANDBOX_PASST
+			       : network->spec.driver == NETWORK_LAN ? SANDBOX_MACVTAP
+								     : SANDBOX_TAP);
+	return 0;
+}
+
+/*
+ * Endpoints, addresses and ports, all in memory. *ret_changed: some have addresses to be stored.
+ * What was made active before a failure is taken back by the caller.
+ */
+static int reserve(struct networks *networks, struct placement *placement, bool *ret_changed,
+		   struct cay_error *err)
+{
+	size_t count;
+	_cleanup_free_ struct endpoint **endpoints = NULL;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoints = endpoints_of(networks, placement->container, &count);
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		bool changed = false;
+
+		r = activate(networks, placement, endpoints[i], &changed, err);
+		*ret_changed = *ret_changed || changed;
+	}
+	if (r == 0) {
+		placement->main = placement_choose_main(networks, placement, NETWORK_IPV4)
+			?: placement_choose_main(networks, placement, NETWORK_IPV6);
+		/* As docker: ports of a container without a way out are not published. */
+		if (placement->main)
+			r = placement_choose_ports(networks, placement, err);
+	}
+	insert(networks, placement);
+	(void)pthread_mutex_unlock(&networks->lock);
+	return r;
+}
+
+/* Networks that could not be raised when the daemon started. */
+static int raise_networks(struct networks *networks, const struct placement *placement,
+			  struct cay_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < placement->card_count; i++) {
+		_cleanup_network_ struct network *network = NULL;
+
+		r = networks_find(networks, placement->cards[i].endpoint->config.network, &network,
+				  err);
+		if (r < 0 || network->ready)
+			continue;
+		(void)pthread_mutex_lock(&networks->work);
+		r = network_raise(networks, network, err);
+		(void)pthread_mutex_unlock(&networks->work);
+	}
+	return r;
+}
+
+int placement_admit(struct networks *networks, const struct placement *placement,
+		    const struct placement_card *card, bool make, struct cay_error *err)
+{
+	struct net_endpoint known = { 0 };
+	const struct endpoint *endpoint;
+	const struct network *network;
+	uint32_t mtu = 0;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoint = card->endpoint;
+	network = endpoint ? networks_by_name(networks, endpoint->config.network) : NULL;
+	if (network) {
+		memcpy(known.link, card->device, sizeof(known.link));
+		memcpy(known.network, network->spec.link, sizeof(known.network));
+		memcpy(known.addresses, endpoint->addresses, sizeof(known.addresses));
+		known.mac = endpoint->mac;
+		mtu = network->spec.mtu;
+		known.host_gateway = placement->container->request->host_gateway;
+		if (endpoint == placement->main) {
+			known.ports = placement->ports;
+			known.port_count = placement->port_count;
+		}
+	}
+	(void)pthread_mutex_unlock(&networks->lock);
+	if (!network)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "the network is gone");
+	/* Its rules hang on the link itself. */
+	make = make && card->kind == SANDBOX_MACVTAP;
+	if (make) {
+		struct cay_error ignored;
+
+		(void)macvtap_remove(known.link, &ignored); /* one that was left by a crash */
+		r = macvtap_create(known.link, known.network, &known.mac, mtu, err);
+	}
+	if (r == 0)
+		r = firewall_add_endpoint(networks->firewall, &known, err);
+	if (r < 0 && make) {
+		struct cay_error ignored;
+
+		(void)macvtap_remove(known.link, &ignored);
+	}
+	return r;
+}
+
+void placement_expel(struct networks *networks, const struct placement_card *card)
+{
+	struct cay_error fault = { 0 };
+
+	if (card->device[0] == '\0')
+		return;
+	if (card->kind == SANDBOX_MACVTAP && macvtap_remove(card->device, &fault) < 0)
+		log_warning("%s", fault.message);
+	if (firewall_remove_endpoint(networks->firewall, card->device, &fault) < 0)
+		log_warning("%s: %s", card->device, fault.message);
+}
+
+static int admit_all(struct networks *networks, const struct placement *placement,
+		     struct cay_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < placement->card_count; i++)
+		if (placement->cards[i].kind != SANDBOX_PASST)
+			r = placement_admit(networks, placement, &placement->cards[i], true, err);
+	return r;
+}
+
+/* ---- the way into the configuration ---- */
+
+static void fill_config(struct networks *networks, const struct placement *placement,
+			struct sandbox_config *config)
+{
+	const struct endpoint *mains[NETWORK_FAMILIES];
+
+	(void)pthread_mutex_lock(&networks->lock);
+	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++)
+		mains[i] = placement_choose_main(networks, placement, i);
+	for (size_t i = 0; i < placement->card_count; i++) {
+		const struct placement_card *card = &placement->cards[i];
+		const struct network *network =
+			networks_by_name(networks, card->endpoint->config.network);
+
+		if (network)
+			placement_add_interface(config, card, network, card->endpoint, mains);
+	}
+	placement_add_ports(config, placement);
+	(void)pthread_mutex_unlock(&networks->lock);
+}
+
+/* Rare, since addresses are chosen when a container is made: other runs may have taken them. */
+static int store_addresses(struct networks *networks, const struct placement *placement,
+			   struct cay_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < placement->card_count; i++)
+		r = endpoint_store(networks, placement->cards[i].endpoint, err);
+	return r;
+}
+
+static bool has_ended(struct container *container)
+{
+	enum container_status status;
+
+	(void)pthread_mutex_lock(&container->lock);
+	status = container->status;
+	(void)pthread_mutex_unlock(&container->lock);
+	return !container_is_up(status) && status != CONTAINER_STARTING;
+}
+
+bool networks_wait_ended(struct networks *networks)
+{
+	_cleanup_free_ struct container **list = NULL;
+	size_t count;
+	bool waited = false;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	count = networks->placement_count;
+	list = xcalloc(count + 1, sizeof(struct container *));
+	for (size_t i = 0; i < count; i++)
+		list[i] = container_ref(networks->placements[i]->container);
+	(void)pthread_mutex_unlock(&networks->lock);
+	for (size_t i = 0; i < count; i++) {
+		struct cay_error ignored; /* it takes too long; whoever needs it sees it in use */
+
+		if (has_ended(list[i])) {
+			(void)pthread_mutex_lock(&list[i]->lock);
+			(void)lifecycle_wait_idle(list[i], &ignored);
+			(void)pthread_mutex_unlock(&list[i]->lock);
+			waited = true;
+		}
+		container_unref(list[i]);
+	}
+	return waited;
+}
+
+static int place(struct networks *networks, struct container *container,
+		 struct sandbox_config *config, struct cay_error *err)
+{
+	struct placement *placement = xcalloc(1, sizeof(*placement));
+	bool changed = false;
+	int r;
+
+	placement->container = container_ref(container);
+	r = reserve(networks, placement, &changed, err);
+	if (r == 0 && changed)
+		r = store_addresses(networks, placement, err);
+	if (r == 0)
+		r = raise_networks(networks, placement, err);
+	if (r == 0)
+		r = admit_all(networks, placement, err);
+	if (r < 0) {
+		networks_unplace(networks, container);
+		return r;
+	}
+	fill_config(networks, placement, config);
+	networks_add_files(networks, container, config);
+	return 0;
+}
+
+int networks_place(struct networks *networks, struct container *container,
+		   struct sandbox_config *config, struct cay_error *err)
+{
+	int r = place(networks, container, config, err);
+
+	/* A port or an address may be that of a container that was stopped a moment ago. */
+	if (r < 0 && (err->code == CAY_EXISTS || err->code == CAY_CONFLICT) &&
+	    networks_wait_ended(networks)) {
+		cay_error_clear(err);
+		r = place(networks, container, config, err);
+	}
+	return r;
+}
+
+void networks_unplace(struct networks *networks, struct container *container)
+{
+	_cleanup_(placement_free_p) struct placement *placement = NULL;
+
+	/* A connect that is under way sees all of the placement or none. */
+	(void)pthread_mutex_lock(&networks->work);
+	(void)pthread_mutex_lock(&networks->lock);
+	placement = take_out(networks, container);
+	for (size_t i = 0; placement && i < placement->card_count; i++) {
+		struct endpoint *endpoint = placement->cards[i].endpoint;
+
+		if (!endpoint)
+			continue;
+		endpoint->active = false;
+		endpoint->device[0] = '\0';
+		memset(endpoint->leases, 0, sizeof(endpoint->leases));
+		endpoint->lease_gateway = (struct net_address){ 0 };
+	}
+	(void)pthread_mutex_unlock(&networks->lock);
+	for (size_t i = 0; placement && i < placement->card_count; i++)
+		placement_expel(networks, &placement->cards[i]);
+	(void)pthread_mutex_unlock(&networks->work);
+}
+
+/* ---- what others learn ---- */
+
+void networks_each_port(struct networks *networks, const struct container *container,
+			void (*each)(const struct net_port *port, void *user), void *user)
+{
+	const struct placement *placement;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	placement = placement_find(networks, container);
+	for (size_t i = 0; placement && i < placement->port_count; i++)
+		each(&placement->ports[i], user);
+	(void)pthread_mutex_unlock(&networks->lock);
+}
+
+void networks_learn_address(struct networks *networks, struct container *container, const char *mac,
+			    const char *address, const char *gateway)
+{
+	struct net_prefix prefix = { 0 };
+	struct net_address router = { 0 };
+	struct net_mac card;
+	struct cay_error ignored; /* a guest may say anything */
+	size_t count;
+	_cleanup_free_ struct endpoint **endpoints = NULL;
+
+	if (net_mac_parse(mac, &card, &ignored) < 0 ||
+	    (address[0] != '\0' && net_prefix_parse(address, &prefix, &ignored) < 0) ||
+	    (gateway[0] != '\0' && net_address_parse(gateway, &router, &ignored) < 0))
+		return;
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoints = endpoints_of(networks, container, &count);
+	for (size_t i = 0; i < count; i++) {
+		if (!endpoints[i]->active || !net_mac_equal(&endpoints[i]->mac, &card))
+			continue;
+		endpoints[i]->leases[prefix.address.family == AF_INET6] = prefix;
+		endpoints[i]->lease_gateway = router;
+	}
+	(void)pthread_mutex_unlock(&networks->lock);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a running container has of the networks: the cards of its VM with the
+ * endpoints behind them, and the ports of the host that lead to it. It is made
+ * before the shim starts, goes into the sandbox's configuration, and is read
+ * from there again by a later daemon.
+ */
+#pragma once
+
+#include "daemon/networks.h"
+#include "net/firewall.h"
+#include "sandbox/config.h"
+
+/* One card of the VM; its place among the others is its number in the guest: eth0, eth1. */
+struct placement_card {
+	enum sandbox_interface_kind kind;
+	char device[IFNAMSIZ]; /* the host's end; "": passt's */
+	struct net_mac mac;    /* as the VM was started with; the guest may use another */
+	/* Under the table's lock. */
+	struct endpoint *endpoint; /* in the table; NULL: free */
+};
+
+struct placement {
+	struct container *container; /* a reference */
+	struct placement_card *cards;
+	size_t card_count;
+	struct net_port *ports;
+	size_t port_count;
+	struct endpoint *main; /* has the default route and the ports; NULL: none. In the table */
+};
+
+/*
+ * Before a start: makes the endpoints active, with addresses, ports and their rules in the
+ * firewall, and adds interfaces and ports to the configuration. On failure nothing is left.
+ */
+int networks_place(struct networks *networks, struct container *container,
+		   struct sandbox_config *config, struct cay_error *err);
+/* After the end, or for a start that failed: takes it all back. Not placed is fine. */
+void networks_unplace(struct networks *networks, struct container *container);
+/* For one that was found running, from its shim.json. Faults are logged. */
+void networks_take_up(struct networks *networks, struct container *container);
+/* The LAN told the guest's DHCP client an address, or took it back (""). */
+void networks_learn_address(struct networks *networks, struct container *container, const char *mac,
+			    const char *address, const char *gateway);
+
+void placement_free(struct placement *placement);
+
+/* With the table's lock held: that of a container, borrowed; NULL where it does not run. */
+struct placement *placement_find(const struct networks *networks,
+				 const struct container *container);
+
+/*
+ * Calls `each` with the table's lock held for the ports of a running container, in the order in
+ * which they were asked for.
+ */
+void networks_each_port(struct networks *networks, const struct container *container,
+			void (*each)(const struct net_port *port, void *user), void *user);
+
+/* With the table's lock held: the endpoint that has the default route of a family, or NULL. */
+struct endpoint *placement_choose_main(const struct networks *networks,
+				       const struct placement *placement, unsigned int family);
+/*
+ * Tells the firewall of a card's endpoint; `make`: makes the link on the host first, where that is
+ * not the shim's to do.
+ */
+int placement_admit(struct networks *networks, const struct placement *placement,
+		    const struct placement_card *card, bool make, struct cay_error *err);
+/* Takes both back; failures are logged. */
+void placement_expel(struct networks *networks, const struct placement_card *card);
+
+/* placement-ports.c */
+/*
+ * Chooses the host's ports of a container that is about to start: those that were asked for, else
+ * free ones. With the table's lock held.
+ */
+int placement_choose_ports(const struct networks *networks, struct placement *placement,
+			   struct cay_error *err);
+
+/* placement-config.c */
+/* Adds an endpoint's interface to the configuration. `main` of either family has its route. */
+void placement_add_interface(struct sandbox_config *config, const struct placement_card *card,
+			     const struct network *network, const struct endpoint *endpoint,
+			     const struct endpoint *const mains[NETWORK_FAMILIES]);
+void placement_add_ports(struct sandbox_config *config, const struct placement *placement);
+/* Into the configuration's container: hosts and resolv.conf. */
+void networks_add_files(struct networks *networks, const struct container *container,
+			struct sandbox_config *config);
