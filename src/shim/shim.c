@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 void shim_mark(const struct shim *shim, int64_t *time_us)
 {
@@ -92,6 +93,7 @@ static void set_gone(struct shim *shim, const struct cay_error *why)
 	shim->lost = *why;
 	if (why->code == CAY_OK)
 		(void)cay_error_set(&shim->lost, CAY_UNAVAILABLE, ENOTCONN, "the VM has ended");
+	ports_close(TAKE_PTR(shim->ports));
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		shim_process_lost(process, &shim->lost);
 	watch_end(shim);
@@ -107,7 +109,13 @@ static void on_ready(struct sandbox *sandbox, void *user)
 {
 	struct shim *shim = user;
 
+	struct cay_error err = { 0 };
+
 	shim_mark(shim, &shim->times.guest_ready);
+	if (shim->ports && ports_start(shim->ports, shim->loop, &err) < 0) {
+		sandbox_fail(sandbox, &err);
+		return;
+	}
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->pending)
 			shim_process_run(process);
@@ -140,7 +148,11 @@ static void on_lease(struct sandbox *sandbox, const struct sandbox_lease *lease,
 {
 	struct shim *shim = user;
 
+	_cleanup_free_ char *address = xstrndup(lease->address, strcspn(lease->address, "/"));
+
 	shim->leases[lease->interface - shim->config->interfaces] = *lease;
+	if (shim->ports)
+		ports_set_address(shim->ports, address);
 	watch_lease(shim, lease);
 }
 
@@ -149,8 +161,21 @@ void shim_container_ended(struct shim *shim)
 	for (const struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->status != PROCESS_EXITED)
 			return;
+	ports_close(TAKE_PTR(shim->ports)); /* another container may have them at once */
 	if (shim->sandbox && !shim->gone)
 		sandbox_end(shim->sandbox, !shim->config->disposable);
+}
+
+/* passt binds the ports itself, but tells what is wrong less clearly: they are tried first. */
+static int bind_ports(struct shim *shim, struct cay_error *err)
+{
+	const struct sandbox_config *config = shim->config;
+	int r = ports_bind(config, &shim->ports, err);
+
+	for (size_t i = 0; r == 0 && i < config->interface_count; i++)
+		if (config->interfaces[i].kind == SANDBOX_PASST)
+			ports_close(TAKE_PTR(shim->ports));
+	return r;
 }
 
 static void boot(struct shim *shim)
@@ -163,7 +188,8 @@ static void boot(struct shim *shim)
 	};
 	struct cay_error err = { 0 };
 
-	if (sandbox_boot(shim->loop, shim->config, &events, shim, &shim->sandbox, &err) < 0) {
+	if (bind_ports(shim, &err) < 0 ||
+	    sandbox_boot(shim->loop, shim->config, &events, shim, &shim->sandbox, &err) < 0) {
 		log_error("%s", err.message);
 		set_gone(shim, &err);
 		return;

@@ -10,6 +10,7 @@
  *   service.c       the methods of proto/shim.proto
  *   forward.c       calls for the guest's own service, passed on
  *   logs.c          the json-file log
+ *   ports.c         published ports, held and relayed
  *   reply.c         calls that are answered later
  */
 #pragma once
@@ -19,6 +20,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/state.h"
 #include "shim/logs.h"
+#include "shim/ports.h"
 #include "shim/reply.h"
 #include "vmm/cmdline.h"
 
@@ -78,6 +80,8 @@ struct shim {
 	struct shim_process *processes;
 	struct watcher *watchers;
 	struct reply_list shutdowns;
+	struct ports
+		*ports; /* NULL before the VM is started, after the containers' end, with passt */
 	struct sandbox_lease leases[VMM_NICS_MAX]; /* of the interfaces, in their order */
 	unsigned int open_calls; /* clients still to get their answer or last bytes */
 	struct cay_error lost;   /* why there is no VM, once there is none */
