@@ -56,7 +56,7 @@ static void begin_method(struct strv *argv, const char *method, const char *sign
 	strv_addf(argv, "%u", ifindex);
 }
 
-static int call(const struct strv *argv, unsigned int ifindex, const char *what,
+static int call(const struct strv *argv, unsigned int ifindex, const char *method,
 		struct cay_error *err)
 {
 	_cleanup_buf_ struct buf output = { .length = 0 };
@@ -68,8 +68,8 @@ static int call(const struct strv *argv, unsigned int ifindex, const char *what,
 		while (output.length > 0 && output.data[output.length - 1] == '\n')
 			output.data[--output.length] = '\0';
 		return cay_error_set(err, CAY_INTERNAL, EIO,
-				     "systemd-resolved did not take the %s of interface %u: %s",
-				     what, ifindex, buf_text(&output));
+				     "systemd-resolved refuses %s for interface %u: %s", method,
+				     ifindex, buf_text(&output));
 	}
 	return 0;
 }
@@ -84,16 +84,18 @@ static int set_domains(unsigned int ifindex, const struct strv *domains, struct 
 		strv_add(&argv, domains->items[i]);
 		strv_add(&argv, "true"); /* for routing; not a suffix to search */
 	}
-	return call(&argv, ifindex, "domains", err);
+	return call(&argv, ifindex, "SetLinkDomains", err);
 }
 
-static int set_default_route(unsigned int ifindex, struct cay_error *err)
+/* A method that sets one word or truth value. */
+static int set_value(unsigned int ifindex, const char *method, const char *signature,
+		     const char *value, struct cay_error *err)
 {
 	_cleanup_strv_ struct strv argv = { .count = 0 };
 
-	begin_method(&argv, "SetLinkDefaultRoute", "ib", ifindex);
-	strv_add(&argv, "false");
-	return call(&argv, ifindex, "default route", err);
+	begin_method(&argv, method, signature, ifindex);
+	strv_add(&argv, value);
+	return call(&argv, ifindex, method, err);
 }
 
 static int set_servers(unsigned int ifindex, const struct net_address *servers, size_t count,
@@ -111,7 +113,7 @@ static int set_servers(unsigned int ifindex, const struct net_address *servers, 
 		for (unsigned int j = 0; j < length; j++)
 			strv_addf(&argv, "%u", servers[i].bytes[j]);
 	}
-	return call(&argv, ifindex, "servers", err);
+	return call(&argv, ifindex, "SetLinkDNS", err);
 }
 
 int resolved_set_link(unsigned int ifindex, const struct net_address *servers, size_t server_count,
@@ -122,10 +124,15 @@ int resolved_set_link(unsigned int ifindex, const struct net_address *servers, s
 	assert(server_count <= RESOLVED_SERVERS_MAX && domains->count <= RESOLVED_DOMAINS_MAX);
 	if (!is_running())
 		return 0;
-	/* The servers last: before it knows their domains, it would ask them for everything. */
+	/* Before the servers, which would be asked for everything until their domains are known. */
 	r = set_domains(ifindex, domains, err);
 	if (r == 0)
-		r = set_default_route(ifindex, err);
+		r = set_value(ifindex, "SetLinkDefaultRoute", "ib", "false", err);
+	/* Asked by multicast, any container could answer for any name. */
+	if (r == 0)
+		r = set_value(ifindex, "SetLinkLLMNR", "is", "no", err);
+	if (r == 0)
+		r = set_value(ifindex, "SetLinkMulticastDNS", "is", "no", err);
 	if (r == 0)
 		r = set_servers(ifindex, servers, server_count, err);
 	return r < 0 ? r : 1;

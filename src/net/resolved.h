@@ -16,7 +16,7 @@ enum { RESOLVED_SERVERS_MAX = 4, RESOLVED_DOMAINS_MAX = 16 };
 /*
  * Sets the DNS servers of a link, and the domains ("cay", "17.172.in-addr.arpa") whose names are
  * asked there; no others are. Returns 1 when that was done, 0 on a host without systemd-resolved.
- * Runs a few programs, one after the other, and waits for them (some 10 ms each).
+ * Runs a few programs and waits for them, some 50 ms in all.
  */
 int resolved_set_link(unsigned int ifindex, const struct net_address *servers, size_t server_count,
 		      const struct strv *domains, struct cay_error *err);

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The DNS responder under other people's resolvers: the C library's, busybox's, BIND's dig, and
+systemd-resolved on the host; with dnsmasq as the server behind it. No VM runs: dns-serve is the
+responder alone, with names hN for the addresses 10.9.x.y and fd00:9::x:y."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+from harness import BUILD, CACHE, wait_until
+
+import lab
+
+CLIENT = "dns-client"
+GATEWAY, GATEWAY6 = "172.30.0.1", "fd30::1"
+UPSTREAM = "192.0.2.254"  # the machine outside
+TEXTS = ["x" * 200 + str(number) for number in range(25)]  # far more than a datagram takes
+
+RESOLVED = CACHE / "systemd-resolved"
+BUS = """<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*" eavesdrop="true"/>
+<allow send_type="method_call"/><allow receive_type="method_call"/><allow receive_type="method_return"/>
+<allow receive_type="error"/><allow receive_type="signal"/></policy></busconfig>"""
+
+
+def fetch_resolved():
+    """Unpacks Debian's package: installed, it would take the machine's own resolv.conf over."""
+    if RESOLVED.exists():
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        with contextlib.suppress(OSError):
+            shutil.chown(directory, "_apt")
+        subprocess.run(["apt-get", "-q", "download", "systemd-resolved"], cwd=directory, check=True,
+                       capture_output=True)
+        package = next(pathlib.Path(directory).glob("*.deb"))
+        temporary = RESOLVED.with_suffix(".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        subprocess.run(["dpkg-deb", "-x", package, temporary], check=True)
+        temporary.rename(RESOLVED)
+
+
+FETCH = (fetch_resolved,)
+
+
+def answers(command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+class Responder(unittest.TestCase):
+    """A bridge with a client on it, dnsmasq outside, and dns-serve between them."""
+
+    alone = True
+    forward = "host"
+    link = "-"
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-test-dns-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.make_links()
+        self.start("ip", "netns", "exec", lab.OUTSIDE, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
+                   "--no-resolv", "--no-hosts", "--user=root", "--bind-interfaces", f"--listen-address={UPSTREAM}",
+                   "--pid-file=", "--host-record=up.example,198.51.100.7,2001:db8::7", "--local=/example/",
+                   "--txt-record=big.example," + ",".join(TEXTS))
+        wait_until(lambda: answers(["dig", f"@{UPSTREAM}", "up.example"]), "dnsmasq to answer", 10)
+        (self.directory / "host.conf").write_text(f"nameserver {UPSTREAM}\n")
+        (self.directory / "client.conf").write_text(f"nameserver {GATEWAY}\n")
+
+    def make_links(self):
+        lab.run("ip", "link", "add", "br0", "type", "bridge")
+        self.addCleanup(lab.run, "ip", "link", "delete", "br0")
+        lab.run("ip", "address", "add", f"{GATEWAY}/16", "dev", "br0")
+        lab.run("ip", "address", "add", f"{GATEWAY6}/64", "dev", "br0", "nodad")
+        lab.run("ip", "link", "set", "br0", "up")
+        lab.run("ip", "netns", "add", CLIENT)
+        self.addCleanup(lab.run, "ip", "netns", "delete", CLIENT)
+        lab.run("ip", "link", "add", "client0", "type", "veth", "peer", "name", "eth0", "netns", CLIENT)
+        lab.run("ip", "link", "set", "client0", "master", "br0", "up")
+        lab.run("ip", "-n", CLIENT, "address", "add", "172.30.0.2/16", "dev", "eth0")
+        lab.run("ip", "-n", CLIENT, "address", "add", "fd30::2/64", "dev", "eth0", "nodad")
+        lab.run("ip", "-n", CLIENT, "link", "set", "eth0", "up")
+
+    def start(self, *command, **options):
+        process = subprocess.Popen([str(a) for a in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   text=True, **options)
+        self.addCleanup(self.end, process)
+        return process
+
+    @staticmethod
+    def end(process):
+        process.terminate()
+        process.communicate(timeout=20)
+
+    def serve(self):
+        """Starts the responder; the lines it printed before it was ready."""
+        process = self.start(BUILD / "tests" / "dns-serve", 53, self.forward, self.directory / "host.conf", self.link,
+                             GATEWAY, GATEWAY6)
+        lines = []
+        while (line := process.stdout.readline().strip()) != "ready":
+            self.assertTrue(line, "dns-serve ended")
+            lines.append(line)
+        return lines
+
+    def client(self, *command):
+        """The output of a program on the client, whatever it ends with."""
+        script = 'mount --bind "$0" /etc/resolv.conf; exec ip netns exec "$@"'
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script, self.directory / "client.conf", CLIENT,
+                               *command], capture_output=True, text=True, check=False).stdout
+
+
+class ForeignClients(Responder):
+    def setUp(self):
+        super().setUp()
+        self.serve()
+
+    def test_c_library(self):
+        self.assertIn("10.9.0.7 ", self.client("getent", "ahostsv4", "h7"))
+        self.assertIn("fd00:9::7", self.client("getent", "ahostsv6", "h7"))
+        self.assertIn("h258.net", self.client("getent", "hosts", "10.9.1.2"))
+        self.assertIn("2001:db8::7", self.client("getent", "ahosts", "up.example"))
+        self.assertEqual("", self.client("getent", "ahosts", "nobody.cay"))
+        (self.directory / "client.conf").write_text(f"nameserver {GATEWAY6}\noptions use-vc\n")
+        self.assertIn("10.9.0.8 ", self.client("getent", "ahostsv4", "h8"))
+
+    def test_busybox(self):
+        output = self.client("busybox", "nslookup", "h9")
+        self.assertIn("Address: 10.9.0.9", output)
+        self.assertIn("Address: fd00:9::9", output)
+        self.assertIn("NXDOMAIN", self.client("busybox", "nslookup", "nope.example"))
+
+    def test_dig(self):
+        """dig checks what it gets more strictly than any resolver, and says so in its output."""
+        for question in (["h3"], ["h3", "AAAA"], ["+tcp", "h3"], ["h3", "MX"], ["h3", "ANY", "+notcp"], ["-x", "10.9.0.3"],
+                         ["up.example"], ["+tcp", "up.example"], ["+noedns", "up.example"], ["+dnssec", "up.example"],
+                         ["+cookie", "h3"], ["+qr", "up.example", "+padding=468"]):
+            output = self.client("dig", *question)
+            self.assertIn("status: NOERROR", output, question)
+            for word in ("WARNING", "malformed", "mismatch", "extra bytes", "Truncated"):
+                self.assertNotIn(word, output, question)
+        for question, status in ((["nobody.cay"], "NXDOMAIN"), (["nope.example"], "NXDOMAIN"),
+                                 (["+edns=1", "+noednsnegotiation", "h1"], "BADVERS"),
+                                 (["CH", "TXT", "version.bind"], "REFUSED"), (["+opcode=notify", "h1"], "NOTIMP")):
+            self.assertIn(f"status: {status}", self.client("dig", *question), question)
+
+    def test_long_answers(self):
+        """What dnsmasq only gives by TCP comes whole by TCP, and is said to be cut by UDP."""
+        self.assertIn(" tc ", self.client("dig", "+ignore", "TXT", "big.example"))
+        for options in ([], ["+noedns"], ["+bufsize=4096"]):
+            output = self.client("dig", *options, "TXT", "big.example")
+            self.assertIn("Truncated, retrying in TCP", output)
+            self.assertTrue(all(text in output for text in TEXTS))
+
+    def test_resolv_conf_changes(self):
+        self.assertIn("198.51.100.7", self.client("dig", "+short", "up.example"))
+        conf = self.directory / "host.conf"
+        conf.write_text("nameserver 192.0.2.250\n")  # nobody
+        time.sleep(1.2)
+        self.assertNotIn("198.51.100.7", self.client("dig", "+short", "+tries=1", "+timeout=2", "up.example"))
+        (self.directory / "new.conf").write_text(f"# a comment\nsearch x.example\nnameserver {UPSTREAM}\n")
+        (self.directory / "new.conf").rename(conf)
+        time.sleep(1.2)
+        self.assertIn("198.51.100.7", self.client("dig", "+short", "up.example"))
+
+    def test_host(self):
+        """The host asks for our names only, so that nothing can go round between it and us."""
+        dig = ["dig", f"@{GATEWAY}"]
+        self.assertEqual(lab.run(*dig, "+short", "h5.cay").strip(), "10.9.0.5")
+        self.assertIn("status: REFUSED", lab.run(*dig, "up.example"))
+
+
+class HostResolver(Responder):
+    """systemd-resolved, of which the responder's link is made known over D-Bus."""
+
+    link = "br0"
+    forward = "never"
+
+    def setUp(self):
+        if not RESOLVED.exists():
+            self.skipTest("systemd-resolved could not be fetched")
+        super().setUp()
+        # D-Bus and systemd-resolved insist on folders and a user of their own.
+        for path in ("/run/dbus", "/run/systemd"):
+            os.makedirs(path, exist_ok=True)
+            lab.mount("tmpfs", path, "tmpfs")
+            self.addCleanup(lab.unmount, path)
+        for path, line in (("/etc/passwd", "systemd-resolve:x:995:995::/:/bin/false\n"),
+                           ("/etc/group", "systemd-resolve:x:995:\n"), ("/etc/resolv.conf", None)):
+            copy = self.directory / path_name(path)
+            copy.write_text(pathlib.Path(path).read_text() + line if line else "nameserver 127.0.0.53\n")
+            lab.mount(copy, path, flags=lab.MS_BIND)
+            self.addCleanup(lab.unmount, path)
+        os.makedirs("/run/systemd/system")  # says that systemd runs
+
+    def start_resolved(self):
+        (self.directory / "bus.conf").write_text(BUS)
+        self.start("dbus-daemon", f"--config-file={self.directory}/bus.conf", "--nofork", "--nopidfile")
+        wait_until(lambda: os.path.exists("/run/dbus/system_bus_socket"), "the bus", 10)
+        os.makedirs("/run/systemd/resolve")
+        shutil.chown("/run/systemd/resolve", 995, 995)
+        self.start(RESOLVED / "lib" / "systemd" / "systemd-resolved")
+        wait_until(lambda: answers(["busctl", "--auto-start=no", "status", "org.freedesktop.resolve1"]),
+                   "systemd-resolved", 10)
+
+    def test_without(self):
+        self.assertEqual(self.serve(), ["no systemd-resolved"])
+
+    def test_names_and_addresses(self):
+        self.start_resolved()
+        self.assertEqual(self.serve(), ["told systemd-resolved"])
+        wait_until(lambda: answers(["getent", "hosts", "h5.cay"]), "the host to know h5.cay", 10)
+        self.assertIn("10.9.0.5", lab.run("getent", "ahostsv4", "h5.cay"))
+        self.assertIn("h260.net", lab.run("getent", "hosts", "10.9.1.4"))
+        self.assertFalse(answers(["getent", "hosts", "nobody.cay"]))
+        status = lab.run(RESOLVED / "usr" / "bin" / "resolvectl", "status", "br0")
+        self.assertIn("~cay", status)
+        self.assertIn("-DefaultRoute", status)
+        self.assertIn("-LLMNR -mDNS", status)
+
+
+def path_name(path):
+    return path.strip("/").replace("/", "-")
