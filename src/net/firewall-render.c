@@ -1,249 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The firewall as nftables text, a pure function of what is known (and of which macvtaps are
- * there).
- *
- * The rules themselves never change; what networks and endpoints contribute are
- * elements of sets and maps, so that adding a container is a transaction of a
- * dozen elements however many others there are. There are three tables:
- *
- * - "bridge": what a frame from a tap may say about its sender, before the
- *   bridge does anything with it. The sets are keyed by the tap's name, so that
- *   each guest has its own MAC and addresses and no others.
- * - "netdev": the same for macvtaps, which are on no bridge, where they hand
- *   frames to the physical link. A base chain for each, as the hook is one
- *   of a device's (Linux 5.16 for this direction).
- * - "inet": what may be routed from, to and between networks, what of the host a
- *   guest may reach, and the translation of addresses.
- *
- * All of it fails closed where it can: a frame is accepted by the rule that
- * knows it, and dropped at the end of its chain.
+ * The firewall as nftables text, a pure function of what is known (and of which
+ * macvtaps are there): sets' elements, either those of one network or endpoint,
+ * for a small transaction, or all of them with the rules around, for one that
+ * makes everything anew.
  */
 #include "net/firewall-internal.h"
+#include "net/firewall-rules.h"
 
 #include "base/id.h"
 
 #include <linux/in.h>
 #include <string.h>
 
-enum family { BRIDGE, NETDEV, INET, FAMILY_COUNT };
 static const char *const family_names[] = { "bridge", "netdev", "inet" };
 static_assert(ARRAY_SIZE(family_names) == FAMILY_COUNT, "every family has a name");
-
-/* Of frames: the same sets in the tables for taps and for macvtaps. */
-enum frame_set {
-	LINKS,
-	MACS,
-	SOURCES4,
-	SOURCES6,
-	TARGETS6, /* what a guest may say it is in neighbour discovery */
-	/* Of guests on a LAN whose addresses are its router's to give. */
-	FREE4,
-	PROTECTED4,
-	SUFFIXES6,
-	TARGET_SUFFIXES6,
-	METADATA,
-	FRAME_SET_COUNT,
-};
-
-enum packet_set {
-	BRIDGES,
-	SAME,
-	MEMBERS4,
-	MEMBERS6,
-	INTERNALS,
-	MASQUERADED,
-	OPEN_METADATA,
-	GATEWAYS4,
-	GATEWAYS6,
-	TRUSTED4,
-	TRUSTED6,
-	PORTS4,
-	PORTS6,
-	ANY_PORTS4,
-	ANY_PORTS6,
-	PACKET_SET_COUNT,
-};
-
-struct set_row {
-	const char *kind;
-	const char *name;
-	const char *type;
-};
-
-/* nft 1.0.6 has no name for the target of neighbour discovery: @th,64,128. */
-static const struct set_row frame_sets[] = {
-	[LINKS] = { "set", "links", "type ifname" },
-	[MACS] = { "set", "macs", "type ifname . ether_addr" },
-	[SOURCES4] = { "set", "sources4", "type ifname . ipv4_addr" },
-	[SOURCES6] = { "set", "sources6", "type ifname . ipv6_addr" },
-	[TARGETS6] = { "set", "targets6", "typeof iifname . @th,64,128" },
-	[FREE4] = { "set", "free4", "type ifname" },
-	[PROTECTED4] = { "set", "protected4", "type ipv4_addr" },
-	/* The last 64 bits of source and target: EUI-64s, whatever the prefix is. */
-	[SUFFIXES6] = { "set", "suffixes6", "typeof iifname . @nh,128,64" },
-	[TARGET_SUFFIXES6] = { "set", "target_suffixes6", "typeof iifname . @th,128,64" },
-	[METADATA] = { "set", "metadata", "type ifname" },
-};
-static_assert(ARRAY_SIZE(frame_sets) == FRAME_SET_COUNT, "every set has a row");
-
-static const struct set_row packet_sets[] = {
-	[BRIDGES] = { "set", "bridges", "type ifname" },
-	[SAME] = { "set", "same", "type ifname . ifname" }, /* in and out by the same bridge */
-	[MEMBERS4] = { "set", "members4", "type ifname . ipv4_addr" },
-	[MEMBERS6] = { "set", "members6", "type ifname . ipv6_addr" },
-	[INTERNALS] = { "set", "internals", "type ifname" },
-	[MASQUERADED] = { "set", "masqueraded", "type ifname" },
-	[OPEN_METADATA] = { "set", "metadata", "type ifname" },
-	[GATEWAYS4] = { "set", "gateways4", "type ifname . ipv4_addr" },
-	[GATEWAYS6] = { "set", "gateways6", "type ifname . ipv6_addr" },
-	[TRUSTED4] = { "set", "trusted4", "type ifname . ipv4_addr" },
-	[TRUSTED6] = { "set", "trusted6", "type ifname . ipv6_addr" },
-	[PORTS4] = { "map", "ports4",
-		     "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service" },
-	[PORTS6] = { "map", "ports6",
-		     "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service" },
-	[ANY_PORTS4] = { "map", "any_ports4",
-			 "type inet_proto . inet_service : ipv4_addr . inet_service" },
-	[ANY_PORTS6] = { "map", "any_ports6",
-			 "type inet_proto . inet_service : ipv6_addr . inet_service" },
-};
-static_assert(ARRAY_SIZE(packet_sets) == PACKET_SET_COUNT, "every set has a row");
-
-/*
- * What a frame from a guest may be. Neighbour discovery in fragments is nobody's need (RFC 6980).
- * A first fragment may hide what it is by ending before its upper header does (RFC 7112): a rule
- * that asks for a field which is not there does not match, so such a packet passes none of the
- * rules that accept; later fragments are nothing without the first.
- */
-static const char frame_rules[] = "\
-	chain guest {\n\
-		iifname . ether saddr != @macs drop\n\
-		ether type arp goto guest_arp\n\
-		ether type ip goto guest_ip4\n\
-		ether type ip6 goto guest_ip6\n\
-		drop\n\
-	}\n\
-	chain guest_arp {\n\
-		arp htype != 1 drop\n\
-		arp ptype != ip drop\n\
-		arp hlen != 6 drop\n\
-		arp plen != 4 drop\n\
-		arp operation != { request, reply } drop\n\
-		iifname . arp saddr ether != @macs drop\n\
-		arp operation request arp saddr ip 0.0.0.0 accept\n\
-		iifname . arp saddr ip @sources4 accept\n\
-		iifname @free4 arp saddr ip != @protected4 accept\n\
-		drop\n\
-	}\n\
-	chain guest_ip4 {\n\
-		udp sport 67 drop\n\
-		icmp type { redirect, router-advertisement } drop\n\
-		iifname != @metadata ip daddr 169.254.0.0/16 drop\n\
-		iifname . ip saddr @sources4 accept\n\
-		iifname @free4 ip saddr != @protected4 accept\n\
-		drop\n\
-	}\n\
-	chain guest_ip6 {\n\
-		iifname != @metadata ip6 daddr fd00:ec2::254 drop\n\
-		frag frag-off > 0 goto guest_source6\n\
-		udp sport 547 drop\n\
-		icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } drop\n\
-		exthdr frag exists icmpv6 type 133-136 drop\n\
-		icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @targets6 \
-iifname . @th,128,64 != @target_suffixes6 drop\n\
-		ip6 saddr :: goto guest_unaddressed\n\
-		icmpv6 type != 255 goto guest_source6\n\
-		udp sport != 547 goto guest_source6\n\
-		meta l4proto { icmpv6, udp } drop\n\
-		goto guest_source6\n\
-	}\n\
-	chain guest_source6 {\n\
-		meta l4proto != 255 iifname . ip6 saddr @sources6 accept\n\
-		meta l4proto != 255 iifname . @nh,128,64 @suffixes6 accept\n\
-		drop\n\
-	}\n\
-	chain guest_unaddressed {\n\
-		icmpv6 type nd-neighbor-solicit iifname . @th,64,128 @targets6 accept\n\
-		icmpv6 type nd-neighbor-solicit iifname . @th,128,64 @target_suffixes6 accept\n\
-		icmpv6 type { nd-router-solicit, mld-listener-report, mld-listener-done, \
-mld2-listener-report } accept\n\
-		drop\n\
-	}\n";
-
-/* Before the bridge learns, forwards or delivers anything. */
-static const char bridge_hook[] = "\
-	chain prerouting {\n\
-		type filter hook prerouting priority -300; policy accept;\n\
-		iifname @links goto guest\n\
-	}\n";
-
-/*
- * What is routed. "entering" is about packets to our networks, "leaving" about packets from them.
- * Where bridged packets are shown to the IP hooks (br_netfilter, which Docker loads), they come in
- * and go out by the same bridge, as do those that a published port turns around. The latter must
- * come back through the host; postrouting is not told by which link bridged ones came in, so that
- * it is their source that says so.
- */
-static const char packet_rules[] = "\
-	chain prerouting {\n\
-		type nat hook prerouting priority dstnat; policy accept;\n\
-		iifname \"lo\" accept\n\
-		dnat ip to ip daddr . meta l4proto . th dport map @ports4\n\
-		dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6\n\
-		fib daddr type local dnat ip to meta l4proto . th dport map @any_ports4\n\
-		fib daddr type local dnat ip6 to meta l4proto . th dport map @any_ports6\n\
-	}\n\
-	chain postrouting {\n\
-		type nat hook postrouting priority srcnat; policy accept;\n\
-		ct status dnat oifname . ip saddr @members4 masquerade\n\
-		ct status dnat oifname . ip6 saddr @members6 masquerade\n\
-		iifname @masqueraded oifname != @bridges masquerade\n\
-	}\n\
-	chain forward {\n\
-		type filter hook forward priority filter; policy accept;\n\
-		iifname . oifname @same accept\n\
-		iifname @bridges goto leaving\n\
-		oifname @bridges goto entering\n\
-	}\n\
-	chain leaving {\n\
-		iifname != @metadata ip daddr 169.254.0.0/16 drop\n\
-		iifname != @metadata ip6 daddr { fe80::/10, fd00:ec2::254 } drop\n\
-		iifname @internals drop\n\
-		oifname @bridges goto entering\n\
-		ct state invalid drop\n\
-		accept\n\
-	}\n\
-	chain entering {\n\
-		oifname @internals drop\n\
-		ct state established,related accept\n\
-		ct status dnat accept\n\
-		drop\n\
-	}\n\
-	chain input {\n\
-		type filter hook input priority filter; policy accept;\n\
-		iifname @bridges goto guest\n\
-	}\n\
-	chain guest {\n\
-		ct state established,related accept\n\
-		icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n\
-		iifname . ip daddr @gateways4 goto guest_to_gateway\n\
-		iifname . ip6 daddr @gateways6 goto guest_to_gateway\n\
-		goto refuse\n\
-	}\n\
-	chain guest_to_gateway {\n\
-		meta l4proto { tcp, udp } th dport 53 accept\n\
-		icmp type echo-request accept\n\
-		icmpv6 type echo-request accept\n\
-		iifname . ip saddr @trusted4 accept\n\
-		iifname . ip6 saddr @trusted6 accept\n\
-		goto refuse\n\
-	}\n\
-	chain refuse {\n\
-		meta pkttype { broadcast, multicast } drop\n\
-		meta l4proto tcp reject with tcp reset\n\
-		reject with icmpx admin-prohibited\n\
-	}\n";
 
 /* Where elements go: to one text for each set, or to a command for each element. */
 struct sink {
@@ -275,8 +46,8 @@ cay_printf(4, 5) static void frame_element(struct sink *sink, enum family family
 	va_list args;
 
 	va_start(args, format);
-	put_element(sink, lists ? &lists[set] : NULL, family_names[family], &frame_sets[set],
-		    format, args);
+	put_element(sink, lists ? &lists[set] : NULL, family_names[family],
+		    &firewall_frame_sets[set], format, args);
 	va_end(args);
 }
 
@@ -287,7 +58,7 @@ cay_printf(3, 4) static void packet_element(struct sink *sink, enum packet_set s
 
 	va_start(args, format);
 	put_element(sink, sink->packets ? &sink->packets[set] : NULL, family_names[INET],
-		    &packet_sets[set], format, args);
+		    &firewall_packet_sets[set], format, args);
 	va_end(args);
 }
 
@@ -435,6 +206,18 @@ static void render_sets(const struct set_row *rows, struct buf *lists, size_t co
 	}
 }
 
+static void render_frame_rules(const char *link, struct buf *out)
+{
+	static const char mark[] = "$link";
+	const char *at = firewall_frame_rules, *next;
+
+	for (; (next = strstr(at, mark)) != NULL; at = next + strlen(mark)) {
+		buf_append(out, at, (size_t)(next - at));
+		buf_puts(out, link);
+	}
+	buf_puts(out, at);
+}
+
 static void render_table(const char *family, const char *table, struct buf *out)
 {
 	/* Added first, so that there is one to delete: all of it is one transaction. */
@@ -466,18 +249,19 @@ void firewall_render(const struct firewall_state *state, struct buf *out)
 		frame_element(&sink, NETDEV, PROTECTED4, "%s", text);
 	}
 	render_table("bridge", state->table, out);
-	render_sets(frame_sets, frames[BRIDGE], FRAME_SET_COUNT, out);
-	buf_printf(out, "%s%s}\n", frame_rules, bridge_hook);
+	render_sets(firewall_frame_sets, frames[BRIDGE], FRAME_SET_COUNT, out);
+	render_frame_rules("iifname", out);
+	buf_printf(out, "%s}\n", firewall_bridge_hook);
 	render_table("netdev", state->table, out);
-	render_sets(frame_sets, frames[NETDEV], FRAME_SET_COUNT, out);
-	buf_puts(out, frame_rules);
+	render_sets(firewall_frame_sets, frames[NETDEV], FRAME_SET_COUNT, out);
+	render_frame_rules("oifname", out);
 	for (size_t i = 0; i < state->endpoint_count; i++)
 		if (has_macvtap(state, &state->endpoints[i]))
 			render_macvtap_hook(&state->endpoints[i], out);
 	buf_puts(out, "}\n");
 	render_table("inet", state->table, out);
-	render_sets(packet_sets, packets, PACKET_SET_COUNT, out);
-	buf_printf(out, "%s}\n", packet_rules);
+	render_sets(firewall_packet_sets, packets, PACKET_SET_COUNT, out);
+	buf_printf(out, "%s}\n", firewall_packet_rules);
 }
 
 void firewall_render_removal(const struct firewall_state *state, struct buf *out)
