@@ -328,6 +328,7 @@ int networks_connect(struct networks *networks, struct network *network,
 	r = check_status(container, &up, err);
 	if (r < 0)
 		return r;
+	(void)networks_wait_ended(networks);
 	(void)pthread_mutex_lock(&networks->work);
 	r = check_connect(networks, network, container, &position, err);
 	if (r == 0) {
@@ -372,6 +373,7 @@ int networks_disconnect(struct networks *networks, const char *name, struct cont
 	r = check_status(container, &up, err);
 	if (r < 0)
 		return r;
+	(void)networks_wait_ended(networks);
 	(void)pthread_mutex_lock(&networks->work);
 	endpoint = find_endpoint(networks, container, name, &ignored);
 	if (endpoint)

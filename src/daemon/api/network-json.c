@@ -264,13 +264,24 @@ json_t *api_container_network_settings(const struct container *container, bool u
 
 /* ---- a network ---- */
 
+/* It keeps its place for a moment after its end. */
+static bool is_up(struct container *container)
+{
+	bool up;
+
+	(void)pthread_mutex_lock(&container->lock);
+	up = container_is_up(container->status);
+	(void)pthread_mutex_unlock(&container->lock);
+	return up;
+}
+
 static void add_container(const struct endpoint *endpoint, const struct network *network,
 			  void *user)
 {
 	static const char *const keys[] = { "IPv4Address", "IPv6Address" };
 	json_t *containers = user, *object;
 
-	if (!endpoint->active)
+	if (!endpoint->active || !is_up(endpoint->container))
 		return;
 	object = json_object();
 	json_set_string(object, "Name", endpoint->container_name);
