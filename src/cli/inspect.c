@@ -80,8 +80,7 @@ static int get_any(const struct invocation *invocation, const char *name, json_t
 		cay_error_clear(err);
 		r = kinds[i].get(invocation, name, ret_value, err);
 		/* A daemon older than cay may not have such things at all. */
-		if (r >= 0 || type ||
-		    (err->code != CAY_NOT_FOUND && err->code != CAY_UNSUPPORTED))
+		if (r >= 0 || type || (err->code != CAY_NOT_FOUND && err->code != CAY_UNSUPPORTED))
 			return r;
 	}
 	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
@@ -95,12 +94,13 @@ static int inspect_all(const struct invocation *invocation,
 {
 	static const struct column none[] = { { 0 } };
 	const char *format = option_text(invocation->options, "format");
+	bool compact = format && strcmp(format, "json") == 0;
 	_cleanup_(table_free_p) struct table *table = NULL;
 	_cleanup_json_ json_t *found = json_array();
 	_cleanup_free_ char *text = NULL;
 	int status = 0, r = 0;
 
-	if (format)
+	if (format && !compact)
 		r = table_open(format, "json", none, &table, err);
 	for (size_t i = 0; i < invocation->operand_count && r >= 0; i++) {
 		json_t *value = NULL;
@@ -120,7 +120,7 @@ static int inspect_all(const struct invocation *invocation,
 	if (table) {
 		r = table_print(table, err);
 	} else {
-		text = json_dumps(found, JSON_INDENT(4));
+		text = json_dumps(found, compact ? JSON_COMPACT : JSON_INDENT(4));
 		r = text_print_line(text ? text : "[]", err);
 	}
 	return r < 0 ? r : status;

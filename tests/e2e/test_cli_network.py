@@ -223,6 +223,8 @@ network ls --format '{{.ID}}|{{.Name}}|{{.Driver}}|{{.Scope}}|{{.IPv4}}|{{.IPv6}
 network ls --format 'table {{.Name}}\\t{{.IPv4}}\\t{{.IPv6}}\\t{{.Internal}}\\t{{.Labels}}\\t{{.CreatedAt}}'
 network ls --format json
 network inspect --format '{{.Driver}}' n
+network inspect --format json n
+network inspect n
 network rm n
 network rm -f missing
 network prune -f
