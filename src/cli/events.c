@@ -55,7 +55,7 @@ static int print_event(void *context, const json_t *event, struct cay_error *err
 	int r = 0;
 
 	if (template)
-		r = template_run(template, event, &line, err);
+		r = template_run(template, event, NULL, &line, err);
 	else
 		append_event(&line, event);
 	if (r < 0)

@@ -210,7 +210,7 @@ int command_list(const struct invocation *invocation, struct cay_error *err)
 	json_array_foreach(list, index, container) {
 		_cleanup_json_ json_t *row = container_row(container, whole);
 
-		r = table_add(table, row, err);
+		r = table_add_labelled(table, row, json_object_get(container, "Labels"), err);
 		if (r < 0)
 			return r;
 	}

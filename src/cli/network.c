@@ -114,7 +114,7 @@ static int add_rows(struct table *table, const json_t *list, bool whole, struct 
 	for (size_t i = 0; i < count && r >= 0; i++) {
 		_cleanup_json_ json_t *row = network_row(sorted[i], whole);
 
-		r = table_add(table, row, err);
+		r = table_add_labelled(table, row, json_object_get(sorted[i], "Labels"), err);
 	}
 	return r;
 }

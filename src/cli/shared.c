@@ -194,7 +194,7 @@ bool print_formatted(const struct options *options, const json_t *value, int *re
 		return false;
 	r = template_parse(strcmp(format, "json") == 0 ? "{{json .}}" : format, &template, err);
 	if (r >= 0)
-		r = template_run(template, value, &out, err);
+		r = template_run(template, value, NULL, &out, err);
 	if (r >= 0)
 		r = text_print_line(buf_text(&out), err);
 	*ret_r = r;

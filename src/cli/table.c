@@ -49,7 +49,8 @@ static char *unescape(const char *text)
 static int add_headings(struct table *table, struct cay_error *err)
 {
 	_cleanup_buf_ struct buf line = { 0 };
-	int r = template_run(table->template, table->headings, &line, err);
+	_cleanup_json_ json_t *methods = json_pack("{s:b}", "Label", true);
+	int r = template_run(table->template, table->headings, methods, &line, err);
 
 	if (r >= 0)
 		strv_add(&table->lines, buf_text(&line));
@@ -89,13 +90,14 @@ static void print_sorted(const json_t *row, struct buf *out)
 	buf_puts(out, text ? text : "{}");
 }
 
-int table_add(struct table *table, const json_t *row, struct cay_error *err)
+static int add_row(struct table *table, const json_t *row, const json_t *methods,
+		   struct cay_error *err)
 {
 	_cleanup_buf_ struct buf line = { 0 };
 	int r = 0;
 
 	if (table->template)
-		r = template_run(table->template, row, &line, err);
+		r = template_run(table->template, row, methods, &line, err);
 	else
 		print_sorted(row, &line);
 	if (r < 0)
@@ -105,6 +107,19 @@ int table_add(struct table *table, const json_t *row, struct cay_error *err)
 	else
 		buf_printf(&table->out, "%s\n", buf_text(&line));
 	return 0;
+}
+
+int table_add(struct table *table, const json_t *row, struct cay_error *err)
+{
+	return add_row(table, row, NULL, err);
+}
+
+int table_add_labelled(struct table *table, const json_t *row, const json_t *labels,
+		       struct cay_error *err)
+{
+	_cleanup_json_ json_t *methods = json_pack("{s:O}", "Label", labels ? labels : json_null());
+
+	return add_row(table, row, methods, err);
 }
 
 void table_set_headings(struct table *table, const char *line)

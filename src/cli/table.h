@@ -26,6 +26,9 @@ DEFINE_CLEANUP(struct table *, table_free);
 
 /* Adds a row; a table keeps it until the end, so that it knows how wide its columns are. */
 int table_add(struct table *table, const json_t *row, struct cay_error *err);
+/* The same for something with labels, an object of texts or NULL: {{.Label "KEY"}} has one. */
+int table_add_labelled(struct table *table, const json_t *row, const json_t *labels,
+		       struct cay_error *err);
 /* For a table whose columns are not known beforehand: its lines, with tabs between cells. */
 void table_set_headings(struct table *table, const char *line);
 void table_add_line(struct table *table, const char *line);

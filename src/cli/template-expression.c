@@ -174,6 +174,26 @@ static int parse_term(struct scan *scan, struct expression **ret_expression)
 	return 0;
 }
 
+/* A term, or `.Label "key"`. */
+static int parse_value(struct scan *scan, struct expression **ret_expression)
+{
+	_cleanup_(expression_free_p) struct expression *term = NULL;
+	int r = parse_term(scan, &term);
+
+	if (r < 0)
+		return r;
+	template_skip_blanks(scan);
+	if (term->kind == EXPRESSION_PATH && term->fields.count > 0 &&
+	    (*scan->at == '"' || *scan->at == '`')) {
+		r = parse_string(scan, &term->constant);
+		if (r < 0)
+			return r;
+		term->kind = EXPRESSION_METHOD;
+	}
+	*ret_expression = TAKE_PTR(term);
+	return 0;
+}
+
 /* A function and its arguments, or a single term. */
 static int parse_command(struct scan *scan, struct expression **ret_expression)
 {
@@ -183,7 +203,7 @@ static int parse_command(struct scan *scan, struct expression **ret_expression)
 	template_skip_blanks(scan);
 	if (!isalpha((unsigned char)*scan->at) || template_at_word(scan, "true") ||
 	    template_at_word(scan, "false"))
-		return parse_term(scan, ret_expression);
+		return parse_value(scan, ret_expression);
 	call = xcalloc(1, sizeof(*call));
 	call->kind = EXPRESSION_CALL;
 	name = template_take_name(scan);

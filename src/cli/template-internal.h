@@ -18,6 +18,7 @@ enum expression_kind {
 	EXPRESSION_PATH, /* fields of the base: dot, a variable or another expression */
 	EXPRESSION_CONSTANT,
 	EXPRESSION_CALL,
+	EXPRESSION_METHOD, /* a PATH with an argument behind its last field */
 };
 
 struct expression {
@@ -26,7 +27,7 @@ struct expression {
 	struct expression *base; /* NULL: dot, or the variable */
 	char *variable;          /* "$" or "$name"; NULL: dot */
 	struct strv fields;
-	/* CONSTANT */
+	/* CONSTANT, and the argument of a METHOD */
 	json_t *constant;
 	/* CALL */
 	const struct template_function *function;

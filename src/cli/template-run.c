@@ -17,6 +17,7 @@ struct variable {
 
 struct run {
 	json_t *root;
+	const json_t *methods; /* NULL: none */
 	struct buf *out;
 	size_t steps;
 	struct cay_error *err;
@@ -68,7 +69,8 @@ static int find_variable(struct run *run, const char *name, const struct variabl
 	return cay_error_set(run->err, CAY_INVALID, EINVAL, "template: no variable \"%s\"", name);
 }
 
-static int evaluate_path(struct run *run, const struct expression *path, json_t *dot,
+/* The first `count` fields only. */
+static int evaluate_path(struct run *run, const struct expression *path, size_t count, json_t *dot,
 			 const struct variable *variables, json_t **ret_value)
 {
 	_cleanup_json_ json_t *base = NULL;
@@ -83,7 +85,7 @@ static int evaluate_path(struct run *run, const struct expression *path, json_t 
 	}
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < path->fields.count && value; i++) {
+	for (size_t i = 0; i < count && value; i++) {
 		if (!json_is_object(value) && !json_is_null(value))
 			return cay_error_set(run->err, CAY_INVALID, EINVAL,
 					     "template: .%s: the value before it has no fields",
@@ -102,6 +104,37 @@ static int missing(struct run *run, const struct expression *expression)
 			     expression->kind == EXPRESSION_PATH && fields->count > 0
 				     ? fields->items[fields->count - 1]
 				     : "");
+}
+
+/* "com.example.my-key" heads its column as "my key". */
+static json_t *make_heading(const char *key)
+{
+	const char *dot = strrchr(key, '.');
+	_cleanup_free_ char *text = xstrdup(dot ? dot + 1 : key);
+
+	for (char *at = text; *at; at++)
+		if (*at == '-' || *at == '_')
+			*at = ' ';
+	return json_string(text);
+}
+
+static int evaluate_method(struct run *run, const struct expression *method, json_t *dot,
+			   const struct variable *variables, json_t **ret_value)
+{
+	const char *key = json_string_value(method->constant), *text;
+	const char *name = method->fields.items[method->fields.count - 1];
+	const json_t *map = json_object_get(run->methods, name);
+	_cleanup_json_ json_t *base = NULL;
+	int r = evaluate_path(run, method, method->fields.count - 1, dot, variables, &base);
+
+	if (r < 0)
+		return r;
+	if (!map || base != run->root)
+		return cay_error_set(run->err, CAY_INVALID, EINVAL,
+				     "template: .%s takes no argument", name);
+	text = json_string_value(json_object_get(map, key));
+	*ret_value = json_is_true(map) ? make_heading(key) : json_string(text ? text : "");
+	return 0;
 }
 
 static int evaluate_call(struct run *run, const struct expression *call, json_t *dot,
@@ -136,10 +169,12 @@ static int evaluate(struct run *run, const struct expression *expression, json_t
 		return 0;
 	case EXPRESSION_CALL:
 		return evaluate_call(run, expression, dot, variables, ret_value);
+	case EXPRESSION_METHOD:
+		return evaluate_method(run, expression, dot, variables, ret_value);
 	case EXPRESSION_PATH:
 		break;
 	}
-	return evaluate_path(run, expression, dot, variables, ret_value);
+	return evaluate_path(run, expression, expression->fields.count, dot, variables, ret_value);
 }
 
 /* One turn of a range. */
@@ -236,11 +271,13 @@ static int run_nodes(struct run *run, const struct node *node, json_t *dot,
 	return r;
 }
 
-int template_run(const struct template *template, const json_t *value, struct buf *out,
-		 struct cay_error *err)
+int template_run(const struct template *template, const json_t *value, const json_t *methods,
+		 struct buf *out, struct cay_error *err)
 {
 	/* json_incref() takes no const, and nothing here changes the value. */
-	struct run run = { .root = (json_t *)(uintptr_t)value, .out = out, .err = err };
+	struct run run = {
+		.root = (json_t *)(uintptr_t)value, .methods = methods, .out = out, .err = err
+	};
 
 	return run_nodes(&run, template->nodes, run.root, NULL);
 }

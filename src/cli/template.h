@@ -3,7 +3,7 @@
  * The part of Go's text/template language (pkg.go.dev/text/template) that
  * people use with docker's --format, over JSON:
  *
- *   {{.A.B}}  {{json .A}}  {{index .Labels "a.b"}}  {{.X | upper}}
+ *   {{.A.B}}  {{.Label "a.b"}}  {{json .A}}  {{index .Labels "a.b"}}  {{.X | upper}}
  *   {{if .A}}…{{else if .B}}…{{else}}…{{end}}   {{with .A}}…{{end}}
  *   {{range .List}}…{{else}}…{{end}}   {{range $key, $value := .Map}}…{{end}}
  *
@@ -25,9 +25,13 @@ int template_parse(const char *text, struct template **ret_template, struct cay_
 void template_free(struct template *template);
 DEFINE_CLEANUP(struct template *, template_free);
 
-/* Appends the result for one value; on failure `out` may hold a part of it. */
-int template_run(const struct template *template, const json_t *value, struct buf *out,
-		 struct cay_error *err);
+/*
+ * Appends the result for one value; on failure `out` may hold a part of it. `methods` (NULL: none)
+ * are those of the value: .Label "key" looks the key up in the object `Label` of `methods`; one
+ * that is not there is empty. A `true` instead of an object makes a column's heading of the key.
+ */
+int template_run(const struct template *template, const json_t *value, const json_t *methods,
+		 struct buf *out, struct cay_error *err);
 
 /* A value by itself, as {{.}} prints it. */
 void template_print(const json_t *value, struct buf *out);

@@ -204,7 +204,7 @@ rm
 
 NETWORKS = [
     {"Name": "net10", "Id": "1" * 64, "Created": "2026-01-02T03:04:05Z", "Scope": "local", "Driver": "bridge",
-     "EnableIPv4": True, "EnableIPv6": False, "Internal": True, "Labels": {"b": "1"}},
+     "EnableIPv4": True, "EnableIPv6": False, "Internal": True, "Labels": {"com.example.my-key": "yes"}},
     {"Name": "net9", "Id": "2" * 64, "Created": "2026-01-02T03:04:05Z", "Scope": "local", "Driver": "lan",
      "EnableIPv4": True, "EnableIPv6": True, "Internal": False, "Labels": None},
 ]
@@ -222,6 +222,8 @@ network ls --no-trunc
 network ls --format '{{.ID}}|{{.Name}}|{{.Driver}}|{{.Scope}}|{{.IPv4}}|{{.IPv6}}|{{.Internal}}|{{.Labels}}|{{.CreatedAt}}'
 network ls --format 'table {{.Name}}\\t{{.IPv4}}\\t{{.IPv6}}\\t{{.Internal}}\\t{{.Labels}}\\t{{.CreatedAt}}'
 network ls --format json
+network ls --format '{{.Name}} {{.Label "com.example.my-key"}}'
+network ls --format 'table {{.Label "com.example.my-key"}}\\t{{.Name}}'
 network inspect --format '{{.Driver}}' n
 network inspect --format json n
 network inspect n

@@ -21,6 +21,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (length == size ||
 	    json_parse((const char *)data + length + 1, size - length - 1, "x", &value, &err) < 0)
 		value = json_pack("{s:s,s:[i,b],s:{s:n}}", "A", "text", "B", 1, 1, "C", "D");
-	(void)template_run(template, value, &out, &err);
+	(void)template_run(template, value, value, &out, &err);
 	return 0;
 }

@@ -27,11 +27,13 @@ static json_t *parse(const char *text)
 static char *run(const char *text, const json_t *value)
 {
 	_cleanup_(template_free_p) struct template *template = NULL;
+	_cleanup_json_ json_t *methods =
+		json_pack("{s:{s:s}, s:b}", "Label", "x.y", "one", "Head", true);
 	struct cay_error err = { 0 };
 	struct buf out = { 0 };
 
 	if (template_parse(text, &template, &err) >= 0 &&
-	    template_run(template, value, &out, &err) >= 0)
+	    template_run(template, value, methods, &out, &err) >= 0)
 		return buf_steal(&out);
 	buf_done(&out);
 	return xasprintf("error: %s", err.message);
@@ -51,6 +53,13 @@ static void test_results(void **state)
 		{ "{{.Args}} {{.Labels}}", "[a b] map[x.y:1 b:2]" },
 		{ "{{.None}}", "<no value>" },
 		{ "{{index .Labels \"x.y\"}}{{index .Labels \"no\"}}", "1" },
+		{ "{{.Label \"x.y\"}}|{{.Label `no`}}|{{(.Label \"x.y\") | upper}}|{{$.Label \"x.y\"}}",
+		  "one||ONE|one" },
+		{ "{{.Head \"a.b.my-long_name\"}} {{.Head \"x\"}}", "my long name x" },
+		{ "{{if .Label \"no\"}}a{{else}}b{{end}}", "b" },
+		{ "{{.Id \"x\"}}", "error: template: .Id takes no argument" },
+		{ "{{.State.Label \"x\"}}", "error: template: .Label takes no argument" },
+		{ "{{.Label \"x\" \"y\"}}", "error: template: unexpected text at \"\"y\"}}\"" },
 		{ "{{index .Args 1}}", "b" },
 		{ "{{(index (index .Ports \"80/tcp\") 0).HostPort}}", "8080" },
 		{ "{{join .Args \",\"}} {{.Id | upper}} {{len .Args}}", "a,b ABC 2" },
