@@ -16,7 +16,7 @@ import tempfile
 import threading
 import unittest
 
-from harness import BUILD
+from harness import BUILD, CayTestCase
 
 DOCKER = shutil.which("docker")
 
@@ -342,6 +342,145 @@ class BesideDocker(unittest.TestCase):
             with self.subTest(number, ports=ports):
                 docker, cay = self.both("ps --format '{{.Ports}}'")
                 self.assertEqual(cay[:2], docker[:2])
+
+
+class Daemon(CayTestCase):
+    """The commands against a daemon: what they say and leave."""
+
+    def tearDown(self):
+        super().tearDown()
+        for container in self.cay("ps", "-aq").split():
+            self.cay("rm", "-f", container)
+        self.cay("network", "prune", "-f")
+
+    def inspect(self, name, template):
+        return self.cay("inspect", "--format", template, name)
+
+    def test_life_of_a_network(self):
+        identity = self.cay("network", "create", "--subnet", "10.88.0.0/16", "--gateway", "10.88.0.9", "--ip-range", "10.88.7.0/24",
+                            "--aux-address", "printer=10.88.7.0", "--subnet", "fd88::/64", "--label", "a=b", "--internal", "mine")
+        self.assertRegex(identity, "^[0-9a-f]{64}$")
+        self.assertEqual(self.cay("network", "ls", "-q", "--no-trunc", "-f", "name=^mine$"), identity)
+        self.assertEqual(self.cay("network", "ls", "-f", "label=a", "--format", "{{.Name}} {{.Driver}} {{.Scope}} {{.IPv4}} "
+                                  "{{.IPv6}} {{.Internal}} {{.Labels}} {{.Label \"a\"}}"), "mine bridge local true true true a=b b")
+        found = json.loads(self.cay("network", "inspect", "mine"))[0]
+        self.assertEqual((found["Id"], found["Internal"], found["Labels"]), (identity, True, {"a": "b"}))
+        self.assertEqual(found["IPAM"]["Config"][0], {"Subnet": "10.88.0.0/16", "IPRange": "10.88.7.0/24", "Gateway": "10.88.0.9",
+                                                      "AuxiliaryAddresses": {"printer": "10.88.7.0"}})
+        self.assertEqual(json.loads(self.cay("inspect", "--type", "network", "mine"))[0]["Id"], identity)
+        done = self.run_cay("network", "create", "mine")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("mine", done.stderr)
+        self.assertEqual(self.cay("network", "rm", "mine"), "mine")
+        done = self.run_cay("network", "rm", "mine")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("mine", done.stderr)
+        self.assertEqual(self.cay("network", "rm", "-f", "mine"), "")
+
+    def test_list(self):
+        lines = [line.split() for line in self.cay("network", "ls").splitlines()]
+        self.assertEqual(lines[0], ["NETWORK", "ID", "NAME", "DRIVER", "SCOPE"])
+        self.assertEqual([line[1:] for line in lines[1:]],
+                         [["bridge", "bridge", "local"], ["host", "host", "local"], ["none", "null", "local"]])
+        self.assertTrue(all(re.fullmatch("[0-9a-f]{12}", line[0]) for line in lines[1:]))
+
+    def test_in_use(self):
+        self.cay("network", "create", "used")
+        self.cay("run", "-d", "--name", "user", "--network", "used", "busybox", "sleep", "600")
+        done = self.run_cay("network", "rm", "used")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("used", done.stderr)
+        self.cay("network", "create", "idle")
+        self.assertEqual(self.cay("network", "prune", "-f"), "Deleted Networks:\nidle")
+        self.assertEqual(self.cay("network", "ls", "--format", "{{.Name}}", "-f", "type=custom"), "used")
+        asked = self.run_cay("network", "prune", input="n\n")
+        self.assertIn("all custom networks not used by at least one container", asked.stdout)
+        self.cay("rm", "-f", "user")
+        self.assertNotIn("Deleted", asked.stdout)
+        self.assertIn("Deleted Networks:\nused", self.cay("network", "prune", input="y\n"))
+
+    def test_options_of_run(self):
+        self.cay("network", "create", "--subnet", "10.89.0.0/24", "--subnet", "fd89::/64", "one")
+        self.cay("network", "create", "--subnet", "10.90.0.0/24", "two")
+        self.cay("run", "-d", "--name", "box", "--network", "name=one,ip=10.89.0.77,ip6=fd89::77,mac-address=02-00-00-00-89-77,alias=it",
+                 "--network", "two", "--hostname", "host", "--domainname", "example.org", "--dns-search", "example.net",
+                 "--dns-opt", "ndots:3", "--add-host", "there=[fd00::9]", "--add-host", "gate:host-gateway",
+                 "busybox", "sleep", "600")
+        self.assertEqual(self.inspect("box", "{{.NetworkSettings.Networks.one.IPAddress}} {{.NetworkSettings.Networks.one."
+                                      "GlobalIPv6Address}} {{.NetworkSettings.Networks.one.MacAddress}}"),
+                         "10.89.0.77 fd89::77 02:00:00:00:89:77")
+        links = self.cay("exec", "box", "ip", "address")
+        for text in ("inet 10.89.0.77/24", "inet6 fd89::77/64", "02:00:00:00:89:77", "inet 10.90.0."):
+            self.assertIn(text, links)
+        self.assertEqual(self.cay("exec", "box", "hostname", "-f"), "host.example.org")
+        hosts = self.cay("exec", "box", "cat", "/etc/hosts")
+        self.assertRegex(hosts, r"(?m)^fd00::9\s+there$")
+        self.assertRegex(hosts, r"(?m)^10\.89\.0\.1\s+gate$")
+        resolv = self.cay("exec", "box", "cat", "/etc/resolv.conf")
+        self.assertRegex(resolv, r"(?m)^search example\.net$")
+        self.assertRegex(resolv, r"(?m)^options .*ndots:3")
+        self.assertEqual(self.cay("run", "--rm", "--network", "one", "busybox", "nslookup", "it").count("10.89.0.77"), 1)
+        self.assertEqual(sorted(self.cay("ps", "--format", "{{.Networks}}").split(",")), ["one", "two"])
+
+    def test_refused_by_the_daemon(self):
+        self.cay("network", "create", "--subnet", "10.91.0.0/24", "small")
+        for arguments, words in ((("--network", "nonesuch"), "nonesuch"),
+                                 (("--network", "small", "--ip", "10.92.0.1"), "no configured subnet"),
+                                 (("--network", "host"), "host"),
+                                 (("-p", "127.0.0.300:80:80"), "127.0.0.300"),
+                                 (("--mac-address", "03:00:00:00:00:01"), "03:00:00:00:00:01")):
+            with self.subTest(arguments):
+                done = self.run_cay("run", "--rm", *arguments, "busybox", "true")
+                self.assertEqual(done.returncode, 125, done.stderr)
+                self.assertIn(words, done.stderr)
+        self.assertEqual(self.cay("ps", "-aq"), "")
+
+    def test_connect(self):
+        self.cay("network", "create", "--subnet", "10.93.0.0/24", "other")
+        self.cay("create", "--name", "later", "busybox", "sleep", "600")
+        self.assertEqual(self.cay("network", "connect", "--ip", "10.93.0.50", "--alias", "second,third", "--mac-address",
+                                  "02:00:00:00:93:50", "other", "later"), "")
+        self.cay("start", "later")
+        self.assertIn("inet 10.93.0.50/24", self.cay("exec", "later", "ip", "address"))
+        self.assertEqual(self.cay("run", "--rm", "--network", "other", "busybox", "nslookup", "third").count("10.93.0.50"), 1)
+        self.assertEqual(self.cay("network", "inspect", "-f", "{{range .Containers}}{{.Name}} {{.IPv4Address}} {{.MacAddress}}{{end}}",
+                                  "other"), "later 10.93.0.50/24 02:00:00:00:93:50")
+        self.assertEqual(self.cay("network", "disconnect", "other", "later"), "")
+        self.assertEqual(self.cay("ps", "--format", "{{.Networks}}"), "bridge")
+        done = self.run_cay("network", "disconnect", "other", "later")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("not connected to network other", done.stderr)
+
+    def test_ports(self):
+        self.cay("run", "-d", "--name", "server", "-p", "127.0.0.1:8085:80", "-p", "8090-8092:8090-8092", "-p", "53/udp", "-P",
+                 "--expose", "99", "busybox", "sleep", "600")
+        self.assertEqual(self.cay("port", "server", "80"), "127.0.0.1:8085")
+        lines = self.cay("port", "server").splitlines()
+        self.assertEqual([line.partition(" ")[0] for line in lines[:5]], ["53/udp", "53/udp", "80/tcp", "99/tcp", "99/tcp"])
+        self.assertEqual(lines[5:], [f"{port}/tcp -> {host}:{port}" for port in (8090, 8091, 8092) for host in ("0.0.0.0", "[::]")])
+        self.assertIn("80/tcp -> 127.0.0.1:8085", lines)
+        self.assertIn("8091/tcp -> [::]:8091", lines)
+        chosen = self.cay("port", "server", "53/udp").splitlines()
+        self.assertEqual(len(chosen), 2)
+        self.assertRegex(chosen[0], r"^0\.0\.0\.0:\d+$")
+        self.assertRegex(self.cay("port", "server", "99").splitlines()[0], r"^0\.0\.0\.0:\d+$")
+        shown = self.cay("ps", "--format", "{{.Ports}}")
+        self.assertIn("0.0.0.0:8090-8092->8090-8092/tcp", shown)
+        self.assertIn("[::]:8090-8092->8090-8092/tcp", shown)
+        self.assertIn("127.0.0.1:8085->80/tcp", shown)
+        done = self.run_cay("port", "server", "1234")
+        self.assertEqual(done.returncode, 1)
+        done = self.run_cay("run", "--rm", "-p", "8085:1", "busybox", "true")
+        self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn("8085", done.stderr)
+
+    def test_completion(self):
+        self.cay("network", "create", "complete-me")
+        self.assertEqual(self.cay("__complete", "network", "rm", "comp"), "complete-me")
+        self.assertEqual(self.cay("__complete", "run", "--network", "comp"), "complete-me")
+        self.cay("create", "--name", "c-container", "busybox")
+        self.assertEqual(self.cay("__complete", "network", "connect", "complete-me", "c-"), "c-container")
+        self.assertEqual(self.cay("__complete", "network", "connect", "complete-me", "c-container", "c"), "")
 
 
 if __name__ == "__main__":
