@@ -7,14 +7,13 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { ANSWER_MAX = 16 * 1024 };
+enum { ANSWER_MAX = 1024, DUMP_MAX = 8 * 1024 };
 
 int netlink_open(struct netlink *netlink, struct cay_error *err)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK };
 	_cleanup_close_ int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
-	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+	if (fd < 0)
 		return cay_error_errno(err, errno, "opening a netlink socket");
 	memset(netlink, 0, sizeof(*netlink));
 	netlink->fd = TAKE_FD(fd);
@@ -64,6 +63,12 @@ void netlink_put_attribute(struct netlink *netlink, uint16_t type, const void *d
 	netlink->length += RTA_SPACE(size);
 	netlink->order->nlmsg_len =
 		(uint32_t)(netlink->batch + netlink->length - (uint8_t *)netlink->order);
+}
+
+bool netlink_has_room(const struct netlink *netlink)
+{
+	return netlink->count < NETLINK_ORDERS_MAX &&
+		netlink->length + NETLINK_ORDER_MAX <= NETLINK_BATCH_MAX;
 }
 
 /* Receives what the kernel says next; the size, or -errno. */
@@ -143,7 +148,7 @@ int netlink_dump(struct netlink *netlink, uint16_t type, const void *header, siz
 		 void (*each)(const struct nlmsghdr *message, void *user), void *user,
 		 struct cay_error *err)
 {
-	_Alignas(NLMSG_ALIGNTO) uint8_t data[ANSWER_MAX];
+	_Alignas(NLMSG_ALIGNTO) uint8_t data[DUMP_MAX];
 	bool over = false;
 	int r;
 

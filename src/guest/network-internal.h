@@ -20,9 +20,8 @@ struct network_address {
 void network_put_address(struct netlink *netlink, int index, const struct network_address *address);
 void network_put_no_address(struct netlink *netlink, int index,
 			    const struct network_address *address);
-/* The default route of the gateway's family by it, which is on the link whatever the prefix says.
- */
+/* The default route of the gateway's family; on_link: it is, whatever the prefix says. */
 void network_put_default_route(struct netlink *netlink, int index,
-			       const struct network_address *gateway);
+			       const struct network_address *gateway, bool on_link);
 /* Answers those who wait, if nobody has to any more. */
 void network_answer_waits(struct guest *guest);

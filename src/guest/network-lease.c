@@ -164,7 +164,7 @@ static int set_addresses(const struct network_card *card, const struct dhcp_leas
 	}
 	if (lease && lease->router.s_addr) {
 		address.v4 = lease->router;
-		network_put_default_route(&netlink, card->index, &address);
+		network_put_default_route(&netlink, card->index, &address, true);
 	}
 	r = netlink_send(&netlink, err);
 	netlink_close(&netlink);

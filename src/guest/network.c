@@ -24,6 +24,7 @@
 enum {
 	INDEX_MAX = 64,     /* cards have the first numbers */
 	ADDRESSES_MAX = 16, /* of one interface */
+	FLUSHES_MAX = 100,  /* a container that adds addresses all the while is left with them */
 	LOOPBACK_INDEX = 1,
 };
 
@@ -105,7 +106,7 @@ void network_put_no_address(struct netlink *netlink, int index,
 }
 
 void network_put_default_route(struct netlink *netlink, int index,
-			       const struct network_address *gateway)
+			       const struct network_address *gateway, bool on_link)
 {
 	const struct rtmsg header = {
 		.rtm_family = (uint8_t)gateway->family,
@@ -113,7 +114,7 @@ void network_put_default_route(struct netlink *netlink, int index,
 		.rtm_protocol = RTPROT_STATIC,
 		.rtm_scope = RT_SCOPE_UNIVERSE,
 		.rtm_type = RTN_UNICAST,
-		.rtm_flags = RTNH_F_ONLINK,
+		.rtm_flags = on_link ? RTNH_F_ONLINK : 0,
 	};
 
 	netlink_put(netlink, "setting the default route", RTM_NEWROUTE,
@@ -153,10 +154,10 @@ static int find_device(int fd, const uint8_t *mac, struct ifreq *ret_request)
 	return -ENODEV;
 }
 
-static int card_get(struct guest *guest, const uint8_t *mac, struct network_card **ret_card,
+/* `fd` is any socket. */
+static int card_get(struct guest *guest, int fd, const uint8_t *mac, struct network_card **ret_card,
 		    struct cay_error *err)
 {
-	_cleanup_close_ int fd = -1;
 	struct network_card *card = card_find(guest, mac);
 	struct ifreq request;
 	size_t count = 0;
@@ -170,8 +171,7 @@ static int card_get(struct guest *guest, const uint8_t *mac, struct network_card
 	if (count == NETWORK_CARDS_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "there are more than %d cards",
 				     NETWORK_CARDS_MAX);
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || find_device(fd, mac, &request) < 0)
+	if (find_device(fd, mac, &request) < 0)
 		return cay_error_set(err, CAY_NOT_FOUND, ENODEV,
 				     "no network card has the address "
 				     "%02x:%02x:%02x:%02x:%02x:%02x",
@@ -201,7 +201,8 @@ static void on_address(const struct nlmsghdr *message, void *user)
 	const struct rtattr *attribute = IFA_RTA(header);
 	int left = (int)IFA_PAYLOAD(message);
 
-	if (message->nlmsg_type != RTM_NEWADDR || (int)header->ifa_index != flush->index)
+	if (message->nlmsg_type != RTM_NEWADDR || (int)header->ifa_index != flush->index ||
+	    !netlink_has_room(flush->into))
 		return;
 	netlink_put(flush->into, "removing an address", RTM_DELADDR, 0, header, sizeof(*header));
 	for (; RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
@@ -223,26 +224,36 @@ static void put_flags(struct netlink *netlink, int index, unsigned int flags)
 		    RTM_NEWLINK, 0, &header, sizeof(header));
 }
 
-/* Whatever is set up on the card, by the container too, is taken away. Routes go with the link. */
-static int take_down(struct network_card *card, struct netlink *netlink, struct cay_error *err)
+/* Removes a batch of the card's addresses; *ret_count says how many. */
+static int flush_addresses(const struct network_card *card, struct netlink *netlink,
+			   size_t *ret_count, struct cay_error *err)
 {
 	const struct ifaddrmsg all = { .ifa_family = AF_UNSPEC };
 	struct netlink orders;
 	struct flush flush = { card->index, &orders };
+	int r = netlink_open(&orders, err);
+
+	if (r < 0)
+		return r;
+	r = netlink_dump(netlink, RTM_GETADDR, &all, sizeof(all), on_address, &flush, err);
+	*ret_count = orders.count;
+	if (r == 0)
+		r = netlink_send(&orders, err);
+	netlink_close(&orders);
+	return r;
+}
+
+/* Whatever is set up on the card, by the container too, is taken away. Routes go with the link. */
+static int take_down(struct network_card *card, struct netlink *netlink, struct cay_error *err)
+{
+	size_t count = 1;
 	int r;
 
 	dhcp_stop(TAKE_PTR(card->dhcp));
 	put_flags(netlink, card->index, 0);
 	r = netlink_send(netlink, err);
-	if (r < 0)
-		return r;
-	r = netlink_open(&orders, err);
-	if (r < 0)
-		return r;
-	r = netlink_dump(netlink, RTM_GETADDR, &all, sizeof(all), on_address, &flush, err);
-	if (r == 0)
-		r = netlink_send(&orders, err);
-	netlink_close(&orders);
+	for (int i = 0; r == 0 && count > 0 && i < FLUSHES_MAX; i++)
+		r = flush_addresses(card, netlink, &count, err);
 	card->configured = r < 0;
 	return r;
 }
@@ -330,7 +341,7 @@ static int put_addresses(const struct network_card *card,
 		r = parse_address(interface->gateways[i], &address, err);
 		if (r < 0)
 			return r;
-		network_put_default_route(netlink, card->index, &address);
+		network_put_default_route(netlink, card->index, &address, false);
 	}
 	return 0;
 }
@@ -391,7 +402,7 @@ static int configure(struct guest *guest, const Cay__Vminitd__V1__Interface *int
 		     struct netlink *netlink, struct cay_error *err)
 {
 	struct network_card *card = NULL;
-	int r = card_get(guest, interface->mac.data, &card, err);
+	int r = card_get(guest, netlink->fd, interface->mac.data, &card, err);
 
 	if (r == 0 && (card->configured || interface->down))
 		r = take_down(card, netlink, err);

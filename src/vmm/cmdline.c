@@ -153,9 +153,14 @@ static void add_nic(const struct cmdline_nic *nic, size_t index, struct strv *ar
 			put_fds(&netdev, "vhostfds=", nic->vhost_fds, nic->queues);
 		}
 	}
+	/*
+	 * The bridge sends a card what is its own: a filter in QEMU would only be work, and each
+	 * change of it a command that the guest waits for, several at the start of IPv6.
+	 */
 	buf_printf(&device,
 		   "virtio-net-device,netdev=net%zu,mac=%02x:%02x:%02x:%02x:%02x:%02x,"
-		   "bus=virtio-mmio-bus.%d",
+		   "bus=virtio-mmio-bus.%d,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+		   "guest_announce=off",
 		   index, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], nic_slots[index]);
 	if (nic->queues > 1)
 		buf_puts(&device, ",mq=on");

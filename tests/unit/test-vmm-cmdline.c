@@ -137,14 +137,20 @@ static void test_nics(void **state)
 	assert_non_null(strstr(text,
 			       "-netdev\ntap,id=net0,fds=10:11,vhost=on,vhostfds=12:13\n"
 			       "-device\nvirtio-net-device,netdev=net0,mac=02:42:ac:11:00:02,"
-			       "bus=virtio-mmio-bus.2,mq=on,host_mtu=9000\n"
+			       "bus=virtio-mmio-bus.2,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+			       "guest_announce=off,mq=on,host_mtu=9000\n"
 			       "-netdev\ntap,id=net1,fds=14\n"
 			       "-device\nvirtio-net-device,netdev=net1,mac=02:01:00:00:00:00,"
-			       "bus=virtio-mmio-bus.1\n"
+			       "bus=virtio-mmio-bus.1,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+			       "guest_announce=off\n"
 			       "-netdev\nstream,id=net2,addr.type=fd,addr.str=15\n"
 			       "-device\nvirtio-net-device,netdev=net2,mac=00:00:00:00:00:00,"
-			       "bus=virtio-mmio-bus.3\n"));
-	assert_non_null(strstr(text, "netdev=net3,mac=02:01:00:00:00:00,bus=virtio-mmio-bus.4\n"));
+			       "bus=virtio-mmio-bus.3,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+			       "guest_announce=off\n"));
+	assert_non_null(strstr(
+		text,
+		"netdev=net3,mac=02:01:00:00:00:00,bus=virtio-mmio-bus.4,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
+		"guest_announce=off\n"));
 	assert_int_equal(cmdline_nics_max(0), 4);
 	assert_int_equal(cmdline_nics_max(2), 4);
 	assert_int_equal(cmdline_nics_max(3), 3);
