@@ -169,8 +169,9 @@ static void update(const struct firewall_state *state, const char *list, const c
 			    list, err.message);
 }
 
-void firewall_foreign_update(const struct firewall_state *state)
+void firewall_foreign_update(struct firewall_state *state)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
 		update(state, programs[i][0], programs[i][1]);
+	firewall_firewalld_update(state);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "base/strv.h"
 #include "net/firewall.h"
 
 #include <libmnl/libmnl.h>
@@ -21,6 +22,7 @@ struct firewall_state {
 	/* The host's and the routers' addresses on the parents of LAN networks. */
 	struct net_address protected[FIREWALL_PROTECTED_MAX];
 	size_t protected_count;
+	struct strv trusted; /* the bridges that firewalld was told of */
 };
 
 void firewall_state_done(struct firewall_state *state);
@@ -74,8 +76,9 @@ int firewall_watch_start(struct firewall *firewall, struct firewall_watch **ret,
 void firewall_watch_stop(struct firewall_watch *watch);
 
 /*
- * Makes the rules that other firewalls on this host need about these bridges what they shall be
- * (firewall-foreign.c). Blocks for some processes; failures are logged, as the networks work
- * wherever no other firewall is in the way.
+ * Make the rules that other firewalls on this host need about these bridges what they shall be:
+ * iptables' (firewall-foreign.c, which calls the second one) and firewalld's. They block for some
+ * processes; failures are logged, as the networks work wherever no other firewall is in the way.
  */
-void firewall_foreign_update(const struct firewall_state *state);
+void firewall_foreign_update(struct firewall_state *state);
+void firewall_firewalld_update(struct firewall_state *state);

@@ -534,6 +534,44 @@ static void test_removed(void **state)
 	buf_done(&before);
 }
 
+/* What a start waits for must not grow with what else is there. */
+static void test_speed(void **state)
+{
+	enum { COUNT = 100, ROUNDS = 20, LIMIT_US = 20000 };
+	struct net_endpoint endpoint = endpoint_of(&world.a1);
+	struct cay_error err = { 0 };
+	int64_t best = INT64_MAX;
+
+	for (int i = 0; i < COUNT; i++) {
+		const struct net_address subnet = { AF_INET, { 10, 200, (uint8_t)i, 1 } };
+		struct net_network network = { .gateways = { subnet } };
+		struct net_endpoint other = { .mac = { { 2, 1, (uint8_t)i } },
+					      .addresses = { subnet } };
+
+		(void)snprintf(network.link, sizeof(network.link), "caybx%d", i);
+		(void)snprintf(other.network, sizeof(other.network), "caybx%d", i);
+		(void)snprintf(other.link, sizeof(other.link), "caytx%d", i);
+		other.addresses[0].bytes[3] = 2;
+		assert_ok(firewall_add_network(world.firewall, &network, &err));
+		assert_ok(firewall_add_endpoint(world.firewall, &other, &err));
+	}
+	for (int i = 0; i < ROUNDS; i++) {
+		const int64_t start = clock_monotonic_us();
+
+		assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
+		best = MIN(best, clock_monotonic_us() - start);
+	}
+	print_message("an endpoint among %d: %d us\n", COUNT, (int)best);
+	/* Thirty times what it takes; an idle machine's worst would be the load of everything. */
+	assert_true(best < LIMIT_US);
+	for (int i = 0; i < COUNT; i++) {
+		char link[IFNAMSIZ];
+
+		(void)snprintf(link, sizeof(link), "caybx%d", i);
+		assert_ok(firewall_remove_network(world.firewall, link, &err));
+	}
+}
+
 static int with_bridge_netfilter(void **state)
 {
 	set_bridge_netfilter(true);
@@ -569,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_own_changes_cost_nothing),
 		cmocka_unit_test(test_changes_after_a_flush),
 		cmocka_unit_test(test_removed),
+		cmocka_unit_test(test_speed),
 	};
 
 	if (!enter_network())

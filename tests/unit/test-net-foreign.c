@@ -168,6 +168,32 @@ static void test_docker(void **state)
 	assert_true(becomes("nft list ruleset", "table inet " OWNER, true));
 }
 
+/*
+ * By hand, where firewalld and a bus of its own run in the namespace that this is started in:
+ * CAY_TEST_FIREWALLD=1 DBUS_SYSTEM_BUS_ADDRESS=... test-net-foreign
+ */
+static void test_firewalld(void **state)
+{
+	static const char zones[] = "nft list chain inet firewalld filter_INPUT_ZONES";
+	static const char reload[] =
+		"busctl --system call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 "
+		"org.fedoraproject.FirewallD1 reload";
+	struct net_network second = { .link = "caybb", .gateways = { address("172.31.0.1") } };
+	struct cay_error err = { 0 };
+
+	assert_true(becomes(zones, "cayba", true));
+	expect_works();
+	shell(reload);
+	assert_true(becomes(zones, "cayba", true));
+	expect_works();
+	assert_ok(firewall_add_network(world.firewall, &second, &err));
+	assert_true(shell_says(zones, "caybb"));
+	assert_ok(firewall_remove_network(world.firewall, "caybb", &err));
+	assert_false(shell_says(zones, "caybb"));
+	assert_ok(firewall_destroy(world.firewall, &err));
+	assert_false(shell_says(zones, "cay"));
+}
+
 static void test_taken_away(void **state)
 {
 	struct net_network second = { .link = "caybb", .gateways = { address("172.31.0.1") } };
@@ -192,7 +218,11 @@ int main(void)
 		cmocka_unit_test(test_reload),     cmocka_unit_test(test_docker),
 		cmocka_unit_test(test_taken_away),
 	};
+	const struct CMUnitTest with_firewalld[] = { cmocka_unit_test(test_firewalld) };
 
+	/* A firewalld has to be started beforehand, in a namespace made for it. */
+	if (getenv("CAY_TEST_FIREWALLD"))
+		return cmocka_run_group_tests(with_firewalld, make_world, end_world);
 	if (!enter_network())
 		return 77; /* meson's word for a test that was skipped */
 	if (try_shell("iptables -S && ip6tables -S", NULL) != 0) {
