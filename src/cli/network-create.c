@@ -16,12 +16,9 @@ const struct option network_create_options[] = {
 	  "Accepted for docker's sake: every network is" },
 	{ 0, OPTION_LIST, "aux-address", "NAME=ADDRESS", NULL,
 	  "Keep this address free, for something that is no container" },
-	{ 0, OPTION_TEXT, "config-from", "NETWORK", NULL, "Take the configuration of a network" },
-	{ 0, OPTION_FLAG, "config-only", NULL, NULL, "Keep a configuration without a network" },
 	{ 'd', OPTION_TEXT, "driver", "DRIVER", NULL,
 	  "bridge: behind this host (the default); lan: on the physical network" },
 	{ 0, OPTION_WORDS, "gateway", "ADDRESS", NULL, "This host's address in a subnet" },
-	{ 0, OPTION_FLAG, "ingress", NULL, NULL, "Make a swarm's routing mesh" },
 	{ 0, OPTION_FLAG, "internal", NULL, NULL, "Nothing goes out of it, and nothing comes in" },
 	{ 0, OPTION_WORDS, "ip-range", "SUBNET", NULL,
 	  "Choose addresses of containers in this part of a subnet" },
@@ -180,7 +177,6 @@ int network_create_build(const struct options *options, const char *name, json_t
 			 struct cay_error *err)
 {
 	const char *driver = option_text(options, "driver"), *scope = option_text(options, "scope");
-	const char *from = option_text(options, "config-from");
 	_cleanup_json_ json_t *body = json_object();
 	json_t *ipam = json_object();
 	int r;
@@ -193,10 +189,6 @@ int network_create_build(const struct options *options, const char *name, json_t
 	set_flag(options, "ipv6", body, "EnableIPv6");
 	set_flag(options, "internal", body, "Internal");
 	set_flag(options, "attachable", body, "Attachable");
-	set_flag(options, "ingress", body, "Ingress");
-	set_flag(options, "config-only", body, "ConfigOnly");
-	if (from)
-		json_set(body, "ConfigFrom", json_pack("{s:s}", "Network", from));
 	json_set(body, "IPAM", ipam);
 	r = add_addresses(options, ipam, err);
 	if (r >= 0)

@@ -41,9 +41,8 @@ static const struct {
 	  "{\"Name\":\"n\",\"Driver\":\"lan\",\"Scope\":\"local\",\"IPAM\":{\"Driver\":\"default\","
 	  "\"Config\":[]},\"Options\":{\"parent\":\"eth0\",\"x\":\"\"},"
 	  "\"Labels\":{\"a\":\"b\",\"c\":\"\"}}" },
-	{ "--internal --attachable --ingress --config-only --ipv4=false --ipv6 --config-from o",
+	{ "--internal --attachable --ipv4=false --ipv6",
 	  NAMED "\"EnableIPv4\":false,\"EnableIPv6\":true,\"Internal\":true,\"Attachable\":true,"
-		"\"Ingress\":true,\"ConfigOnly\":true,\"ConfigFrom\":{\"Network\":\"o\"},"
 		"\"IPAM\":{\"Driver\":\"default\",\"Config\":[]}}" },
 	{ "--gateway fd00:1::1 --gateway 10.1.0.1 --subnet 10.1.0.0/16,fd00:1::/64 "
 	  "--ip-range 10.1.2.0/24 --aux-address a=10.1.0.5 --aux-address b=fd00:1::5 "
