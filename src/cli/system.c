@@ -119,6 +119,18 @@ int command_version(const struct invocation *invocation, struct cay_error *err)
 	return r;
 }
 
+/* What the daemon misses on this host, and what follows from it. */
+static void tell_warnings(const json_t *info)
+{
+	const json_t *warning;
+	size_t index;
+
+	json_array_foreach(json_object_get(info, "Warnings"), index, warning) {
+		if (json_is_string(warning))
+			text_complain("warning: %s", json_string_value(warning));
+	}
+}
+
 int command_info(const struct invocation *invocation, struct cay_error *err)
 {
 	static const struct line lines[] = { { "Server version:", "ServerVersion" },
@@ -156,7 +168,10 @@ int command_info(const struct invocation *invocation, struct cay_error *err)
 		if (name && text)
 			buf_printf(&out, " %s: %s\n", name, text);
 	}
-	return text_print(&out, err);
+	r = text_print(&out, err);
+	if (r >= 0)
+		tell_warnings(info);
+	return r;
 }
 
 /* ---- the daemon as a process ---- */

@@ -324,6 +324,12 @@ class BesideDocker(unittest.TestCase):
 
         self.compare("network rm busy\nnetwork inspect busy\nport c 443\nport c 9", "", check)
 
+    def test_warnings(self):
+        """What the host has not got for containers' networks is told."""
+        self.server.answers = {"/info": (200, {"ServerVersion": "1", "Warnings": ["no networks, by want of rights"]})}
+        for program in (DOCKER, BUILD / "cay"):
+            self.assertIn("no networks, by want of rights", self.run_client(program, "info")[2])
+
     def test_ports_of_containers(self):
         """The Ports column for lists of ports that chance makes."""
         chance = random.Random(4)
