@@ -8,6 +8,7 @@
 
 #include "dns-client.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 
@@ -322,6 +323,18 @@ static inline int fixture_teardown(void **state)
 	free(f->resolv_conf);
 	free(f);
 	return 0;
+}
+
+static inline unsigned int open_descriptors(void)
+{
+	unsigned int count = 0;
+	DIR *directory = opendir("/proc/self/fd");
+
+	assert_non_null(directory);
+	while (readdir(directory))
+		count++;
+	(void)closedir(directory);
+	return count;
 }
 
 /* ---- questions ---- */

@@ -4,7 +4,6 @@
 
 #include "net/dns-server-internal.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 
 static void assert_alive(struct fixture *f)
@@ -170,18 +169,6 @@ static void test_reader_that_never_reads(void **state)
 	       send(fd, message.data, message.length, MSG_NOSIGNAL) > 0)
 		sent++;
 	assert_alive(f);
-}
-
-static unsigned int open_descriptors(void)
-{
-	unsigned int count = 0;
-	DIR *directory = opendir("/proc/self/fd");
-
-	assert_non_null(directory);
-	while (readdir(directory))
-		count++;
-	(void)closedir(directory);
-	return count;
 }
 
 /* Connections that come and go, most of them with a question under way. */

@@ -169,6 +169,7 @@ static void test_removal_under_way(void **state)
 	_cleanup_close_ int stays = client_socket(CLIENT, GATEWAY, f->port, SOCK_STREAM);
 	_cleanup_close_ int udp = client_socket(OTHER_CLIENT, OTHER_GATEWAY, f->port, SOCK_DGRAM);
 	_cleanup_buf_ struct buf message = { .length = 0 };
+	unsigned int before;
 	char byte;
 
 	append_question(&message, ID, "silent.example", DNS_TYPE_A, NO_EDNS);
@@ -177,9 +178,12 @@ static void test_removal_under_way(void **state)
 	send_framed(stays, &message);
 	while (count_of(&f->first.asked) < 1 || count_of(&f->first.by_tcp) < 2)
 		(void)usleep(1000);
+	before = open_descriptors();
 	dns_server_remove(f->server, "two");
 	assert_true(readable(stream, WAIT_MS));
 	assert_int_equal(recv(stream, &byte, 1, 0), 0);
+	/* Four listening sockets, the connection, and those on which a server was asked. */
+	assert_int_equal(open_descriptors(), before - 4 - 1 - 2);
 	assert_alive(f);
 }
 
