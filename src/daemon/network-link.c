@@ -126,25 +126,9 @@ int network_settle(struct networks *networks, struct network *network, struct ca
 
 /* ---- names ---- */
 
-/* "17.172.in-addr.arpa": whole labels only, so a /20 is told as the /16 around it. */
-static void add_reverse_domain(const struct net_prefix *subnet, struct strv *domains)
-{
-	_cleanup_buf_ struct buf text = { 0 };
-	bool is_ipv4 = subnet->address.family == AF_INET;
-	unsigned int step = is_ipv4 ? 8 : 4;
-
-	for (unsigned int i = subnet->bits / step; i-- > 0;) {
-		if (is_ipv4)
-			buf_printf(&text, "%u.", subnet->address.bytes[i]);
-		else
-			buf_printf(&text, "%x.",
-				   subnet->address.bytes[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15);
-	}
-	buf_puts(&text, is_ipv4 ? "in-addr.arpa" : "ip6.arpa");
-	strv_add(domains, buf_text(&text));
-}
-
-/* The host's resolver asks the default network's gateway for names, each network's for addresses.
+/*
+ * Each network's gateway knows the names on all of them, and each link is told so: one without a
+ * container on it has no carrier, and the host's resolver doesn't use it then.
  */
 static void tell_host(const struct network *network)
 {
@@ -153,15 +137,14 @@ static void tell_host(const struct network *network)
 	struct cay_error fault = { 0 };
 	size_t count = 0;
 
-	if (network->predefined)
-		strv_add(&domains, "cay");
+	strv_add(&domains, "cay");
 	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++) {
 		const struct network_pool *pool = &network->spec.pools[i];
 
 		if (!net_address_is_set(&pool->gateway))
 			continue;
 		servers[count++] = pool->gateway;
-		add_reverse_domain(&pool->subnet, &domains);
+		resolved_add_reverse(&pool->subnet, &domains);
 	}
 	if (resolved_set_link(if_nametoindex(network->spec.link), servers, count, &domains,
 			      &fault) < 0)

@@ -117,18 +117,10 @@ static void add_addresses(const struct endpoint *endpoint, struct dns_addresses 
 	}
 }
 
-/* A name under a network's own domain is ours, whether somebody has it or not. */
-static bool is_in_domain(const struct networks *networks, const char *name)
-{
-	const char *dot = strrchr(name, '.');
-
-	for (size_t i = 0; dot && i < networks->count; i++)
-		if (strcasecmp(dot + 1, networks->items[i]->spec.name) == 0 &&
-		    networks->items[i]->spec.driver == NETWORK_BRIDGE)
-			return true;
-	return false;
-}
-
+/*
+ * A name that nobody has is asked for outside, also under a network's name: a network may be called
+ * "dev" or "net", and others' names end so too. Under ".cay" the server lets nothing out.
+ */
 static enum dns_verdict lookup(void *user, const struct dns_client *client, const char *name,
 			       struct dns_addresses *ret_addresses)
 {
@@ -151,8 +143,6 @@ static enum dns_verdict lookup(void *user, const struct dns_client *client, cons
 		add_addresses(endpoint, ret_addresses);
 		verdict = DNS_FOUND;
 	}
-	if (verdict == DNS_NOT_OURS && !client->host && is_in_domain(networks, name))
-		verdict = DNS_ABSENT;
 	(void)pthread_mutex_unlock(&networks->lock);
 	return verdict;
 }

@@ -29,6 +29,40 @@ static void begin_call(struct strv *argv, const char *service, const char *objec
 	strv_add(argv, interface);
 }
 
+/* ---- reverse names ---- */
+
+/* A byte of an IPv4 address, four bits of an IPv6 one: each is a label of the reverse name. */
+static unsigned int label_of(const struct net_address *address, unsigned int index)
+{
+	if (address->family == AF_INET)
+		return address->bytes[index];
+	return address->bytes[index / 2] >> (index % 2 == 0 ? 4 : 0) & 15;
+}
+
+void resolved_add_reverse(const struct net_prefix *subnet, struct strv *domains)
+{
+	struct net_prefix network = net_prefix_network(subnet);
+	bool is_ipv4 = network.address.family == AF_INET;
+	unsigned int step = is_ipv4 ? 8 : 4, labels = (network.bits + step - 1) / step;
+	unsigned int count = 1U << (labels * step - network.bits);
+
+	if (labels == 0)
+		return;
+	for (unsigned int i = 0; i < count; i++) {
+		_cleanup_buf_ struct buf text = { .length = 0 };
+
+		/* The bits of the last label that the prefix leaves open are zero. */
+		buf_printf(&text, is_ipv4 ? "%u." : "%x.",
+			   label_of(&network.address, labels - 1) + i);
+		for (unsigned int j = labels - 1; j-- > 0;)
+			buf_printf(&text, is_ipv4 ? "%u." : "%x.", label_of(&network.address, j));
+		buf_puts(&text, is_ipv4 ? "in-addr.arpa" : "ip6.arpa");
+		strv_add(domains, buf_text(&text));
+	}
+}
+
+/* ---- the service ---- */
+
 /* Whether it is on the bus; not if there is no bus, or no busctl. */
 static bool is_running(void)
 {

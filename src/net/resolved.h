@@ -11,7 +11,17 @@
 #include "base/strv.h"
 #include "net/address.h"
 
-enum { RESOLVED_SERVERS_MAX = 4, RESOLVED_DOMAINS_MAX = 16 };
+enum {
+	RESOLVED_SERVERS_MAX = 4,
+	RESOLVED_REVERSE_MAX = 128, /* domains of one subnet */
+	RESOLVED_DOMAINS_MAX = 2 * RESOLVED_REVERSE_MAX + 8,
+};
+
+/*
+ * Adds the domains of a subnet's reverse names: as many as it takes to name it exactly, since what
+ * is routed to a gateway is lost to the host's other servers. Sixteen for a /20, one for a /16.
+ */
+void resolved_add_reverse(const struct net_prefix *subnet, struct strv *domains);
 
 /*
  * Sets the DNS servers of a link, and the domains ("cay", "17.172.in-addr.arpa") whose names are

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "net/resolv-conf.h"
+#include "net/resolved.h"
 
 #include <errno.h>
 
@@ -89,13 +90,40 @@ static void test_limits(void **state)
 	resolv_conf_done(&conf);
 }
 
+/* ---- what systemd-resolved is told ---- */
+
+static void assert_reverse(const char *subnet, size_t count, const char *first, const char *last)
+{
+	_cleanup_strv_ struct strv domains = { .count = 0 };
+	struct cay_error err = { .code = CAY_OK };
+	struct net_prefix prefix;
+
+	assert_ok(net_prefix_parse(subnet, &prefix, &err));
+	resolved_add_reverse(&prefix, &domains);
+	assert_int_equal(domains.count, count);
+	assert_string_equal(domains.items[0], first);
+	assert_string_equal(domains.items[count - 1], last);
+}
+
+static void test_reverse_domains(void **state)
+{
+	assert_reverse("172.17.0.0/16", 1, "17.172.in-addr.arpa", "17.172.in-addr.arpa");
+	assert_reverse("172.17.0.1/16", 1, "17.172.in-addr.arpa", "17.172.in-addr.arpa");
+	assert_reverse("192.168.16.0/20", 16, "16.168.192.in-addr.arpa", "31.168.192.in-addr.arpa");
+	assert_reverse("10.64.3.0/24", 1, "3.64.10.in-addr.arpa", "3.64.10.in-addr.arpa");
+	assert_reverse("10.64.3.8/30", 4, "8.3.64.10.in-addr.arpa", "11.3.64.10.in-addr.arpa");
+	assert_reverse("10.128.0.0/9", 128, "128.10.in-addr.arpa", "255.10.in-addr.arpa");
+	assert_reverse("fd00:1:2:3::/64", 1, "3.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa",
+		       "3.0.0.0.2.0.0.0.1.0.0.0.0.0.d.f.ip6.arpa");
+	assert_reverse("fd00::/7", 2, "c.f.ip6.arpa", "d.f.ip6.arpa");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_usual),
-		cmocka_unit_test(test_unusual),
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_usual),           cmocka_unit_test(test_unusual),
+		cmocka_unit_test(test_empty),           cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_reverse_domains),
 	};
 
 	return cmocka_run_group_tests_name("resolv-conf", tests, NULL, NULL);
