@@ -12,22 +12,6 @@
 
 enum { PASST_FD = 3, OUTPUT_MAX = 64 * 1024 };
 
-bool passt_is_installed(void)
-{
-	const char *path = getenv("PATH");
-	struct str rest = str_from(path ? path : "/usr/local/bin:/usr/bin:/bin");
-
-	while (rest.length > 0) {
-		struct str directory = str_split(rest, ':', &rest);
-		_cleanup_free_ char *found =
-			xasprintf("%.*s/passt", (int)directory.length, directory.data);
-
-		if (access(found, X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool is_ipv6(const char *address)
 {
 	return strchr(address, ':') != NULL;
@@ -62,6 +46,12 @@ static void add_addresses(const struct sandbox_interface *interface, struct strv
 	}
 }
 
+static void add_gateway(const char *gateway, struct strv *argv)
+{
+	add(argv, "-g", gateway);
+	add(argv, "--dns-forward", gateway);
+}
+
 /* ADDRESS/PORT:PORT, IPv6 addresses too without brackets. */
 static void add_ports(const struct sandbox_config *config, struct strv *argv)
 {
@@ -89,10 +79,12 @@ void passt_arguments(const struct sandbox_config *config, const struct sandbox_i
 		strv_addf(argv, "%u", interface->mtu);
 	}
 	add_addresses(interface, argv);
-	for (size_t i = 0; i < interface->gateways.count; i++) {
-		add(argv, "-g", interface->gateways.items[i]);
-		/* Questions to the gateway go to the host's resolver. */
-		add(argv, "--dns-forward", interface->gateways.items[i]);
+	for (size_t i = 0; i < interface->gateways.count; i++)
+		add_gateway(interface->gateways.items[i], argv);
+	if (interface->addresses.count == 0) {
+		add(argv, "-a", PASST_ADDRESS);
+		add(argv, "-n", PASST_PREFIX);
+		add_gateway(PASST_GATEWAY, argv);
 	}
 	add_ports(config, argv);
 }

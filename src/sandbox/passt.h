@@ -9,8 +9,14 @@
 
 #include "sandbox/config.h"
 
-/* Whether it is installed. */
-bool passt_is_installed(void);
+/*
+ * What its guest is given. passt would give it the host's own address, and then the guest could
+ * not reach the host by it. Questions that are asked of the gateway go to the host's resolver, also
+ * to one on the host's loopback, which passt's own DHCP server would not name.
+ */
+#define PASST_ADDRESS "10.0.2.100"
+#define PASST_PREFIX  "24"
+#define PASST_GATEWAY "10.0.2.2"
 
 /* passt's arguments, its name first; it finds its socket as descriptor `fd`. */
 void passt_arguments(const struct sandbox_config *config, const struct sandbox_interface *interface,
