@@ -25,8 +25,9 @@ struct sink {
 	enum firewall_verb verb;
 };
 
-static void put_element(struct sink *sink, struct buf *list, const char *family,
-			const struct set_row *row, const char *format, va_list args)
+cay_printf(5, 0) static void put_element(struct sink *sink, struct buf *list, const char *family,
+					 const struct set_row *row, const char *format,
+					 va_list args)
 {
 	if (list) {
 		buf_puts(list, list->length > 0 ? ",\n\t\t\t" : "");

@@ -259,8 +259,8 @@ static void test_hidden_headers(void **state)
 	       behind(evasion, 16, IPPROTO_FRAGMENT, advert, 0));
 	expect("a fragment that hides a DHCPv6 answer", false,
 	       behind(datagram, 16, IPPROTO_FRAGMENT, dhcp, 0));
-	expect("a DHCPv6 answer", false, behind(NULL, 0, IPPROTO_UDP, dhcp, 12));
-	expect("another datagram", true, behind(NULL, 0, IPPROTO_UDP, udp, 12));
+	expect("a DHCPv6 answer", false, behind((const uint8_t *)"", 0, IPPROTO_UDP, dhcp, 12));
+	expect("another datagram", true, behind((const uint8_t *)"", 0, IPPROTO_UDP, udp, 12));
 }
 
 static void test_neighbours(void **state)
