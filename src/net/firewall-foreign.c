@@ -60,37 +60,57 @@ static bool is_in_the_way(const char *listing, const char *chain, const char *ma
 	return false;
 }
 
+/* Docker's own bridges: those whose packets its chain DOCKER is asked about. */
+static void docker_bridges(const char *listing, struct strv *bridges)
+{
+	while (*listing) {
+		const struct str line = next_line(&listing);
+		_cleanup_free_ char *text = str_dup(line);
+		char link[IFNAMSIZ];
+		int end = 0;
+
+		static_assert(IFNAMSIZ == 16, "the format below has its length");
+		if (sscanf(text, "-A %*s -o %15s -j DOCKER%n", link, &end) == 1 && end > 0 &&
+		    text[end] == '\0' && !strv_contains(bridges, link))
+			strv_add(bridges, link);
+	}
+}
+
+/* The rules about one bridge of ours. Each is put in at the top, the last one is asked first. */
+static void rules_of(const char *link, const char *mark, const struct strv *docker,
+		     const char *forward, bool input, struct strv *rules)
+{
+	static const char remark[] = "-m comment --comment";
+
+	if (forward) {
+		strv_addf(rules, "%s -o %s %s %s -j ACCEPT", forward, link, remark, mark);
+		strv_addf(rules, "%s -i %s %s %s -j ACCEPT", forward, link, remark, mark);
+		for (size_t i = 0; i < docker->count; i++)
+			strv_addf(rules, "%s -i %s -o %s %s %s -j RETURN", forward, link,
+				  docker->items[i], remark, mark);
+	}
+	if (input)
+		strv_addf(rules, "INPUT -i %s %s %s -j ACCEPT", link, remark, mark);
+}
+
 /* The rules that shall be there, as iptables -S prints them. */
 static void wanted_rules(const struct firewall_state *state, const char *listing,
 			 struct strv *rules)
 {
-	const bool docker = has_line(listing, "-N DOCKER-USER");
-	const char *chain = docker ? "DOCKER-USER" : "FORWARD";
-	const bool forward = docker || is_in_the_way(listing, "FORWARD", state->table);
 	const bool input = is_in_the_way(listing, "INPUT", state->table);
+	_cleanup_strv_ struct strv docker = { 0 };
+	const char *forward = NULL;
 
-	for (size_t i = 0; i < state->network_count; i++) {
-		const char *link = state->networks[i].link, *mark = state->table;
-
-		if (state->networks[i].lan)
-			continue;
-		if (forward) {
-			strv_addf(rules, "%s -o %s -m comment --comment %s -j ACCEPT", chain, link,
-				  mark);
-			strv_addf(rules, "%s -i %s -m comment --comment %s -j ACCEPT", chain, link,
-				  mark);
-		}
-		/* Each is put in at the top, so that these two are asked before the last. */
-		if (docker) {
-			strv_addf(rules, "%s -i %s -o docker0 -m comment --comment %s -j RETURN",
-				  chain, link, mark);
-			strv_addf(rules, "%s -i %s -o br-+ -m comment --comment %s -j RETURN",
-				  chain, link, mark);
-		}
-		if (input)
-			strv_addf(rules, "INPUT -i %s -m comment --comment %s -j ACCEPT", link,
-				  mark);
+	if (has_line(listing, "-N DOCKER-USER")) {
+		forward = "DOCKER-USER";
+		docker_bridges(listing, &docker);
+	} else if (is_in_the_way(listing, "FORWARD", state->table)) {
+		forward = "FORWARD";
 	}
+	for (size_t i = 0; i < state->network_count; i++)
+		if (!state->networks[i].lan)
+			rules_of(state->networks[i].link, state->table, &docker, forward, input,
+				 rules);
 }
 
 /* What leads from the rules there are to those there shall be, for iptables-restore. */

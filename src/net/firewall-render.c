@@ -75,8 +75,6 @@ static void network_elements(struct sink *sink, const struct net_network *networ
 		packet_element(sink, INTERNALS, "\"%s\"", link);
 	else if (!network->no_masquerade)
 		packet_element(sink, MASQUERADED, "\"%s\"", link);
-	if (network->metadata)
-		packet_element(sink, OPEN_METADATA, "\"%s\"", link);
 	for (size_t i = 0; i < ARRAY_SIZE(network->gateways); i++) {
 		const struct net_address *gateway = &network->gateways[i];
 		char text[NET_ADDRESS_TEXT_MAX];

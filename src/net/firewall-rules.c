@@ -43,7 +43,6 @@ const struct set_row firewall_packet_sets[] = {
 	[MEMBERS6] = { "set", "members6", "type ifname . ipv6_addr" },
 	[INTERNALS] = { "set", "internals", "type ifname" },
 	[MASQUERADED] = { "set", "masqueraded", "type ifname" },
-	[OPEN_METADATA] = { "set", "metadata", "type ifname" },
 	[GATEWAYS4] = { "set", "gateways4", "type ifname . ipv4_addr" },
 	[GATEWAYS6] = { "set", "gateways6", "type ifname . ipv6_addr" },
 	[TRUSTED4] = { "set", "trusted4", "type ifname . ipv4_addr" },
@@ -63,7 +62,8 @@ static_assert(ARRAY_SIZE(firewall_packet_sets) == PACKET_SET_COUNT, "every set h
  * What a frame from a guest may be. Neighbour discovery in fragments is nobody's need (RFC 6980).
  * A first fragment may hide what it is by ending before its upper header does (RFC 7112): a rule
  * that asks for a field which is not there does not match, so such a packet passes none of the
- * rules that accept; later fragments are nothing without the first.
+ * rules that accept. Later fragments, which are nothing without the first, go another way: what
+ * is loaded as their upper header is not there.
  *
  * $link is the guest's card: where a frame comes in by from a tap, and goes out by from a macvtap.
  */
@@ -98,7 +98,6 @@ const char firewall_frame_rules[] = "\
 	chain guest_ip6 {\n\
 		$link != @metadata ip6 daddr fd00:ec2::254 drop\n\
 		frag frag-off > 0 goto guest_source6\n\
-		udp sport 547 drop\n\
 		icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } drop\n\
 		exthdr frag exists icmpv6 type 133-136 drop\n\
 		icmpv6 type nd-neighbor-advert $link . @th,64,128 != @targets6 \
@@ -158,8 +157,6 @@ const char firewall_packet_rules[] = "\
 		oifname @bridges goto entering\n\
 	}\n\
 	chain leaving {\n\
-		iifname != @metadata ip daddr 169.254.0.0/16 drop\n\
-		iifname != @metadata ip6 daddr { fe80::/10, fd00:ec2::254 } drop\n\
 		iifname @internals drop\n\
 		oifname @bridges goto entering\n\
 		ct state invalid drop\n\

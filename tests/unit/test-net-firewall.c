@@ -137,6 +137,12 @@ static void test_arp(void **state)
 	odd.bytes[15] = 6; /* not of Ethernet */
 	expect("another hardware type", false, odd);
 	odd = frame_arp(ME, 1, ME, "172.30.0.2", "172.30.0.3");
+	odd.bytes[16] = 0x86; /* not of IPv4 */
+	expect("another protocol", false, odd);
+	odd = frame_arp(ME, 1, ME, "172.30.0.2", "172.30.0.3");
+	odd.bytes[18] = 8;
+	expect("another hardware address length", false, odd);
+	odd = frame_arp(ME, 1, ME, "172.30.0.2", "172.30.0.3");
 	odd.bytes[19] = 16;
 	expect("another address length", false, odd);
 }
@@ -238,7 +244,7 @@ static struct frame behind(const uint8_t *headers, size_t headers_length, uint8_
 
 static void test_hidden_headers(void **state)
 {
-	static const uint8_t advert[24] = { 134 }, echo[8] = { 128 };
+	static const uint8_t advert[24] = { 134 }, echo[8] = { 128 }, solicitation[24] = { 135 };
 	static const uint8_t options[8] = { IPPROTO_ICMPV6, 0, 1, 4 };
 	static const uint8_t fragment[8] = { IPPROTO_ICMPV6, 0, 0, 1, 0, 0, 0, 7 };
 	static const uint8_t second[8] = { IPPROTO_ICMPV6, 0, 0, 8 * 2, 0, 0, 0, 7 };
@@ -248,6 +254,7 @@ static void test_hidden_headers(void **state)
 	static const uint8_t datagram[16] = { IPPROTO_DSTOPTS, 0, 0, 1, 0, 0, 0, 7,
 					      IPPROTO_UDP,     0, 1, 4 };
 	static const uint8_t dhcp[12] = { 2, 35, 2, 34, 0, 12 };
+	static const uint8_t report[8] = { 143 };
 	static const uint8_t udp[12] = { 9, 9, 2, 34, 0, 12 };
 
 	expect("an echo behind options", true, behind(options, 8, IPPROTO_DSTOPTS, echo, 8));
@@ -255,11 +262,21 @@ static void test_hidden_headers(void **state)
 	expect("an echo's fragment", true, behind(fragment, 8, IPPROTO_FRAGMENT, echo, 8));
 	expect("its second fragment", true, behind(second, 8, IPPROTO_FRAGMENT, echo, 8));
 	expect("an advert's fragment", false, behind(fragment, 8, IPPROTO_FRAGMENT, advert, 24));
+	expect("a solicitation's fragment", false,
+	       behind(fragment, 8, IPPROTO_FRAGMENT, solicitation, 24));
 	expect("a fragment that hides what it is", false,
 	       behind(evasion, 16, IPPROTO_FRAGMENT, advert, 0));
 	expect("a fragment that hides a DHCPv6 answer", false,
 	       behind(datagram, 16, IPPROTO_FRAGMENT, dhcp, 0));
 	expect("a DHCPv6 answer", false, behind((const uint8_t *)"", 0, IPPROTO_UDP, dhcp, 12));
+	expect("a forged segment", false,
+	       frame_ip6(OTHER, ME, "fd00:a::3", "fd00:a::3", IPPROTO_TCP, udp, 12));
+	expect("a multicast report from nowhere", true,
+	       frame_ip6(&frame_everybody, ME, "::", "ff02::16", IPPROTO_ICMPV6, report, 8));
+	expect("a datagram from nowhere", false,
+	       frame_ip6(&frame_everybody, ME, "::", "ff02::1", IPPROTO_UDP, udp, 12));
+	expect("a datagram to the metadata service", false,
+	       frame_ip6(OTHER, ME, "fd00:a::2", "fd00:ec2::254", IPPROTO_UDP, udp, 12));
 	expect("another datagram", true, behind((const uint8_t *)"", 0, IPPROTO_UDP, udp, 12));
 }
 
@@ -302,6 +319,39 @@ static void test_outbound(void **state)
 	assert_int_equal(reach(world.host, "169.254.169.254", 80), 0);
 	assert_int_equal(reach(world.a1.space, "169.254.169.254", 80), ETIMEDOUT);
 	assert_int_equal(reach(world.internal.space, "10.99.0.2", 80), ETIMEDOUT);
+}
+
+/* Whether an IPv4 packet with this source comes out of a packet socket. */
+static bool sees_source(int packet, const char *source)
+{
+	const struct net_address wanted = address(source);
+	struct pollfd poller = { .fd = packet, .events = POLLIN };
+	uint8_t bytes[2048];
+
+	while (poll(&poller, 1, 300) > 0)
+		if (recv(packet, bytes, sizeof(bytes), 0) >= 34 && bytes[12] == 8 &&
+		    bytes[13] == 0 && memcmp(bytes + 26, wanted.bytes, 4) == 0)
+			return true;
+	return false;
+}
+
+/* Containers' own addresses are not seen outside, neither an internal network's nor any. */
+static void test_leaks(void **state)
+{
+	/* A segment with SYN and FIN is of no connection, so that it is not translated. */
+	static const uint8_t nonsense[20] = { 4, 0, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 3, 1 };
+	const struct net_mac host = net_mac_from_text("cayba");
+	_cleanup_close_ int outside = packet_socket(world.outside, "eth0");
+	struct frame frame = frame_ip4(&host, ME, "172.30.0.2", "10.99.0.2", IPPROTO_TCP, 0,
+				       nonsense, sizeof(nonsense));
+	_cleanup_close_ int udp = serve(world.outside, SOCK_DGRAM, "10.99.0.2", 53);
+
+	send_frame(&world.a1, &frame);
+	assert_false(sees_source(outside, "172.30.0.2"));
+	assert_false(echoes(world.internal.space, "10.99.0.2", 53, udp));
+	assert_false(sees_source(outside, "172.29.0.2"));
+	assert_true(echoes(world.a1.space, "10.99.0.2", 53, udp));
+	assert_true(sees_source(outside, "10.99.0.1"));
 }
 
 static void test_metadata_opened(void **state)
@@ -374,6 +424,7 @@ static void test_ports(void **state)
 		{ address("10.99.0.1"), IPPROTO_TCP, 9090, 80 },
 		{ address("0.0.0.0"), IPPROTO_UDP, 5001, 5000 },
 		{ address("127.0.0.1"), IPPROTO_TCP, 7070, 80 },
+		{ address("fd00:99::1"), IPPROTO_TCP, 9090, 80 },
 	};
 	struct net_endpoint endpoint = endpoint_of(&world.a1), rival = endpoint_of(&world.b1);
 	struct cay_error err = { 0 };
@@ -389,12 +440,16 @@ static void test_ports(void **state)
 	assert_string_equal(visitor(v6, text), "fd00:99::2");
 	assert_int_equal(reach(world.outside, "10.99.0.1", 9090), 0);
 	assert_string_equal(visitor(v4, text), "10.99.0.2");
+	assert_int_equal(reach(world.outside, "fd00:99::1", 9090), 0);
+	assert_string_equal(visitor(v6, text), "fd00:99::2");
 	assert_true(echoes(world.outside, "10.99.0.1", 5001, udp));
 	assert_int_equal(reach(world.outside, "10.99.0.1", 7070), ECONNREFUSED);
 	assert_int_equal(reach(world.outside, "172.30.0.2", 80), ETIMEDOUT);
 	/* From a neighbour, from another network, and from itself. */
 	assert_int_equal(reach(world.a2.space, "10.99.0.1", 8080), 0);
 	assert_string_equal(visitor(v4, text), "172.30.0.1");
+	assert_int_equal(reach(world.a2.space, "fd00:99::1", 8080), 0);
+	assert_string_equal(visitor(v6, text), "fd00:a::1");
 	assert_int_equal(reach(world.a2.space, "172.30.0.1", 8080), 0);
 	assert_string_equal(visitor(v4, text), "172.30.0.1");
 	assert_int_equal(reach(world.b1.space, "10.99.0.1", 8080), 0);
@@ -418,6 +473,47 @@ static void test_ports(void **state)
 	endpoint.port_count = 0;
 	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
 	assert_int_equal(reach(world.outside, "10.99.0.1", 8080), ECONNREFUSED);
+}
+
+/* What the host itself sends to its ports is for its own sockets: the shims' relays. */
+static void test_relayed(void **state)
+{
+	_cleanup_close_ int inside = serve(world.a1.space, SOCK_STREAM, "172.30.0.2", 80);
+	_cleanup_close_ int relay = serve(world.host, SOCK_STREAM, "0.0.0.0", 8080);
+	const struct net_port port = { address("0.0.0.0"), IPPROTO_TCP, 8080, 80 };
+	struct net_endpoint endpoint = endpoint_of(&world.a1);
+	struct cay_error err = { 0 };
+	char text[NET_ADDRESS_TEXT_MAX];
+
+	endpoint.ports = &port;
+	endpoint.port_count = 1;
+	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
+	assert_int_equal(reach(world.host, "127.0.0.1", 8080), 0);
+	assert_string_equal(visitor(relay, text), "127.0.0.1");
+	assert_int_equal(reach(world.host, "10.99.0.1", 8080), 0);
+	assert_string_equal(visitor(relay, text), "10.99.0.1");
+	assert_int_equal(reach(world.outside, "10.99.0.1", 8080), 0);
+	assert_string_equal(visitor(inside, text), "10.99.0.2");
+	endpoint.port_count = 0;
+	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
+}
+
+/* An internal network is reached from outside by no port either. */
+static void test_internal_port(void **state)
+{
+	_cleanup_close_ int inside = serve(world.internal.space, SOCK_STREAM, "172.29.0.2", 80);
+	const struct net_port port = { address("0.0.0.0"), IPPROTO_TCP, 8081, 80 };
+	struct net_endpoint endpoint = endpoint_of(&world.internal);
+	struct cay_error err = { 0 };
+	char text[NET_ADDRESS_TEXT_MAX];
+
+	endpoint.ports = &port;
+	endpoint.port_count = 1;
+	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
+	assert_int_equal(reach(world.a1.space, "10.99.0.1", 8081), ETIMEDOUT);
+	assert_string_equal(visitor(inside, text), "");
+	endpoint.port_count = 0;
+	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
 }
 
 /* The tables' text, without handles; "" where one is missing. */
@@ -600,9 +696,12 @@ int main(void)
 		cmocka_unit_test(test_hidden_headers),
 		BOTH_WAYS(test_neighbours),
 		BOTH_WAYS(test_outbound),
+		BOTH_WAYS(test_leaks),
 		BOTH_WAYS(test_metadata_opened),
 		BOTH_WAYS(test_host_services),
 		BOTH_WAYS(test_ports),
+		BOTH_WAYS(test_relayed),
+		BOTH_WAYS(test_internal_port),
 		BOTH_WAYS(test_restored),
 		cmocka_unit_test(test_own_changes_cost_nothing),
 		cmocka_unit_test(test_changes_after_a_flush),

@@ -156,6 +156,7 @@ static void test_docker(void **state)
 	shell(docker_rules);
 	assert_true(becomes("iptables -S", "DOCKER-USER -o cayba -m comment " OURS, true));
 	assert_true(becomes("ip6tables -S", "DOCKER-USER -i cayba -m comment " OURS, true));
+	assert_true(shell_says("iptables -S", "DOCKER-USER -i cayba -o docker0 -m comment"));
 	expect_works();
 	/* Docker's containers stay Docker's: its rules are asked, which let nobody in. */
 	assert_int_equal(reach(world.host, "172.17.0.2", 80), 0);
