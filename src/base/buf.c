@@ -124,15 +124,19 @@ bool str_starts(struct str a, const char *prefix)
 	return a.length >= length && memcmp(a.data, prefix, length) == 0;
 }
 
+/* A NUL is none. */
+static bool is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c);
+}
+
 struct str str_strip(struct str text, const char *blanks)
 {
-	size_t count = strlen(blanks); /* a NUL in the text is no blank */
-
-	while (text.length > 0 && memchr(blanks, text.data[0], count)) {
+	while (text.length > 0 && is_one_of(text.data[0], blanks)) {
 		text.data++;
 		text.length--;
 	}
-	while (text.length > 0 && memchr(blanks, text.data[text.length - 1], count))
+	while (text.length > 0 && is_one_of(text.data[text.length - 1], blanks))
 		text.length--;
 	return text;
 }
