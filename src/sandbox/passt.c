@@ -52,16 +52,55 @@ static void add_gateway(const char *gateway, struct strv *argv)
 	add(argv, "--dns-forward", gateway);
 }
 
-/* ADDRESS/PORT:PORT, IPv6 addresses too without brackets. */
+/* Whether the same port of all addresses of the other family is published too. */
+static bool has_twin(const struct sandbox_config *config, const struct sandbox_port *port,
+		     const char *address)
+{
+	for (size_t i = 0; i < config->port_count; i++) {
+		const struct sandbox_port *other = &config->ports[i];
+
+		if (other->udp == port->udp && other->host_port == port->host_port &&
+		    other->container_port == port->container_port &&
+		    strcmp(other->host_address, address) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * ADDRESS/PORT:PORT, IPv6 addresses too without brackets. passt has one mapping for a port's
+ * number: all addresses of both families go by the number alone.
+ */
 static void add_ports(const struct sandbox_config *config, struct strv *argv)
 {
 	for (size_t i = 0; i < config->port_count; i++) {
 		const struct sandbox_port *port = &config->ports[i];
+		const bool all4 = strcmp(port->host_address, "0.0.0.0") == 0;
 
+		if (strcmp(port->host_address, "::") == 0 && has_twin(config, port, "0.0.0.0"))
+			continue;
 		strv_add(argv, port->udp ? "-u" : "-t");
-		strv_addf(argv, "%s/%u:%u", port->host_address, port->host_port,
-			  port->container_port);
+		if (all4 && has_twin(config, port, "::"))
+			strv_addf(argv, "%u:%u", port->host_port, port->container_port);
+		else
+			strv_addf(argv, "%s/%u:%u", port->host_address, port->host_port,
+				  port->container_port);
 	}
+}
+
+/* passt's last words: before them it complains of a missing syslog. */
+static struct str last_line(struct str text)
+{
+	const char *start;
+
+	while (text.length > 0 && text.data[text.length - 1] == '\n')
+		text.length--;
+	start = text.length > 0 ? memrchr(text.data, '\n', text.length) : NULL;
+	if (start) {
+		text.length -= (size_t)(start + 1 - text.data);
+		text.data = start + 1;
+	}
+	return text;
 }
 
 void passt_arguments(const struct sandbox_config *config, const struct sandbox_interface *interface,
@@ -124,6 +163,7 @@ int passt_wait(pid_t *pid, int *output, struct cay_error *err)
 	_cleanup_buf_ struct buf text = { 0 };
 	_cleanup_close_ int fd = TAKE_FD(*output);
 	int status = 0, r = process_wait(*pid, &status);
+	struct str line;
 	ssize_t n;
 
 	*pid = 0;
@@ -136,7 +176,9 @@ int passt_wait(pid_t *pid, int *output, struct cay_error *err)
 	n = read(fd, buf_reserve(&text, OUTPUT_MAX), OUTPUT_MAX);
 	text.length = n > 0 ? (size_t)n : 0;
 	buf_puts(&text, "");
-	text.length = strcspn(buf_text(&text), "\n");
-	return cay_error_set(err, CAY_INTERNAL, EIO, "passt failed: %.*s", (int)text.length,
-			     text.length ? text.data : "it says nothing");
+	line = last_line((struct str){ buf_text(&text), text.length });
+	if (line.length == 0)
+		line = STR("it says nothing");
+	return cay_error_set(err, CAY_INTERNAL, EIO, "passt failed: %.*s", (int)line.length,
+			     line.data);
 }

@@ -78,10 +78,32 @@ static void test_failure(void **state)
 	(void)close(pair[1]);
 }
 
+/* It refuses a second mapping of one port's number, for the other family too. */
+static void test_both_families_are_one(void **state)
+{
+	struct sandbox_port ports[] = {
+		{ .host_address = (char *)"0.0.0.0", .host_port = 8080, .container_port = 80 },
+		{ .host_address = (char *)"::", .host_port = 8080, .container_port = 80 },
+		{ .udp = true,
+		  .host_address = (char *)"::",
+		  .host_port = 53,
+		  .container_port = 53 },
+	};
+	struct sandbox_interface interface = { .kind = SANDBOX_PASST };
+	struct sandbox_config config = { .interfaces = &interface,
+					 .interface_count = 1,
+					 .ports = ports,
+					 .port_count = ARRAY_SIZE(ports) };
+	_cleanup_free_ char *text = join(&config);
+
+	assert_non_null(strstr(text, " -t 8080:80 -u ::/53:53"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_both_families_are_one),
 		cmocka_unit_test(test_failure),
 	};
 
