@@ -239,11 +239,11 @@ static void test_names(void **state)
 		{ b, web, "www", "10.9.0.2", DNS_FOUND },
 		{ b, web, "www.web", "10.9.0.2", DNS_FOUND },
 		{ b, web, "alpha.web.cay", "10.9.0.2", DNS_FOUND },
-		{ b, web, "nobody.web", "", DNS_ABSENT },
-		{ b, web, "alpha.cay", "", DNS_NOT_OURS }, /* the default network's form */
-		{ b, web, "gamma", "", DNS_NOT_OURS },     /* of another network */
+		{ b, web, "nobody.web", "", DNS_NOT_OURS }, /* perhaps a name outside */
+		{ b, web, "alpha.cay", "", DNS_NOT_OURS },  /* the default network's form */
+		{ b, web, "gamma", "", DNS_NOT_OURS },      /* of another network */
 		{ other, standard, "alpha", "", DNS_NOT_OURS },
-		{ other, standard, "alpha.web", "", DNS_ABSENT },
+		{ other, standard, "alpha.web", "", DNS_NOT_OURS },
 		{ b, web, "example.org", "", DNS_NOT_OURS },
 		{ NULL, standard, "gamma.cay", "10.8.0.2", DNS_FOUND },
 		{ NULL, standard, "gamma.bridge.cay", "10.8.0.2", DNS_FOUND },
