@@ -10,9 +10,12 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
+#include "sandbox/passt.h"
 
 #include <errno.h>
 #include <string.h>
+
+enum { PASST_MTU = 65520 }; /* its largest, and its fastest */
 
 /* ---- counted lifetime ---- */
 
@@ -326,8 +329,9 @@ int networks_remove(struct networks *networks, struct network *network, struct c
 
 /* ---- opening ---- */
 
-/* Networks that docker's clients count on, without anything behind them. */
-static void add_plain(struct networks *networks, const char *name, enum network_driver driver)
+/* Networks that docker's clients count on, without anything on the host behind them. */
+static struct network *add_plain(struct networks *networks, const char *name,
+				 enum network_driver driver)
 {
 	struct network_spec spec = {
 		.name = xstrdup(name),
@@ -346,6 +350,25 @@ static void add_plain(struct networks *networks, const char *name, enum network_
 	network = network_new(id, networks->daemon->started_ns, &spec);
 	network->predefined = true;
 	insert(networks, network);
+	return network;
+}
+
+/*
+ * The default network where passt serves it: each container sees it alone, so these addresses need
+ * not be free on the host; they are those that QEMU's users know. The gateway answers for names.
+ */
+static int add_passt(struct networks *networks, struct cay_error *err)
+{
+	struct network *network = add_plain(networks, NETWORK_DEFAULT_NAME, NETWORK_BRIDGE);
+	struct network_pool *pool = &network->spec.pools[NETWORK_IPV4];
+	int r = net_prefix_parse(PASST_GATEWAY "/" PASST_PREFIX, &pool->subnet, err);
+
+	if (r == 0)
+		r = net_address_parse(PASST_GATEWAY, &pool->gateway, err);
+	pool->subnet = net_prefix_network(&pool->subnet);
+	network->spec.families[NETWORK_IPV6] = true;
+	network->spec.mtu = PASST_MTU;
+	return r;
 }
 
 static int make_default(struct networks *networks, struct cay_error *err)
@@ -354,10 +377,8 @@ static int make_default(struct networks *networks, struct cay_error *err)
 	char id[ID_SIZE];
 	int r;
 
-	if (!networks->privileged) {
-		add_plain(networks, NETWORK_DEFAULT_NAME, NETWORK_BRIDGE);
-		return 0;
-	}
+	if (!networks->privileged)
+		return add_passt(networks, err);
 	id_make(id);
 	struct network_spec spec = {
 		.name = xstrdup(NETWORK_DEFAULT_NAME),
@@ -400,8 +421,8 @@ int networks_load(struct networks *networks, struct cay_error *err)
 		r = make_default(networks, err);
 	if (r < 0)
 		return r;
-	add_plain(networks, NETWORK_NONE_NAME, NETWORK_NULL);
-	add_plain(networks, NETWORK_HOST_NAME, NETWORK_HOST);
+	(void)add_plain(networks, NETWORK_NONE_NAME, NETWORK_NULL);
+	(void)add_plain(networks, NETWORK_HOST_NAME, NETWORK_HOST);
 	if (networks->privileged)
 		raise_all(networks);
 	return 0;

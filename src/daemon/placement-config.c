@@ -58,8 +58,7 @@ void placement_add_interface(struct sandbox_config *config, const struct placeme
 	asks = network->spec.driver == NETWORK_LAN || card->kind == SANDBOX_PASST;
 	interface->dhcp = asks && network->spec.families[NETWORK_IPV4] &&
 		!net_address_is_set(&endpoint->addresses[NETWORK_IPV4]);
-	interface->accept_ra = asks &&
-		(network->spec.families[NETWORK_IPV6] || card->kind == SANDBOX_PASST) &&
+	interface->accept_ra = asks && network->spec.families[NETWORK_IPV6] &&
 		!net_address_is_set(&endpoint->addresses[NETWORK_IPV6]);
 	if (!interface->dhcp)
 		return;
@@ -67,6 +66,18 @@ void placement_add_interface(struct sandbox_config *config, const struct placeme
 	/* The lease's servers, unless the client names others. */
 	if (endpoint == mains[NETWORK_IPV4] && container->request->dns.count == 0)
 		interface->resolv_conf = spec_guest_path(container->id, "resolv.conf");
+}
+
+void placement_add_spare(struct sandbox_config *config, const struct placement_card *card)
+{
+	struct sandbox_interface *interface;
+
+	config->interfaces = xreallocarray(config->interfaces, config->interface_count + 1,
+					   sizeof(*config->interfaces));
+	interface = &config->interfaces[config->interface_count++];
+	*interface = (struct sandbox_interface){ .kind = card->kind, .queues = 1 };
+	memcpy(interface->mac, card->mac.bytes, sizeof(interface->mac));
+	interface->device = xstrdup(card->device);
 }
 
 /* ---- ports ---- */
@@ -230,7 +241,8 @@ static void put_options(const struct request *request, bool has_names, struct bu
 	put_list("options ", &options, text);
 }
 
-static char *make_resolv_conf(const struct container *container, const struct network *network)
+static char *make_resolv_conf(const struct container *container, const struct network *network,
+			      bool by_passt)
 {
 	const struct request *request = container->request;
 	struct resolv_conf conf = { 0 };
@@ -244,6 +256,9 @@ static char *make_resolv_conf(const struct container *container, const struct ne
 	for (unsigned int i = NETWORK_FAMILIES; network && i-- > 0;)
 		if (network->has_names && net_address_is_set(&network->spec.pools[i].gateway))
 			gateway = &network->spec.pools[i].gateway;
+	/* passt hands on what its gateway is asked to the host's servers, and to no others. */
+	if (by_passt && request->dns.count == 0)
+		gateway = &network->spec.pools[NETWORK_IPV4].gateway;
 	if (gateway) {
 		net_address_format(gateway, server);
 		buf_printf(&text, "nameserver %s\n", server);
@@ -277,7 +292,9 @@ void networks_add_files(struct networks *networks, const struct container *conta
 	if (names)
 		network = networks_by_name(networks, names->config.network);
 	hosts = make_hosts(networks, container, network);
-	resolv_conf = make_resolv_conf(container, network);
+	resolv_conf = make_resolv_conf(container, network,
+				       placement && placement->card_count > 0 &&
+					       placement->cards[0].kind == SANDBOX_PASST);
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; i < config->interface_count; i++)
 		by_lease = by_lease || config->interfaces[i].resolv_conf;

@@ -104,6 +104,20 @@ static struct placement_card *add_card(struct placement *placement, struct endpo
 	return card;
 }
 
+/* A card without a network, for one that is connected while the container runs. */
+static void add_spare(struct placement *placement)
+{
+	struct placement_card *card;
+
+	placement->cards = xreallocarray(placement->cards, placement->card_count + 1,
+					 sizeof(*placement->cards));
+	card = &placement->cards[placement->card_count];
+	*card = (struct placement_card){ .kind = SANDBOX_TAP, .mac = net_mac_random() };
+	(void)snprintf(card->device, sizeof(card->device), "cayt%.8s.%zu", placement->container->id,
+		       placement->card_count);
+	placement->card_count++;
+}
+
 /* With the lock held: its network is there, it has its addresses, and it is active. */
 static int activate(struct networks *networks, struct placement *placement,
 		    struct endpoint *endpoint, bool *ret_changed, struct cay_error *err)
@@ -157,6 +171,8 @@ static int reserve(struct networks *networks, struct placement *placement, bool 
 		if (placement->main)
 			r = placement_choose_ports(networks, placement, err);
 	}
+	if (r == 0 && networks->privileged && placement->card_count == 1)
+		add_spare(placement);
 	insert(networks, placement);
 	(void)pthread_mutex_unlock(&networks->lock);
 	return r;
@@ -168,7 +184,8 @@ static int raise_networks(struct networks *networks, const struct placement *pla
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < placement->card_count; i++) {
+	for (size_t i = 0; r == 0 && i < placement->card_count && placement->cards[i].endpoint;
+	     i++) {
 		_cleanup_network_ struct network *network = NULL;
 
 		r = networks_find(networks, placement->cards[i].endpoint->config.network, &network,
@@ -245,7 +262,7 @@ static int admit_all(struct networks *networks, const struct placement *placemen
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < placement->card_count; i++)
-		if (placement->cards[i].kind != SANDBOX_PASST)
+		if (placement->cards[i].kind != SANDBOX_PASST && placement->cards[i].endpoint)
 			r = placement_admit(networks, placement, &placement->cards[i], true, err);
 	return r;
 }
@@ -262,11 +279,14 @@ static void fill_config(struct networks *networks, const struct placement *place
 		mains[i] = placement_choose_main(networks, placement, i);
 	for (size_t i = 0; i < placement->card_count; i++) {
 		const struct placement_card *card = &placement->cards[i];
-		const struct network *network =
-			networks_by_name(networks, card->endpoint->config.network);
+		const struct network *network = card->endpoint
+			? networks_by_name(networks, card->endpoint->config.network)
+			: NULL;
 
 		if (network)
 			placement_add_interface(config, card, network, card->endpoint, mains);
+		else
+			placement_add_spare(config, card);
 	}
 	placement_add_ports(config, placement);
 	(void)pthread_mutex_unlock(&networks->lock);
@@ -278,7 +298,7 @@ static int store_addresses(struct networks *networks, const struct placement *pl
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < placement->card_count; i++)
+	for (size_t i = 0; r == 0 && i < placement->card_count && placement->cards[i].endpoint; i++)
 		r = endpoint_store(networks, placement->cards[i].endpoint, err);
 	return r;
 }

@@ -81,6 +81,8 @@ int placement_choose_ports(const struct networks *networks, struct placement *pl
 void placement_add_interface(struct sandbox_config *config, const struct placement_card *card,
 			     const struct network *network, const struct endpoint *endpoint,
 			     const struct endpoint *const mains[NETWORK_FAMILIES]);
+/* A card that waits for a network. */
+void placement_add_spare(struct sandbox_config *config, const struct placement_card *card);
 void placement_add_ports(struct sandbox_config *config, const struct placement *placement);
 /* Into the configuration's container: hosts and resolv.conf. */
 void networks_add_files(struct networks *networks, const struct container *container,
