@@ -66,15 +66,19 @@ def busybox_archive():
     return cached("busybox.tar", inputs, lambda path: subprocess.run([script, path], check=True))
 
 
+def debian_sources():
+    """Arguments that make mmdebstrap use the machine's own package sources."""
+    return [path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
+            if os.path.exists(path) and os.path.getsize(path)][:1]
+
+
 def debian_tree():
-    """A tar of a minimal Debian bookworm, from the machine's own package sources."""
-    sources = [path for path in ("/etc/apt/sources.list.d/debian.sources", "/etc/apt/sources.list")
-               if os.path.exists(path) and os.path.getsize(path)][:1]
+    """A tar of a minimal Debian bookworm."""
     arguments = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=perl-base", "bookworm", "-"]
 
     def make(path):
         with open(path, "wb") as out:
-            subprocess.run([*arguments, *sources], check=True, stdin=subprocess.DEVNULL, stdout=out)
+            subprocess.run([*arguments, *debian_sources()], check=True, stdin=subprocess.DEVNULL, stdout=out)
 
     return cached("debian-bookworm.tar", arguments, make)
 

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever is killed or fails half-way: no link, rule, address or process stays."""
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+import socket
+
+import lab
+from harness import Daemon, alive, processes, wait_until
+from net_harness import ECHO, NetworkTestCase, ask, links, rules
+
+
+def state():
+    """Links and rules, as they can be compared."""
+    return links(), rules()
+
+
+class Killed(NetworkTestCase):
+    def qemu_and_shim(self, name):
+        shim = processes("cay-shim", self.inspect(name)["Id"])[0]
+        children = pathlib.Path(f"/proc/{shim}/task/{shim}/children").read_text().split()
+        return [int(pid) for pid in children], shim
+
+    def taps(self):
+        return {link for link in links() if link.startswith("cayt")}
+
+    def test_qemu_and_shim(self):
+        before = state()
+        for which in ("qemu", "shim", "both"):
+            with self.subTest(killed=which):
+                name = self.peer(f"dies-{which}", "-p", f"8200:{ECHO}")
+                self.assertTrue(self.taps())
+                qemu, shim = self.qemu_and_shim(name)
+                for pid in {"qemu": qemu, "shim": [shim], "both": [*qemu, shim]}[which]:
+                    os.kill(pid, signal.SIGKILL)
+                self.wait_state(name, "exited")
+                wait_until(lambda: not any(map(alive, [*qemu, shim])), "the processes to end")
+                wait_until(lambda: state() == before, "links and rules to be as before", 20)
+                self.cay("start", name)
+                wait_until(lambda: ask("tcp", lab.HOST_ADDRESS, 8200), "it to answer again")
+                self.cay("rm", "-f", name)
+        wait_until(lambda: state() == before, "links and rules to be as before", 20)
+
+    def test_everything_at_once(self):
+        """The daemon too: the next one clears up."""
+        before = state()
+        name = self.peer("victim", "-p", f"8201:{ECHO}")
+        qemu, shim = self.qemu_and_shim(name)
+        for pid in (self.daemon.process.pid, *qemu, shim):
+            os.kill(pid, signal.SIGKILL)
+        self.daemon.process.wait()
+        wait_until(lambda: not self.taps(), "the tap to vanish without anybody's help", 20)
+        self.daemon.start()
+        self.wait_state(name, "exited")
+        wait_until(lambda: state() == before, "links and rules to be as before", 20)
+
+    def test_the_daemon_alone(self):
+        self.network("kept")
+        name = self.peer("stays", "--network", "kept")
+        running = state()
+        self.daemon.restart()
+        self.assertEqual(state(), running)
+        self.reached(self.addresses(name)[0])
+        # What was taken away while it was not there is made again.
+        bridge = self.daemon_bridge("kept")
+        self.cay("rm", "-f", name)
+        self.daemon.kill()
+        lab.run("ip", "link", "del", bridge)
+        lab.run("nft", "flush", "ruleset")
+        self.daemon.start()
+        self.assertIn(bridge, links())
+        self.peer("again", "--network", "kept")
+        self.reached(self.addresses("again")[0])
+
+    def daemon_bridge(self, network):
+        address = self.inspect_network(network)["IPAM"]["Config"][0]["Gateway"]
+        for line in lab.run("ip", "-o", "-4", "address").splitlines():
+            if f" {address}/" in line:
+                return line.split()[1]
+        raise AssertionError(f"nobody has {address}")
+
+    def test_an_ordered_end_leaves_nothing(self):
+        """A daemon that ends with no container running takes its bridges and rules along."""
+        before = state()
+        other = Daemon().start()
+        try:
+            self.assertNotEqual(state(), before)
+        finally:
+            left = other.stop()
+        self.assertEqual(left, [])
+        self.assertEqual(state(), before)
+
+
+class HalfWay(NetworkTestCase):
+    def test_a_container_that_can_t_start(self):
+        before = state()
+        with socket.create_server(("127.0.0.1", 8210)):
+            for options in (("-p", f"127.0.0.1:8210:{ECHO}"), ("-p", f"198.51.100.9:8211:{ECHO}")):
+                self.cay("run", "--name", "never", *options, "peer", code=125)
+                self.assertEqual(state(), before)
+                self.cay("rm", "-f", "never")
+        self.cay("run", "--rm", "peer", "/no/such/program", code=127)
+        wait_until(lambda: state() == before, "links and rules to be as before", 20)
+        self.assertEqual(processes("cay-shim", str(self.daemon.directory)), [])
+
+    def test_a_network_whose_bridge_can_t_be(self):
+        before = state()
+        for options in (("--opt", "com.docker.network.bridge.name=eth0"),
+                        ("--opt", "com.docker.network.bridge.name=a-name-that-is-too-long"),
+                        ("--opt", "com.docker.network.bridge.name=../x"), ("--opt", "com.docker.network.driver.mtu=9"),
+                        ("--driver", "lan", "--opt", "parent=nothing0"), ("--driver", "lan")):
+            done = self.run_cay("network", "create", *options, "broken")
+            self.assertNotEqual(done.returncode, 0, options)
+            self.assertTrue(done.stderr.strip(), options)
+            self.assertEqual(state(), before, options)
+        self.assertNotIn("broken", self.cay("network", "ls", "--format", "{{.Name}}").split())
+
+    def test_addresses_run_out(self):
+        """Of four addresses the router has one, and two are nobody's."""
+        self.network("tiny", "--subnet", "10.77.0.0/30")
+        self.peer("only", "--network", "tiny")
+        before = state()
+        done = self.run_cay("run", "--rm", "--network", "tiny", "peer", "true")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("tiny", done.stderr)
+        self.assertEqual(state(), before)
+        self.cay("rm", "-f", "only")
+        self.cay("run", "--rm", "--network", "tiny", "peer", "true")
+
+    def test_many_start_and_end(self):
+        before = state()
+        for _ in range(3):
+            with concurrent.futures.ThreadPoolExecutor(3) as pool:
+                for done in pool.map(lambda _: self.run_cay("run", "--rm", "-P", "--expose", ECHO, "peer", "true"), range(3)):
+                    self.assertEqual(done.returncode, 0, done.stderr)
+        wait_until(lambda: state() == before, "links and rules to be as before", 20)
+
+
+class SideBySide(NetworkTestCase):
+    """Two daemons on one host know nothing of each other."""
+
+    def test_two_daemons(self):
+        other = Daemon().start()
+        left = None
+        try:
+            mine = self.inspect_network("bridge")["IPAM"]["Config"]
+            status, its = other.request("GET", "/networks/bridge")
+            self.assertEqual(status, 200)
+            self.assertFalse({row["Subnet"] for row in mine} & {row["Subnet"] for row in its["IPAM"]["Config"]})
+            before = state()
+            other.restart()
+            self.assertEqual(state(), before)
+            self.peer("mine")
+            self.reached(self.addresses("mine")[0])
+        finally:
+            left = other.stop()
+        self.assertEqual(left, [])
+        self.reached(self.addresses("mine")[0])
