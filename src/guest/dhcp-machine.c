@@ -13,6 +13,7 @@ enum {
 	REQUESTS_MAX = 4,               /* of one offer, then from the start */
 	RENEW_RETRY_MIN_MS = 60 * 1000, /* RFC 2131, 4.4.5 */
 	LEASE_MIN_S = 10,               /* a shorter one would only make traffic */
+	RENEW_MIN_S = LEASE_MIN_S / 2,
 };
 
 static void set_state(struct dhcp_machine *machine, enum dhcp_state state)
@@ -158,18 +159,21 @@ static bool same_lease(const struct dhcp_lease *a, const struct dhcp_lease *b)
 		strcmp(a->domain, b->domain) == 0;
 }
 
-/* Times a server gives make no sense at times: renewal comes before rebinding and that before the
- * end, else the shares of RFC 2131 hold. */
+/*
+ * Times a server gives make no sense at times. Renewal comes before rebinding and that before the
+ * end, and not so soon that it makes a storm of requests; else the shares of RFC 2131 hold.
+ */
 static void set_times(struct dhcp_machine *machine, const struct dhcp_message *message,
 		      int64_t now_ms)
 {
 	const int64_t lease = machine->lease.seconds;
-	int64_t renew = message->renew_s, rebind = message->rebind_s;
+	int64_t renew = message->renew_s ? message->renew_s : lease / 2;
+	int64_t rebind = message->rebind_s ? message->rebind_s : lease * 7 / 8;
 
-	if (rebind == 0 || rebind >= lease)
+	if (renew < RENEW_MIN_S || rebind <= renew || rebind >= lease) {
+		renew = lease / 2;
 		rebind = lease * 7 / 8;
-	if (renew == 0 || renew >= rebind)
-		renew = MIN(lease / 2, rebind - 1);
+	}
 	machine->renew_ms = now_ms + renew * 1000;
 	machine->rebind_ms = now_ms + rebind * 1000;
 	machine->expire_ms = now_ms + lease * 1000;

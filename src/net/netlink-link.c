@@ -146,6 +146,10 @@ static void put_settings(struct nlmsghdr *request, const struct netlink_settings
 		info->ifi_change = IFF_UP;
 		info->ifi_flags = settings->up ? IFF_UP : 0;
 	}
+	if (settings->all_multicast) {
+		info->ifi_change |= IFF_ALLMULTI;
+		info->ifi_flags |= IFF_ALLMULTI;
+	}
 	if (settings->mac)
 		mnl_attr_put(request, IFLA_ADDRESS, sizeof(settings->mac->bytes),
 			     settings->mac->bytes);

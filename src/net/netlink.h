@@ -56,6 +56,7 @@ struct netlink_settings {
 	unsigned int master;
 	bool no_master; /* takes it out of its bridge */
 	bool up, down;
+	bool all_multicast;     /* it takes groups that it has not joined */
 	bool no_ipv6_addresses; /* the kernel gives it no link-local address of its own */
 };
 

@@ -238,8 +238,12 @@ static int find_macvtap(struct netlink *netlink, const char *name, struct netlin
 
 int macvtap_open(const char *name, unsigned int queues, int *ret_fds, struct cay_error *err)
 {
-	/* It is the guest's card, not another one of the host with addresses of the host's. */
-	const struct netlink_settings bare = { .no_ipv6_addresses = true }, start = { .up = true };
+	/*
+	 * It is the guest's card, not another one of the host with addresses of the host's. Which
+	 * groups the guest joins, IPv6's neighbour discovery first of all, the host does not hear.
+	 */
+	const struct netlink_settings bare = { .no_ipv6_addresses = true, .all_multicast = true };
+	const struct netlink_settings start = { .up = true };
 	_cleanup_netlink_ struct netlink *netlink = NULL;
 	struct netlink_link link;
 	int fds[TAP_QUEUES_MAX], r;

@@ -144,16 +144,35 @@ static void on_answer(uv_poll_t *poll, int status, int events)
 
 /* ---- clients ---- */
 
+static bool same_client(const union port_address *a, const union port_address *b)
+{
+	if (a->any.sa_family != b->any.sa_family)
+		return false;
+	if (a->any.sa_family == AF_INET)
+		return a->v4.sin_port == b->v4.sin_port &&
+			a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+	return a->v6.sin6_port == b->v6.sin6_port && a->v6.sin6_scope_id == b->v6.sin6_scope_id &&
+		IN6_ARE_ADDR_EQUAL(&a->v6.sin6_addr, &b->v6.sin6_addr);
+}
+
+static bool same_local(const union local_address *a, const union local_address *b, int family)
+{
+	if (family == AF_INET)
+		return a->v4.ipi_spec_dst.s_addr == b->v4.ipi_spec_dst.s_addr;
+	return a->v6.ipi6_ifindex == b->v6.ipi6_ifindex &&
+		IN6_ARE_ADDR_EQUAL(&a->v6.ipi6_addr, &b->v6.ipi6_addr);
+}
+
 static struct session *session_find(const struct listener *listener,
 				    const union port_address *client,
 				    const union local_address *local)
 {
+	const int family = client->any.sa_family;
 	struct session *session;
 
 	TAILQ_FOREACH(session, &listener->ports->sessions, link)
-	if (session->listener == listener &&
-	    memcmp(&session->client, client, sizeof(*client)) == 0 &&
-	    memcmp(&session->local, local, sizeof(*local)) == 0)
+	if (session->listener == listener && same_client(&session->client, client) &&
+	    same_local(&session->local, local, family))
 		return session;
 	return NULL;
 }
@@ -232,7 +251,6 @@ static bool take_datagram(struct listener *listener)
 	struct session *session;
 	ssize_t n;
 
-	memset(&client, 0, sizeof(client)); /* it is compared whole */
 	n = recvmsg(listener->fd, &message, MSG_DONTWAIT);
 	if (n < 0)
 		return false;

@@ -258,6 +258,13 @@ static void test_times(void **state)
 	message = answer(&f, DHCP_OFFER);
 	assert_true(receive(&f, &message));
 	message = answer(&f, DHCP_ACK);
+	message.rebind_s = 1; /* which leaves no time for a renewal */
+	assert_true(receive(&f, &message));
+	assert_int_equal(f.step.wait_ms, HOUR_MS / 2);
+	begin(&f);
+	message = answer(&f, DHCP_OFFER);
+	assert_true(receive(&f, &message));
+	message = answer(&f, DHCP_ACK);
 	message.lease_s = UINT32_MAX;
 	assert_true(receive(&f, &message));
 	assert_int_equal(f.step.wait_ms, -1);

@@ -319,6 +319,7 @@ static void test_macvtap(void **state)
 	assert_true(shell_says("ip link show caym0", "02:00:00:00:00:01"));
 	assert_ok(macvtap_open("caym0", 2, fds, &err));
 	assert_true(shell_says("ip link show caym0", ",UP"));
+	assert_true(shell_says("ip link show caym0", "ALLMULTI"));
 	assert_false(shell_says("ip addr show caym0", "inet"));
 	/* The peer is asked for its address and answers, which tells that both ways work. */
 	shell("ip addr add 10.9.9.1/24 dev far");
