@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DNS responder under other people's resolvers: the C library's, busybox's, BIND's dig, and
-systemd-resolved on the host; with dnsmasq as the server behind it. No VM runs: dns-serve is the
-responder alone, with names hN for the addresses 10.9.x.y and fd00:9::x:y."""
+systemd-resolved on the host; with dnsmasq as the server behind it. Most of it runs no VM: dns-serve
+is the responder alone, with names hN for the addresses 10.9.x.y and fd00:9::x:y."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from harness import BUILD, CACHE, wait_until
+from harness import BUILD, CACHE, CayTestCase, wait_until
 
 import lab
 
@@ -51,6 +51,55 @@ def answers(command):
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
+@contextlib.contextmanager
+def started(*command, **options):
+    process = subprocess.Popen([str(a) for a in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                               **options)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def mounted(*arguments, **options):
+    lab.mount(*arguments, **options)
+    try:
+        yield
+    finally:
+        lab.unmount(arguments[1])
+
+
+@contextlib.contextmanager
+def systemd_host(directory):
+    """A host on which systemd-resolved could run: D-Bus and it insist on folders and a user of their own."""
+    with contextlib.ExitStack() as stack:
+        for path in ("/run/dbus", "/run/systemd"):
+            os.makedirs(path, exist_ok=True)
+            stack.enter_context(mounted("tmpfs", path, "tmpfs"))
+        for path, line in (("/etc/passwd", "systemd-resolve:x:995:995::/:/bin/false\n"),
+                           ("/etc/group", "systemd-resolve:x:995:\n"), ("/etc/resolv.conf", None)):
+            copy = directory / path.strip("/").replace("/", "-")
+            copy.write_text(pathlib.Path(path).read_text() + line if line else "nameserver 127.0.0.53\n")
+            stack.enter_context(mounted(copy, path, flags=lab.MS_BIND))
+        os.makedirs("/run/systemd/system")  # says that systemd runs
+        yield
+
+
+@contextlib.contextmanager
+def systemd_resolved(directory):
+    (directory / "bus.conf").write_text(BUS)
+    with started("dbus-daemon", f"--config-file={directory}/bus.conf", "--nofork", "--nopidfile"):
+        wait_until(lambda: os.path.exists("/run/dbus/system_bus_socket"), "the bus", 10)
+        os.makedirs("/run/systemd/resolve")
+        shutil.chown("/run/systemd/resolve", 995, 995)
+        with started(RESOLVED / "lib" / "systemd" / "systemd-resolved"):
+            wait_until(lambda: answers(["busctl", "--auto-start=no", "status", "org.freedesktop.resolve1"]),
+                       "systemd-resolved", 10)
+            yield
+
+
 class Responder(unittest.TestCase):
     """A bridge with a client on it, dnsmasq outside, and dns-serve between them."""
 
@@ -84,16 +133,8 @@ class Responder(unittest.TestCase):
         lab.run("ip", "-n", CLIENT, "address", "add", "fd30::2/64", "dev", "eth0", "nodad")
         lab.run("ip", "-n", CLIENT, "link", "set", "eth0", "up")
 
-    def start(self, *command, **options):
-        process = subprocess.Popen([str(a) for a in command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   text=True, **options)
-        self.addCleanup(self.end, process)
-        return process
-
-    @staticmethod
-    def end(process):
-        process.terminate()
-        process.communicate(timeout=20)
+    def start(self, *command):
+        return self.enterContext(started(*command))
 
     def serve(self):
         """Starts the responder; the lines it printed before it was ready."""
@@ -182,34 +223,13 @@ class HostResolver(Responder):
         if not RESOLVED.exists():
             self.skipTest("systemd-resolved could not be fetched")
         super().setUp()
-        # D-Bus and systemd-resolved insist on folders and a user of their own.
-        for path in ("/run/dbus", "/run/systemd"):
-            os.makedirs(path, exist_ok=True)
-            lab.mount("tmpfs", path, "tmpfs")
-            self.addCleanup(lab.unmount, path)
-        for path, line in (("/etc/passwd", "systemd-resolve:x:995:995::/:/bin/false\n"),
-                           ("/etc/group", "systemd-resolve:x:995:\n"), ("/etc/resolv.conf", None)):
-            copy = self.directory / path_name(path)
-            copy.write_text(pathlib.Path(path).read_text() + line if line else "nameserver 127.0.0.53\n")
-            lab.mount(copy, path, flags=lab.MS_BIND)
-            self.addCleanup(lab.unmount, path)
-        os.makedirs("/run/systemd/system")  # says that systemd runs
-
-    def start_resolved(self):
-        (self.directory / "bus.conf").write_text(BUS)
-        self.start("dbus-daemon", f"--config-file={self.directory}/bus.conf", "--nofork", "--nopidfile")
-        wait_until(lambda: os.path.exists("/run/dbus/system_bus_socket"), "the bus", 10)
-        os.makedirs("/run/systemd/resolve")
-        shutil.chown("/run/systemd/resolve", 995, 995)
-        self.start(RESOLVED / "lib" / "systemd" / "systemd-resolved")
-        wait_until(lambda: answers(["busctl", "--auto-start=no", "status", "org.freedesktop.resolve1"]),
-                   "systemd-resolved", 10)
+        self.enterContext(systemd_host(self.directory))
 
     def test_without(self):
         self.assertEqual(self.serve(), ["no systemd-resolved"])
 
     def test_names_and_addresses(self):
-        self.start_resolved()
+        self.enterContext(systemd_resolved(self.directory))
         self.assertEqual(self.serve(), ["told systemd-resolved"])
         wait_until(lambda: answers(["getent", "hosts", "h5.cay"]), "the host to know h5.cay", 10)
         self.assertIn("10.9.0.5", lab.run("getent", "ahostsv4", "h5.cay"))
@@ -221,5 +241,35 @@ class HostResolver(Responder):
         self.assertIn("-LLMNR -mDNS", status)
 
 
-def path_name(path):
-    return path.strip("/").replace("/", "-")
+class NamesOnTheHost(CayTestCase):
+    """Containers' names in the host's own resolver, with nothing set up by hand."""
+
+    alone = True
+
+    @classmethod
+    def setUpClass(cls):
+        if not RESOLVED.exists():
+            raise unittest.SkipTest("systemd-resolved could not be fetched")
+        directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-test-dns-")))
+        cls.enterClassContext(systemd_host(directory))
+        cls.enterClassContext(systemd_resolved(directory))
+        super().setUpClass()
+
+    def host_knows(self, name):
+        """The IPv4 address that a program on the host finds."""
+        done = subprocess.run(["getent", "ahostsv4", name], capture_output=True, text=True, check=False)
+        return done.stdout.split()[0] if done.stdout else None
+
+    def test_names(self):
+        self.cay("network", "create", "dev")
+        self.addCleanup(self.cay, "network", "rm", "dev")
+        # Only there: the default network's bridge has no container, and is of no use to the resolver.
+        self.cay("run", "-d", "--name", "db", "--network", "dev", "busybox", "sleep", "1000")
+        address = self.cay("inspect", "-f", "{{.NetworkSettings.Networks.dev.IPAddress}}", "db")
+        wait_until(lambda: self.host_knows("db.dev.cay") == address, "the host to know db.dev.cay", 20)
+        self.assertIn("db.dev.cay", lab.run("getent", "hosts", address))
+        self.cay("run", "-d", "--name", "web", "busybox", "sleep", "1000")
+        address = self.cay("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
+        wait_until(lambda: self.host_knows("web.cay") == address, "the host to know web.cay", 20)
+        self.cay("rm", "-f", "db", "web")
+        wait_until(lambda: self.host_knows("web.cay") is None, "the host to forget web.cay", 20)
