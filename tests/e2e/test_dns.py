@@ -128,6 +128,8 @@ class Responder(unittest.TestCase):
         lab.run("ip", "netns", "add", CLIENT)
         self.addCleanup(lab.run, "ip", "netns", "delete", CLIENT)
         lab.run("ip", "link", "add", "client0", "type", "veth", "peer", "name", "eth0", "netns", CLIENT)
+        # A namespace's links go some time after it.
+        self.addCleanup(lab.run, "ip", "link", "delete", "client0")
         lab.run("ip", "link", "set", "client0", "master", "br0", "up")
         lab.run("ip", "-n", CLIENT, "address", "add", "172.30.0.2/16", "dev", "eth0")
         lab.run("ip", "-n", CLIENT, "address", "add", "fd30::2/64", "dev", "eth0", "nodad")
@@ -211,6 +213,21 @@ class ForeignClients(Responder):
         dig = ["dig", f"@{GATEWAY}"]
         self.assertEqual(lab.run(*dig, "+short", "h5.cay").strip(), "10.9.0.5")
         self.assertIn("status: REFUSED", lab.run(*dig, "up.example"))
+
+    def test_host_without_systemd(self):
+        """The lines that docs/networks.md has for resolv.conf and for dnsmasq."""
+        conf = self.directory / "own.conf"
+        conf.write_text(f"nameserver {GATEWAY}\nnameserver {UPSTREAM}\n")
+        self.enterContext(mounted(conf, "/etc/resolv.conf", flags=lab.MS_BIND))
+        self.assertIn("10.9.0.5 ", lab.run("getent", "ahostsv4", "h5.cay"))
+        self.assertIn("198.51.100.7 ", lab.run("getent", "ahostsv4", "up.example"))
+        self.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+                   "--pid-file=", "--bind-dynamic", "--except-interface=br*", f"--server=/cay/{GATEWAY}",
+                   f"--server={UPSTREAM}")
+        conf.write_text("nameserver 127.0.0.1\n")
+        wait_until(lambda: answers(["dig", "@127.0.0.1", "+tries=1", "up.example"]), "dnsmasq to answer", 10)
+        self.assertIn("10.9.0.5 ", lab.run("getent", "ahostsv4", "h5.cay"))
+        self.assertIn("198.51.100.7 ", lab.run("getent", "ahostsv4", "up.example"))
 
 
 class HostResolver(Responder):
