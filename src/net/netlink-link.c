@@ -248,7 +248,7 @@ int netlink_link_delete(struct netlink *netlink, unsigned int index, const char 
 }
 
 int netlink_port_restrict(struct netlink *netlink, unsigned int index, const char *name,
-			  bool isolated, struct cay_error *err)
+			  bool isolated, bool hairpin, struct cay_error *err)
 {
 	struct nlmsghdr *request = link_request(netlink, RTM_SETLINK, index, AF_BRIDGE);
 	struct nlattr *port = mnl_attr_nest_start(request, IFLA_PROTINFO);
@@ -256,6 +256,7 @@ int netlink_port_restrict(struct netlink *netlink, unsigned int index, const cha
 	mnl_attr_put_u8(request, IFLA_BRPORT_LEARNING, 0);
 	mnl_attr_put_u8(request, IFLA_BRPORT_UNICAST_FLOOD, 0);
 	mnl_attr_put_u8(request, IFLA_BRPORT_ISOLATED, isolated);
+	mnl_attr_put_u8(request, IFLA_BRPORT_MODE, hairpin);
 	mnl_attr_nest_end(request, port);
 	return netlink_exchange(netlink, request, NULL, NULL, err,
 				"can't restrict the bridge port %s", name);

@@ -76,10 +76,11 @@ int netlink_link_delete(struct netlink *netlink, unsigned int index, const char 
 
 /*
  * How a bridge treats the port `index`: nothing is learned from what it sends, unknown unicast is
- * not flooded to it, and, where `isolated`, it can't talk to other isolated ports.
+ * not flooded to it, where `isolated`, it can't talk to other isolated ports, and, where `hairpin`,
+ * a frame may leave by the port that it came in by.
  */
 int netlink_port_restrict(struct netlink *netlink, unsigned int index, const char *name,
-			  bool isolated, struct cay_error *err);
+			  bool isolated, bool hairpin, struct cay_error *err);
 /* Tells the bridge for good which MAC is behind the port; it goes with the port. */
 int netlink_port_station(struct netlink *netlink, unsigned int index, const char *name,
 			 const struct net_mac *mac, struct cay_error *err);

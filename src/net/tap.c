@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "net/netlink.h"
+#include "net/sysctl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,6 +96,21 @@ static int find_pair(struct netlink *netlink, const struct tap_port *port,
 	return r < 0 ? r : netlink_link_find(netlink, port->bridge, ret_bridge, err);
 }
 
+/*
+ * Where the IP hooks see bridged packets (br_netfilter, which Docker loads), a guest's packet to
+ * its own published port is translated while it is still in the bridge, which then has to send it
+ * back to where it came from. Elsewhere the host routes it, and the guest is spared the echo of
+ * its own broadcasts.
+ */
+static bool needs_hairpin(void)
+{
+	int v4 = 0, v6 = 0;
+
+	(void)sysctl_read(".", "bridge", "bridge-nf-call-iptables", &v4, NULL);
+	(void)sysctl_read(".", "bridge", "bridge-nf-call-ip6tables", &v6, NULL);
+	return v4 || v6; /* without br_netfilter there are no such files */
+}
+
 int tap_attach(const struct tap_port *port, struct cay_error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
@@ -118,7 +134,8 @@ int tap_attach(const struct tap_port *port, struct cay_error *err)
 	/* Up last: not a frame passes before the port is what it shall be. */
 	r = netlink_link_change(netlink, tap.index, port->name, &join, err);
 	if (r == 0)
-		r = netlink_port_restrict(netlink, tap.index, port->name, port->isolated, err);
+		r = netlink_port_restrict(netlink, tap.index, port->name, port->isolated,
+					  needs_hairpin(), err);
 	if (r == 0)
 		r = netlink_port_station(netlink, tap.index, port->name, &port->mac, err);
 	if (r == 0)
