@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "net/bridge.h"
 #include "net/dns-server.h"
+#include "net/netlink.h"
 #include "net/resolved.h"
 #include "net/subnet.h"
 #include "net/tap.h"
@@ -84,6 +85,26 @@ static int ensure_bridge(const struct networks *networks, const struct network *
 	return bridge_ensure(&bridge, err);
 }
 
+/* What a LAN's containers are put on: any link but loopback, which has no neighbours. */
+static int check_parent(const char *name, struct cay_error *err)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct netlink_link link;
+	int r = netlink_open(&netlink, err);
+
+	if (r == 0)
+		r = netlink_link_find(netlink, name, &link, err);
+	if (r == -ENODEV) {
+		cay_error_clear(err);
+		return cay_error_set(err, CAY_NOT_FOUND, ENODEV,
+				     "the interface %s (option parent) is not there", name);
+	}
+	if (r == 0 && link.loopback)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "the interface %s (option parent) leads to no LAN", name);
+	return r;
+}
+
 /* A bridge of the client's naming must not be somebody's already, not even another network's. */
 static int check_link(struct networks *networks, const struct network *network,
 		      struct cay_error *err)
@@ -101,11 +122,7 @@ static int check_link(struct networks *networks, const struct network *network,
 		return cay_error_set(err, CAY_EXISTS, EEXIST,
 				     "the bridge %s belongs to another network already",
 				     network->spec.link);
-	if (network->spec.driver == NETWORK_LAN && if_nametoindex(network->spec.link) == 0)
-		return cay_error_set(err, CAY_NOT_FOUND, ENODEV,
-				     "the interface %s (option parent) is not there",
-				     network->spec.link);
-	return 0;
+	return network->spec.driver == NETWORK_LAN ? check_parent(network->spec.link, err) : 0;
 }
 
 int network_settle(struct networks *networks, struct network *network, struct cay_error *err)

@@ -26,12 +26,12 @@ class Ports(NetworkTestCase):
         self.assertEqual(self.reached(lab.HOST_ADDRESS6, 8007, IN_OUTSIDE), lab.OUTSIDE_ADDRESS6)
 
     def test_from_other_containers(self):
-        """By the host's address, on the same network and on another one."""
+        """By the host's address, on the same network, on another one, and the container itself."""
         self.network("elsewhere")
         self.peer("target", "-p", f"8008:{ECHO}", "-p", f"8008:{ECHO}/udp")
         self.peer("near")
         self.peer("far", "--network", "elsewhere")
-        for name in ("near", "far"):
+        for name in ("near", "far", "target"):
             for address in (lab.HOST_ADDRESS, lab.HOST_ADDRESS6):
                 self.reached_from(name, address, 8008)
 
