@@ -53,51 +53,49 @@ static bool has_link(const struct buf *answer, const char *link)
 	return strstr(buf_text(answer), quoted) != NULL;
 }
 
-static void add_missing(struct firewall_state *state, const struct buf *zone)
+static void add_missing(const struct strv *bridges, const struct buf *zone, struct strv *trusted)
 {
 	_cleanup_buf_ struct buf answer = { 0 };
 
-	for (size_t i = 0; i < state->network_count; i++) {
-		const struct net_network *network = &state->networks[i];
+	for (size_t i = 0; i < bridges->count; i++) {
+		const char *link = bridges->items[i];
 
-		if (network->lan)
-			continue;
-		if (!has_link(zone, network->link) &&
-		    ask("changeZoneOfInterface", "ss", ZONE, network->link, &answer) != 0) {
+		if (!has_link(zone, link) &&
+		    ask("changeZoneOfInterface", "ss", ZONE, link, &answer) != 0) {
 			log_warning("firewalld does not take the bridge %s into its zone " ZONE
 				    ", so that it may drop its packets: %.200s",
-				    network->link, buf_text(&answer));
+				    link, buf_text(&answer));
 			continue;
 		}
-		if (!strv_contains(&state->trusted, network->link))
-			strv_add(&state->trusted, network->link);
+		if (!strv_contains(trusted, link))
+			strv_add(trusted, link);
 	}
 }
 
-static void remove_old(struct firewall_state *state, const struct buf *zone)
+static void remove_old(const struct strv *bridges, const struct buf *zone, struct strv *trusted)
 {
 	_cleanup_strv_ struct strv kept = { 0 };
 	_cleanup_buf_ struct buf answer = { 0 };
 
-	for (size_t i = 0; i < state->trusted.count; i++) {
-		const char *link = state->trusted.items[i];
+	for (size_t i = 0; i < trusted->count; i++) {
+		const char *link = trusted->items[i];
 
-		if (firewall_state_network(state, link))
+		if (strv_contains(bridges, link))
 			strv_add(&kept, link);
 		else if (has_link(zone, link) &&
 			 ask("removeInterface", "ss", ZONE, link, &answer) != 0)
 			log_warning("firewalld keeps the bridge %s in its zone " ZONE ": %.200s",
 				    link, buf_text(&answer));
 	}
-	strv_copy(&state->trusted, &kept);
+	strv_copy(trusted, &kept);
 }
 
-void firewall_firewalld_update(struct firewall_state *state)
+void firewall_firewalld_update(const struct strv *bridges, struct strv *trusted)
 {
 	_cleanup_buf_ struct buf zone = { 0 };
 
 	if (ask("getInterfaces", "s", ZONE, NULL, &zone) != 0)
 		return;
-	add_missing(state, &zone);
-	remove_old(state, &zone);
+	add_missing(bridges, &zone, trusted);
+	remove_old(bridges, &zone, trusted);
 }

@@ -94,23 +94,21 @@ static void rules_of(const char *link, const char *mark, const struct strv *dock
 }
 
 /* The rules that shall be there, as iptables -S prints them. */
-static void wanted_rules(const struct firewall_state *state, const char *listing,
+static void wanted_rules(const struct strv *bridges, const char *mark, const char *listing,
 			 struct strv *rules)
 {
-	const bool input = is_in_the_way(listing, "INPUT", state->table);
+	const bool input = is_in_the_way(listing, "INPUT", mark);
 	_cleanup_strv_ struct strv docker = { 0 };
 	const char *forward = NULL;
 
 	if (has_line(listing, "-N DOCKER-USER")) {
 		forward = "DOCKER-USER";
 		docker_bridges(listing, &docker);
-	} else if (is_in_the_way(listing, "FORWARD", state->table)) {
+	} else if (is_in_the_way(listing, "FORWARD", mark)) {
 		forward = "FORWARD";
 	}
-	for (size_t i = 0; i < state->network_count; i++)
-		if (!state->networks[i].lan)
-			rules_of(state->networks[i].link, state->table, &docker, forward, input,
-				 rules);
+	for (size_t i = 0; i < bridges->count; i++)
+		rules_of(bridges->items[i], mark, &docker, forward, input, rules);
 }
 
 /* What leads from the rules there are to those there shall be, for iptables-restore. */
@@ -162,7 +160,8 @@ static int apply(const char *program, const struct buf *changes, struct cay_erro
 	return 0;
 }
 
-static void update(const struct firewall_state *state, const char *list, const char *restore)
+static void update(const struct strv *bridges, const char *mark, const char *list,
+		   const char *restore)
 {
 	_cleanup_buf_ struct buf listing = { 0 }, changes = { 0 };
 	_cleanup_strv_ struct strv argv = { 0 }, rules = { 0 };
@@ -178,8 +177,8 @@ static void update(const struct firewall_state *state, const char *list, const c
 		log_debug("%s is not in use: %s", list, r < 0 ? err.message : buf_text(&listing));
 		return;
 	}
-	wanted_rules(state, buf_text(&listing), &rules);
-	plan(buf_text(&listing), state->table, &rules, &changes);
+	wanted_rules(bridges, mark, buf_text(&listing), &rules);
+	plan(buf_text(&listing), mark, &rules, &changes);
 	if (changes.length == 0)
 		return;
 	r = apply(restore, &changes, &err);
@@ -189,9 +188,19 @@ static void update(const struct firewall_state *state, const char *list, const c
 			    list, err.message);
 }
 
-void firewall_foreign_update(struct firewall_state *state)
+void firewall_foreign_update(struct firewall *firewall)
 {
+	const struct firewall_state *state = &firewall->state;
+	_cleanup_strv_ struct strv bridges = { 0 };
+
+	(void)pthread_mutex_lock(&firewall->foreign_mutex);
+	(void)pthread_mutex_lock(&firewall->mutex);
+	for (size_t i = 0; i < state->network_count; i++)
+		if (!state->networks[i].lan)
+			strv_add(&bridges, state->networks[i].link);
+	(void)pthread_mutex_unlock(&firewall->mutex);
 	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
-		update(state, programs[i][0], programs[i][1]);
-	firewall_firewalld_update(state);
+		update(&bridges, state->table, programs[i][0], programs[i][1]);
+	firewall_firewalld_update(&bridges, &firewall->trusted);
+	(void)pthread_mutex_unlock(&firewall->foreign_mutex);
 }

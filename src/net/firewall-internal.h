@@ -22,7 +22,6 @@ struct firewall_state {
 	/* The host's and the routers' addresses on the parents of LAN networks. */
 	struct net_address protected[FIREWALL_PROTECTED_MAX];
 	size_t protected_count;
-	struct strv trusted; /* the bridges that firewalld was told of */
 };
 
 void firewall_state_done(struct firewall_state *state);
@@ -64,6 +63,8 @@ struct firewall {
 	uint32_t own[FIREWALL_OWN_GENERATIONS];
 	size_t own_next;
 	struct firewall_watch *watch;
+	pthread_mutex_t foreign_mutex; /* of the next; taken before the other mutex */
+	struct strv trusted;           /* the bridges that firewalld was told of */
 };
 
 /* Loads everything anew; the mutex is held. */
@@ -76,9 +77,10 @@ int firewall_watch_start(struct firewall *firewall, struct firewall_watch **ret,
 void firewall_watch_stop(struct firewall_watch *watch);
 
 /*
- * Make the rules that other firewalls on this host need about these bridges what they shall be:
- * iptables' (firewall-foreign.c, which calls the second one) and firewalld's. They block for some
- * processes; failures are logged, as the networks work wherever no other firewall is in the way.
+ * Makes the rules that other firewalls on this host need about our bridges what they shall be. To
+ * be called without the mutex: it blocks for some processes, which may wait for others' locks.
+ * Failures are logged, as the networks work wherever no other firewall is in the way.
  */
-void firewall_foreign_update(struct firewall_state *state);
-void firewall_firewalld_update(struct firewall_state *state);
+void firewall_foreign_update(struct firewall *firewall);
+/* Its part for firewalld (firewall-firewalld.c): brings `trusted` and the zone to `bridges`. */
+void firewall_firewalld_update(const struct strv *bridges, struct strv *trusted);

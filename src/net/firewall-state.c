@@ -14,7 +14,6 @@ void firewall_state_done(struct firewall_state *state)
 		free((void *)(uintptr_t)state->endpoints[i].ports);
 	free(state->endpoints);
 	free(state->networks);
-	strv_done(&state->trusted);
 	*state = (struct firewall_state){ 0 };
 }
 

@@ -26,7 +26,8 @@
 enum {
 	RECEIVE_BUFFER = 4 << 20, /* a load of ours is told of element by element */
 	MESSAGE_SIZE = 65536,
-	PAUSE_MS = 50,   /* at least between two loads, should somebody flush in a loop */
+	PAUSE_MS = 50,        /* at least between two loads, should somebody flush in a loop */
+	PAUSE_MAX_MS = 60000, /* and at most, as it doubles with each that fails */
 	SETTLE_MS = 300, /* a firewall that is being set up gets so long before we look at it */
 };
 
@@ -39,6 +40,7 @@ struct firewall_watch {
 	bool lost;          /* ours were changed by others: to be loaded */
 	int64_t foreign;    /* when to look at other firewalls; 0: no need to */
 	int64_t not_before; /* when the next load may be */
+	int64_t pause;      /* from one load to the next */
 	_Alignas(struct nlmsghdr) char buffer[MESSAGE_SIZE];
 };
 
@@ -125,11 +127,12 @@ static void restore(struct firewall_watch *watch)
 	int r = 0;
 
 	watch->lost = false;
-	watch->not_before = clock_monotonic_ms() + PAUSE_MS;
 	(void)pthread_mutex_lock(&firewall->mutex);
 	if (firewall->running)
 		r = firewall_load(firewall, &err);
 	(void)pthread_mutex_unlock(&firewall->mutex);
+	watch->pause = r < 0 ? MIN(2 * watch->pause, PAUSE_MAX_MS) : PAUSE_MS;
+	watch->not_before = clock_monotonic_ms() + watch->pause;
 	if (r < 0) {
 		log_error("the firewall's rules were removed and can't be restored: %s",
 			  err.message);
@@ -139,17 +142,6 @@ static void restore(struct firewall_watch *watch)
 	log_warning("somebody changed cay's firewall rules; they are restored");
 	/* Who flushed ours has flushed other firewalls' as well, and our rules in them. */
 	watch->foreign = clock_monotonic_ms();
-}
-
-static void look_at_others(struct firewall_watch *watch)
-{
-	struct firewall *firewall = watch->firewall;
-
-	watch->foreign = 0;
-	(void)pthread_mutex_lock(&firewall->mutex);
-	if (firewall->running)
-		firewall_foreign_update(&firewall->state);
-	(void)pthread_mutex_unlock(&firewall->mutex);
 }
 
 /* How long to sleep until there is something to do; -1 for as long as nothing happens. */
@@ -188,8 +180,10 @@ static void *watch_main(void *data)
 			read_messages(watch);
 		if (watch->lost && clock_monotonic_ms() >= watch->not_before)
 			restore(watch);
-		if (watch->foreign && clock_monotonic_ms() >= watch->foreign)
-			look_at_others(watch);
+		if (watch->foreign && clock_monotonic_ms() >= watch->foreign) {
+			watch->foreign = 0;
+			firewall_foreign_update(watch->firewall);
+		}
 	}
 	return NULL;
 }
@@ -228,6 +222,7 @@ int firewall_watch_start(struct firewall *firewall, struct firewall_watch **ret,
 	int r;
 
 	watch->firewall = firewall;
+	watch->pause = PAUSE_MS;
 	watch->stop_fd = eventfd(0, EFD_CLOEXEC);
 	if (watch->stop_fd < 0)
 		return cay_error_errno(err, errno, "can't make an eventfd");

@@ -23,6 +23,7 @@ int firewall_new(const char *tag, struct firewall **ret, struct cay_error *err)
 
 	assert(strspn(tag, "0123456789abcdef") == FIREWALL_TAG_LENGTH && strlen(tag) == 8);
 	(void)pthread_mutex_init(&firewall->mutex, NULL);
+	(void)pthread_mutex_init(&firewall->foreign_mutex, NULL);
 	(void)snprintf(firewall->state.table, sizeof(firewall->state.table), "cay_%s", tag);
 	firewall->nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!firewall->nft || nft_ctx_buffer_output(firewall->nft) != 0 ||
@@ -45,6 +46,8 @@ void firewall_free(struct firewall *firewall)
 	if (firewall->nft)
 		nft_ctx_free(firewall->nft);
 	firewall_state_done(&firewall->state);
+	strv_done(&firewall->trusted);
+	(void)pthread_mutex_destroy(&firewall->foreign_mutex);
 	(void)pthread_mutex_destroy(&firewall->mutex);
 	free(firewall);
 }
@@ -189,16 +192,15 @@ int firewall_start(struct firewall *firewall, struct cay_error *err)
 		return r;
 	(void)pthread_mutex_lock(&firewall->mutex);
 	r = firewall_load(firewall, err);
-	if (r == 0) {
-		firewall->running = true;
-		firewall_foreign_update(&firewall->state);
-	}
+	firewall->running = r == 0;
 	(void)pthread_mutex_unlock(&firewall->mutex);
 	if (r < 0) {
 		firewall_watch_stop(firewall->watch);
 		firewall->watch = NULL;
+		return r;
 	}
-	return r;
+	firewall_foreign_update(firewall);
+	return 0;
 }
 
 int firewall_destroy(struct firewall *firewall, struct cay_error *err)
@@ -215,8 +217,8 @@ int firewall_destroy(struct firewall *firewall, struct cay_error *err)
 	while (firewall->state.endpoint_count > 0)
 		firewall_state_drop_endpoint(&firewall->state, firewall->state.endpoints[0].link);
 	r = run(firewall, &commands, err);
-	firewall_foreign_update(&firewall->state);
 	(void)pthread_mutex_unlock(&firewall->mutex);
+	firewall_foreign_update(firewall);
 	return r;
 }
 
@@ -237,9 +239,11 @@ int firewall_add_network(struct firewall *firewall, const struct net_network *ne
 	_cleanup_buf_ struct buf commands = { 0 };
 	struct net_network old = { 0 };
 	const struct net_network *known;
+	bool running;
 	int r;
 
 	(void)pthread_mutex_lock(&firewall->mutex);
+	running = firewall->running;
 	known = firewall_state_network(state, network->link);
 	if (known) {
 		old = *known;
@@ -251,9 +255,9 @@ int firewall_add_network(struct firewall *firewall, const struct net_network *ne
 	r = change(firewall, &commands, known || network->lan, err);
 	if (r < 0)
 		restore_network(state, known ? &old : NULL, network->link);
-	else if (firewall->running)
-		firewall_foreign_update(state);
 	(void)pthread_mutex_unlock(&firewall->mutex);
+	if (r == 0 && running)
+		firewall_foreign_update(firewall);
 	return r;
 }
 
@@ -269,10 +273,11 @@ int firewall_remove_network(struct firewall *firewall, const char *link, struct 
 	struct firewall_state *state = &firewall->state;
 	_cleanup_buf_ struct buf commands = { 0 };
 	const struct net_network *known;
-	bool lan;
+	bool lan, running;
 	int r;
 
 	(void)pthread_mutex_lock(&firewall->mutex);
+	running = firewall->running;
 	known = firewall_state_network(state, link);
 	if (!known) {
 		(void)pthread_mutex_unlock(&firewall->mutex);
@@ -287,9 +292,9 @@ int firewall_remove_network(struct firewall *firewall, const char *link, struct 
 	drop_endpoints_of(state, link);
 	firewall_state_drop_network(state, link);
 	r = change(firewall, &commands, lan, err);
-	if (firewall->running)
-		firewall_foreign_update(state);
 	(void)pthread_mutex_unlock(&firewall->mutex);
+	if (running)
+		firewall_foreign_update(firewall);
 	return r;
 }
 
