@@ -138,7 +138,6 @@ const char firewall_bridge_hook[] = "\
 const char firewall_packet_rules[] = "\
 	chain prerouting {\n\
 		type nat hook prerouting priority dstnat; policy accept;\n\
-		iifname \"lo\" accept\n\
 		dnat ip to ip daddr . meta l4proto . th dport map @ports4\n\
 		dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6\n\
 		fib daddr type local dnat ip to meta l4proto . th dport map @any_ports4\n\
