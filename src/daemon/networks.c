@@ -131,24 +131,23 @@ static void insert(struct networks *networks, struct network *network)
 	(void)pthread_mutex_unlock(&networks->lock);
 }
 
-/* Takes it out, if it is there, and drops the table's reference. */
-static void take_out(struct networks *networks, struct network *network)
+/* Takes it out. The table's reference is the caller's then; NULL where it is not there. */
+static struct network *take_out(struct networks *networks, const struct network *network)
 {
-	bool found = false;
+	struct network *found = NULL;
 
 	(void)pthread_mutex_lock(&networks->lock);
 	for (size_t i = 0; i < networks->count && !found; i++) {
 		if (networks->items[i] != network)
 			continue;
-		found = true;
+		found = networks->items[i];
 		networks->count--;
 		memmove(&networks->items[i], &networks->items[i + 1],
 			(networks->count - i) * sizeof(*networks->items));
-		network->removed = true;
+		found->removed = true;
 	}
 	(void)pthread_mutex_unlock(&networks->lock);
-	if (found)
-		network_unref(network);
+	return found;
 }
 
 void networks_emit(struct networks *networks, const struct network *network, const char *action,
@@ -318,8 +317,10 @@ int networks_remove(struct networks *networks, struct network *network, struct c
 	if (r == 0)
 		r = database_delete_network(networks->daemon->database, network->id, err);
 	if (r == 0) {
-		take_out(networks, network);
+		struct network *own = take_out(networks, network);
+
 		network_lower(networks, network);
+		network_unref(own);
 	}
 	(void)pthread_mutex_unlock(&networks->work);
 	if (r == 0)
