@@ -29,6 +29,7 @@ void dns_attempt_close(struct dns_server *server, struct dns_attempt *attempt)
 {
 	if (!attempt || attempt->source.fd < 0)
 		return;
+	server->socket_count--;
 	server->tcp_upstream_count -= attempt->stream;
 	dns_source_close(server, &attempt->source);
 }
@@ -154,7 +155,8 @@ int dns_attempt_new(struct dns_server *server, struct dns_pending *pending, unsi
 	uint16_t id;
 	int r;
 
-	if (stream && server->tcp_upstream_count >= DNS_TCP_UPSTREAM_MAX)
+	if (server->socket_count >= server->socket_max ||
+	    (stream && server->tcp_upstream_count >= DNS_TCP_UPSTREAM_MAX))
 		return -EUSERS;
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return -EIO;
@@ -180,6 +182,7 @@ int dns_attempt_new(struct dns_server *server, struct dns_pending *pending, unsi
 		return r;
 	}
 	(void)TAKE_FD(fd);
+	server->socket_count++;
 	server->tcp_upstream_count += stream;
 	*ret_attempt = attempt;
 	return 0;

@@ -27,8 +27,9 @@ enum {
 	DNS_STREAM_MAX = 128,         /* clients' TCP connections */
 	DNS_STREAM_CLIENT_MAX = 16,   /* of one client */
 	DNS_TCP_UPSTREAM_MAX = 64,    /* TCP connections to servers */
-	DNS_QUERY_MAX = 4096,         /* bytes of a question */
-	DNS_BATCH_MAX = 64, /* datagrams read from a socket before others have their turn */
+	DNS_SOCKETS_MAX = 4096, /* to servers; a quarter of the process's descriptors at most */
+	DNS_QUERY_MAX = 4096,   /* bytes of a question */
+	DNS_BATCH_MAX = 64,     /* datagrams read from a socket before others have their turn */
 };
 
 /* Times in milliseconds. */
@@ -141,7 +142,7 @@ struct dns_server {
 	LIST_HEAD(, dns_stream) streams;
 	LIST_HEAD(, dns_pending) pendings;
 	SLIST_HEAD(, dns_source) retired;
-	unsigned int stream_count, pending_count, tcp_upstream_count;
+	unsigned int stream_count, pending_count, tcp_upstream_count, socket_count, socket_max;
 	struct dns_rest rests[16];
 };
 

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 enum { EVENTS_MAX = 32, BACKLOG = 64, STACK_SIZE = 256 * 1024, BUFFER_SIZE = 1024 * 1024 };
@@ -273,6 +274,15 @@ static void *server_thread(void *user)
 	return NULL;
 }
 
+/* Questions that wait must not take the descriptors that the rest of the daemon needs. */
+static unsigned int find_socket_max(void)
+{
+	struct rlimit limit = { .rlim_cur = 1024 };
+
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	return (unsigned int)MIN(limit.rlim_cur / 4, (rlim_t)DNS_SOCKETS_MAX);
+}
+
 static int start_thread(struct dns_server *server)
 {
 	struct epoll_event event = { .events = EPOLLIN };
@@ -312,6 +322,7 @@ int dns_server_new(const struct dns_options *options, struct dns_server **ret_se
 	server->resolv_conf_path =
 		xstrdup(options->resolv_conf ? options->resolv_conf : "/etc/resolv.conf");
 	server->resolv_conf.path = server->resolv_conf_path;
+	server->socket_max = find_socket_max();
 	pthread_mutex_init(&server->lock, NULL);
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	server->wake_fd = server->epoll_fd < 0 ? -1 : eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -5,6 +5,8 @@
 
 #include "net/dns-server-internal.h"
 
+#include <sys/resource.h>
+
 static void test_forward(void **state)
 {
 	struct fixture *f = *state;
@@ -233,12 +235,24 @@ static unsigned int flood(struct fixture *f, const char *client, unsigned int co
 	return refused;
 }
 
+/* As the daemon does at its start. */
+static int many_descriptors_setup(void **state)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	return fixture_setup(state);
+}
+
 static void test_flood(void **state)
 {
 	struct fixture *f = *state;
 	struct reply reply;
 
-	/* Nobody needs to see the questions: answers that come must not end them. */
+	if (sysconf(_SC_OPEN_MAX) / 4 < DNS_PENDING_MAX)
+		skip();
 	f->upstreams.count = 0;
 	add_upstream(f, "127.20.0.1", f->first.port);
 	f->first.deaf = true;
@@ -252,6 +266,36 @@ static void test_flood(void **state)
 		assert_int_equal(flood(f, client, DNS_PENDING_CLIENT_MAX), 0);
 	}
 	assert_int_equal(flood(f, "127.10.0.200", 3), 3);
+	assert_true(ask(f, &(struct question){ .name = "web" }, &reply));
+	assert_address(&reply, "10.0.0.5");
+}
+
+static int few_descriptors_setup(void **state)
+{
+	const struct rlimit few = { .rlim_cur = 256, .rlim_max = 4096 };
+
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	return fixture_setup(state);
+}
+
+/* Questions that wait leave most of the descriptors to the rest of the daemon. */
+static void test_few_descriptors(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_close_ int fd = client_socket(CLIENT, GATEWAY, f->port, SOCK_DGRAM);
+	unsigned int before = open_descriptors(), failed = 0;
+	struct reply reply;
+
+	for (unsigned int i = 0; i < 100; i++) {
+		_cleanup_buf_ struct buf message = { .length = 0 };
+
+		append_question(&message, i, "silent.example", DNS_TYPE_A, NO_EDNS);
+		send_datagram(fd, &message);
+		failed += receive_datagram(fd, i < 64 ? 0 : 200, &reply) &&
+			reply.rcode == DNS_SERVFAIL;
+	}
+	assert_int_equal(failed, 100 - 256 / 4);
+	assert_int_equal(open_descriptors(), before + 256 / 4);
 	assert_true(ask(f, &(struct question){ .name = "web" }, &reply));
 	assert_address(&reply, "10.0.0.5");
 }
@@ -322,13 +366,24 @@ static void test_host_servers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		with_server(test_forward),       with_server(test_lies),
-		with_server(test_never),         with_server(test_no_servers),
-		with_server(test_silent_server), with_server(test_broken_server),
-		with_server(test_closed_port),   with_server(test_all_silent),
-		with_server(test_cut_answers),   with_server(test_no_tcp),
-		with_server(test_tcp_failures),  with_server(test_flood),
-		with_server(test_repetition),    with_server(test_host_servers),
+		with_server(test_forward),
+		with_server(test_lies),
+		with_server(test_never),
+		with_server(test_no_servers),
+		with_server(test_silent_server),
+		with_server(test_broken_server),
+		with_server(test_closed_port),
+		with_server(test_all_silent),
+		with_server(test_cut_answers),
+		with_server(test_no_tcp),
+		with_server(test_tcp_failures),
+		cmocka_unit_test_setup_teardown(test_flood, many_descriptors_setup,
+						fixture_teardown),
+		with_server(test_repetition),
+		with_server(test_host_servers),
+		/* The last, for it lowers a limit. */
+		cmocka_unit_test_setup_teardown(test_few_descriptors, few_descriptors_setup,
+						fixture_teardown),
 	};
 
 	return cmocka_run_group_tests_name("dns-forward", tests, NULL, NULL);
