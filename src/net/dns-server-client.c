@@ -98,9 +98,10 @@ static enum dns_verdict lookup_host(const struct dns_server *server, const char 
 		known = known || strcmp(name, names[i]) == 0;
 	if (!known)
 		return DNS_NOT_OURS;
-	LIST_FOREACH(listener, &server->listeners, link)
-	if (strcmp(listener->network, network) == 0)
-		dns_addresses_add(addresses, &listener->address);
+	for (listener = LIST_FIRST(&server->listeners); listener;
+	     listener = LIST_NEXT(listener, link))
+		if (strcmp(listener->network, network) == 0)
+			dns_addresses_add(addresses, &listener->address);
 	return DNS_FOUND;
 }
 

@@ -228,8 +228,7 @@ static bool admit(struct dns_server *server, const struct dns_asker *asker,
 	const struct dns_pending *pending;
 	unsigned int count = 0;
 
-	LIST_FOREACH(pending, &server->pendings, link)
-	{
+	for (pending = LIST_FIRST(&server->pendings); pending; pending = LIST_NEXT(pending, link)) {
 		if (same_asker(pending, asker, query))
 			return false;
 		count += net_address_equal(&pending->client, client->address);

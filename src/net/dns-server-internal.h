@@ -138,10 +138,10 @@ struct dns_server {
 	bool stopping;
 	bool starved;   /* no descriptor was left for a connection: accepting rests for a tick */
 	int64_t now_ms; /* when the thread last woke */
-	LIST_HEAD(, dns_listener) listeners;
-	LIST_HEAD(, dns_stream) streams;
-	LIST_HEAD(, dns_pending) pendings;
-	SLIST_HEAD(, dns_source) retired;
+	LIST_HEAD(dns_listener_list, dns_listener) listeners;
+	LIST_HEAD(dns_stream_list, dns_stream) streams;
+	LIST_HEAD(dns_pending_list, dns_pending) pendings;
+	SLIST_HEAD(dns_source_list, dns_source) retired;
 	unsigned int stream_count, pending_count, tcp_upstream_count, socket_count, socket_max;
 	struct dns_rest rests[16];
 };

@@ -135,8 +135,7 @@ static unsigned int streams_of(const struct dns_server *server, const struct net
 	const struct dns_stream *stream;
 	unsigned int count = 0;
 
-	LIST_FOREACH(stream, &server->streams, link)
-	{
+	for (stream = LIST_FIRST(&server->streams); stream; stream = LIST_NEXT(stream, link)) {
 		struct net_address other =
 			net_address_from_sockaddr((const struct sockaddr *)&stream->peer);
 

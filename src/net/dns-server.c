@@ -61,9 +61,10 @@ bool dns_address_is_ours(const struct dns_server *server, const struct net_addre
 {
 	const struct dns_listener *listener;
 
-	LIST_FOREACH(listener, &server->listeners, link)
-	if (net_address_equal(&listener->address, address))
-		return true;
+	for (listener = LIST_FIRST(&server->listeners); listener;
+	     listener = LIST_NEXT(listener, link))
+		if (net_address_equal(&listener->address, address))
+			return true;
 	return false;
 }
 
@@ -221,8 +222,9 @@ static void rest_doors(struct dns_server *server, bool rest)
 {
 	struct dns_listener *listener;
 
-	LIST_FOREACH(listener, &server->listeners, link)
-	dns_source_expect(server, &listener->tcp->source, rest ? 0 : EPOLLIN);
+	for (listener = LIST_FIRST(&server->listeners); listener;
+	     listener = LIST_NEXT(listener, link))
+		dns_source_expect(server, &listener->tcp->source, rest ? 0 : EPOLLIN);
 }
 
 /* Called at each wake-up; the lock is held. */
