@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The time of "run --rm busybox true" and of "exec", cay beside docker in alternation, and where it goes.
 
-docker's time is shown with its default bridge network and without one: cay
-gives its containers no network yet, so the second is the fair comparison.
+Both are shown on their default bridge networks, docker without a network as well.
 """
 
 import calendar
