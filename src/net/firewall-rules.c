@@ -187,7 +187,6 @@ const char firewall_packet_rules[] = "\
 		goto refuse\n\
 	}\n\
 	chain refuse {\n\
-		meta pkttype { broadcast, multicast } drop\n\
 		meta l4proto tcp reject with tcp reset\n\
 		reject with icmpx admin-prohibited\n\
 	}\n";

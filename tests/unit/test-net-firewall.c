@@ -376,7 +376,7 @@ static void test_metadata_opened(void **state)
 static void test_host_services(void **state)
 {
 	_cleanup_close_ int ssh = serve(world.host, SOCK_STREAM, "0.0.0.0", 22);
-	_cleanup_close_ int ssh6 = serve(world.host, SOCK_STREAM, "::1", 22);
+	_cleanup_close_ int ssh6 = serve(world.host, SOCK_STREAM, "fd00:a::1", 22);
 	_cleanup_close_ int dns = serve(world.host, SOCK_DGRAM, "172.30.0.1", 53);
 	_cleanup_close_ int dns6 = serve(world.host, SOCK_DGRAM, "fd00:a::1", 53);
 	_cleanup_close_ int dns_tcp = serve(world.host, SOCK_STREAM, "172.30.0.1", 53);
@@ -393,6 +393,7 @@ static void test_host_services(void **state)
 	assert_false(pings(world.a1.space, "10.99.0.1"));
 	/* What is refused is refused at once, not by a silence. */
 	assert_int_equal(reach(world.a1.space, "172.30.0.1", 22), ECONNREFUSED);
+	assert_int_equal(reach(world.a1.space, "fd00:a::1", 22), ECONNREFUSED);
 	assert_int_equal(reach(world.a1.space, "10.99.0.1", 22), ECONNREFUSED);
 	assert_int_equal(reach(world.a1.space, "172.31.0.1", 22), ECONNREFUSED);
 	assert_int_equal(reach(world.a1.space, "172.31.0.1", 53), ECONNREFUSED);
@@ -401,6 +402,7 @@ static void test_host_services(void **state)
 	endpoint.host_gateway = true;
 	assert_ok(firewall_add_endpoint(world.firewall, &endpoint, &err));
 	assert_int_equal(reach(world.a1.space, "172.30.0.1", 22), 0);
+	assert_int_equal(reach(world.a1.space, "fd00:a::1", 22), 0);
 	assert_int_equal(reach(world.a1.space, "10.99.0.1", 22), ECONNREFUSED);
 	assert_int_equal(reach(world.a2.space, "172.30.0.1", 22), ECONNREFUSED);
 	endpoint.host_gateway = false;
