@@ -15,6 +15,7 @@ struct networks {
 	char tag[FIREWALL_TAG_LENGTH + 1]; /* of this root, in names on the host */
 	char owner[32];                    /* of its bridges: "cay_<tag>" */
 	bool privileged;                   /* may make links and rules */
+	bool started; /* running containers were taken up, so it is known what is in use */
 	struct net_prefix ula;
 	struct firewall *firewall;
 	struct dns_server *dns;

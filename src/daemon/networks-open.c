@@ -87,6 +87,7 @@ int networks_open(struct daemon *daemon, struct networks **ret_networks, struct 
 
 int networks_start(struct networks *networks, struct cay_error *err)
 {
+	networks->started = true;
 	if (!networks->privileged)
 		return 0;
 	networks_clear_rests(networks);
@@ -112,7 +113,8 @@ void networks_free(struct networks *networks)
 		return;
 	for (size_t i = 0; i < networks->endpoint_count; i++)
 		in_use = in_use || networks->endpoints[i]->active;
-	if (networks->firewall && networks->dns && !in_use)
+	/* A daemon that could not start has not looked at what runs. */
+	if (networks->firewall && networks->dns && networks->started && !in_use)
 		lower_all(networks);
 	if (networks->dns)
 		dns_server_free(networks->dns);
