@@ -15,8 +15,6 @@
 #include <string.h>
 #include <strings.h>
 
-enum { SHORT_ID_LENGTH = ID_SHORT_LENGTH };
-
 /* ---- who asks; all with the lock held ---- */
 
 static const struct network *find_network(const struct networks *networks, const char *id)
@@ -84,9 +82,9 @@ static bool answers_to(const struct endpoint *endpoint, const struct network *ne
 		       const char *name, bool host)
 {
 	const struct request *request = endpoint->container->request;
-	char short_id[SHORT_ID_LENGTH + 1];
+	char short_id[ID_SHORT_LENGTH + 1];
 
-	(void)snprintf(short_id, sizeof(short_id), "%.*s", SHORT_ID_LENGTH,
+	(void)snprintf(short_id, sizeof(short_id), "%.*s", ID_SHORT_LENGTH,
 		       endpoint->container->id);
 	for (size_t i = 0; i < endpoint->config.aliases.count; i++)
 		if (is_name(endpoint->config.aliases.items[i], network, name, host))
