@@ -105,23 +105,29 @@ static int check_parent(const char *name, struct cay_error *err)
 	return r;
 }
 
-/* A bridge of the client's naming must not be somebody's already, not even another network's. */
+/*
+ * A link of the client's naming, bridge or parent, must not be another network's already: the
+ * firewall knows networks by their links.
+ */
 static int check_link(struct networks *networks, const struct network *network,
 		      struct cay_error *err)
 {
 	const struct network *taken = NULL;
+	int r = 0;
 
 	(void)pthread_mutex_lock(&networks->lock);
 	for (size_t i = 0; i < networks->count; i++)
 		if (networks->items[i] != network &&
-		    networks->items[i]->spec.driver == NETWORK_BRIDGE &&
 		    strcmp(networks->items[i]->spec.link, network->spec.link) == 0)
 			taken = networks->items[i];
-	(void)pthread_mutex_unlock(&networks->lock);
 	if (taken)
-		return cay_error_set(err, CAY_EXISTS, EEXIST,
-				     "the bridge %s belongs to another network already",
-				     network->spec.link);
+		r = cay_error_set(err, CAY_EXISTS, EEXIST,
+				  "the interface %s is network %s's already: use that one, or give "
+				  "this one another interface",
+				  network->spec.link, taken->spec.name);
+	(void)pthread_mutex_unlock(&networks->lock);
+	if (r < 0)
+		return r;
 	return network->spec.driver == NETWORK_LAN ? check_parent(network->spec.link, err) : 0;
 }
 

@@ -48,7 +48,7 @@ void networks_emit(struct networks *networks, const struct network *network, con
 /* network-link.c */
 /*
  * With `work` held: chooses what the network's pools leave open and makes the bridge; until the
- * bridge is there no other daemon on the host chooses.
+ * bridge is there no other daemon on the host chooses. On failure nothing is left.
  */
 int network_settle(struct networks *networks, struct network *network, struct cay_error *err);
 /* With `work` held: bridge, firewall, names; nothing to do for one that is ready. */

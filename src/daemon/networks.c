@@ -239,14 +239,16 @@ static int make(struct networks *networks, struct network *network, struct cay_e
 {
 	int r = network_settle(networks, network, err);
 
-	if (r == 0)
+	/* Its link is not its own before: it may be another network's. */
+	if (r == 0) {
 		r = network_raise(networks, network, err);
-	if (r == 0)
-		r = store(networks, network, err);
-	if (r < 0) {
-		network_lower(networks, network);
-		return cay_error_prefix(err, "creating network %s", network->spec.name);
+		if (r == 0)
+			r = store(networks, network, err);
+		if (r < 0)
+			network_lower(networks, network);
 	}
+	if (r < 0)
+		return cay_error_prefix(err, "creating network %s", network->spec.name);
 	insert(networks, network_ref(network));
 	return 0;
 }

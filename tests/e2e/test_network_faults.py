@@ -117,6 +117,18 @@ class HalfWay(NetworkTestCase):
             self.assertEqual(state(), before, options)
         self.assertNotIn("broken", self.cay("network", "ls", "--format", "{{.Name}}").split())
 
+    def test_a_bridge_has_one_network(self):
+        self.network("first", "--opt", "com.docker.network.bridge.name=shared0")
+        self.peer("user", "--network", "first")
+        before = state()
+        for options in (("--opt", "com.docker.network.bridge.name=shared0"), ("--driver", "lan", "--opt", "parent=shared0")):
+            done = self.run_cay("network", "create", *options, "second")
+            self.assertNotEqual(done.returncode, 0, options)
+            for name in ("shared0", "first", "second"):
+                self.assertIn(name, done.stderr)
+            self.assertEqual(state(), before, options)
+        self.reached(self.addresses("user")[0])
+
     def test_addresses_run_out(self):
         """Of four addresses the router has one, and two are nobody's."""
         self.network("tiny", "--subnet", "10.77.0.0/30")

@@ -175,3 +175,13 @@ class LanNetwork(NetworkTestCase):
             self.assertNotEqual(done.returncode, 0, options)
             self.assertTrue(done.stderr)
             self.assertEqual((links(), rules()), before)
+
+    def test_a_parent_has_one_network(self):
+        """A second one would be the same to the firewall, and take the first one's rules along when it goes."""
+        for driver, option in (("lan", "parent"), ("bridge", "com.docker.network.bridge.name")):
+            before = links(), rules()
+            done = self.run_cay("network", "create", "--driver", driver, "--opt", f"{option}=lan0", "second")
+            self.assertNotEqual(done.returncode, 0, driver)
+            for name in ("lan0", "home", "second"):
+                self.assertIn(name, done.stderr)
+            self.assertEqual((links(), rules()), before)
