@@ -95,14 +95,27 @@ static struct net_address *list_taken(const struct networks *networks,
 	return list;
 }
 
+/*
+ * Another endpoint with this address, or NULL: one that is active before all others. Several may
+ * have it on record, as a container that lost its address finds it in its row again when the daemon
+ * starts.
+ */
 static struct endpoint *find_holder(const struct networks *networks, const struct network *network,
-				    const struct net_address *address, unsigned int family)
+				    const struct endpoint *own, const struct net_address *address,
+				    unsigned int family)
 {
-	for (size_t i = 0; i < networks->endpoint_count; i++)
-		if (is_on(networks->endpoints[i], network) &&
-		    net_address_equal(&networks->endpoints[i]->addresses[family], address))
-			return networks->endpoints[i];
-	return NULL;
+	struct endpoint *found = NULL;
+
+	for (size_t i = 0; i < networks->endpoint_count; i++) {
+		struct endpoint *other = networks->endpoints[i];
+
+		if (other == own || !is_on(other, network) ||
+		    !net_address_equal(&other->addresses[family], address))
+			continue;
+		if (!found || other->active)
+			found = other;
+	}
+	return found;
 }
 
 /* The address that was asked for. A stopped container gives it up; it gets another at its start. */
@@ -130,13 +143,15 @@ static int take_asked(struct networks *networks, const struct network *network,
 			return cay_error_set(err, CAY_CONFLICT, EADDRINUSE,
 					     "Address already in use: it is reserved on network %s",
 					     network->spec.name);
-	holder = find_holder(networks, network, asked, family);
-	if (holder && holder != endpoint && holder->active)
+	holder = find_holder(networks, network, endpoint, asked, family);
+	if (holder && holder->active)
 		return cay_error_set(err, CAY_CONFLICT, EADDRINUSE,
 				     "Address already in use: container %s has it on network %s",
 				     holder->container_name, network->spec.name);
-	if (holder && holder != endpoint)
+	while (holder) {
 		holder->addresses[family] = (struct net_address){ 0 };
+		holder = find_holder(networks, network, endpoint, asked, family);
+	}
 	endpoint->addresses[family] = *asked;
 	return 0;
 }
@@ -180,6 +195,20 @@ static int take_free(struct networks *networks, struct network *network, struct 
 	return r < 0 ? cay_error_prefix(err, "network %s", network->spec.name) : 0;
 }
 
+/* An address that it had: not where the network of this name was made anew, or another runs with
+ * it. */
+static bool may_keep(const struct networks *networks, const struct network *network,
+		     const struct endpoint *endpoint, unsigned int family)
+{
+	const struct net_address *address = &endpoint->addresses[family];
+	const struct endpoint *holder;
+
+	if (!net_prefix_contains(&network->spec.pools[family].subnet, address))
+		return false;
+	holder = find_holder(networks, network, endpoint, address, family);
+	return !holder || !holder->active;
+}
+
 int endpoint_allocate(struct networks *networks, struct network *network, struct endpoint *endpoint,
 		      bool *ret_changed, struct cay_error *err)
 {
@@ -191,8 +220,7 @@ int endpoint_allocate(struct networks *networks, struct network *network, struct
 		struct net_address *address = &endpoint->addresses[i], old = *address;
 		int r = 0;
 
-		/* Of a network of this name that was made anew meanwhile. */
-		if (net_address_is_set(address) && !net_prefix_contains(subnet, address))
+		if (net_address_is_set(address) && !may_keep(networks, network, endpoint, i))
 			*address = (struct net_address){ 0 };
 		if (asked)
 			r = take_asked(networks, network, endpoint, i, err);

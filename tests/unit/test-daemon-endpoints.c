@@ -199,6 +199,34 @@ static void test_exhaustion(void **state)
 	assert_address(endpoints[3], NETWORK_IPV4, "");
 }
 
+/*
+ * As after a daemon that was killed: what a container lost is in its row still, so that two have it
+ * on record. Whoever runs has it.
+ */
+static void test_one_address_twice_on_record(void **state)
+{
+	struct network *network = add_network("web", POOL);
+	struct endpoint *first = add_endpoint(network, "first", "{}");
+	struct endpoint *second = add_endpoint(network, "second", "{}"), *third = NULL;
+	static const char same[] = "{\"IPAMConfig\":{\"IPv4Address\":\"10.9.0.2\"}}";
+	bool changed = false;
+
+	first->active = false;
+	second->addresses[NETWORK_IPV4] = first->addresses[NETWORK_IPV4];
+	assert_ok(endpoint_allocate(&fixture.networks, network, first, &changed, &err));
+	assert_true(changed);
+	assert_address(first, NETWORK_IPV4, "10.9.0.4");
+	/* nor does it go to one that asks for it, whichever of the two is found first */
+	first->addresses[NETWORK_IPV4] = second->addresses[NETWORK_IPV4];
+	assert_true(try_endpoint(add_container("third", ""), network, same, &third) < 0);
+	assert_int_equal(err.code, CAY_CONFLICT);
+	second->active = false;
+	assert_ok(endpoint_allocate(&fixture.networks, network, third, &changed, &err));
+	assert_address(third, NETWORK_IPV4, "10.9.0.2");
+	assert_address(first, NETWORK_IPV4, "");
+	assert_address(second, NETWORK_IPV4, "");
+}
+
 /* ---- names ---- */
 
 static enum dns_verdict lookup(const struct endpoint *asker, const struct network *network,
@@ -410,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_address_asked_for, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_impossible_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exhaustion, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_one_address_twice_on_record, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reverse, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_upstreams, setup, teardown),
