@@ -78,18 +78,6 @@ static void add_mounts(struct sandbox_container *target, const char *id)
 	add_option(target, xasprintf("workdir=/run/cay/c/%s/scratch/work", id));
 }
 
-static void add_file(struct sandbox_container *target, const char *id, const char *name, char *data)
-{
-	struct sandbox_file *file;
-
-	target->files =
-		xreallocarray(target->files, target->file_count + 1, sizeof(*target->files));
-	file = &target->files[target->file_count++];
-	*file = (struct sandbox_file){ .path = spec_guest_path(id, name),
-				       .data = data,
-				       .mode = 0644 };
-}
-
 static void fill_container(const struct container *container, struct sandbox_container *target)
 {
 	const struct request *request = container->request;
@@ -100,7 +88,7 @@ static void fill_container(const struct container *container, struct sandbox_con
 	target->user = xstrdup(request->user);
 	strv_copy(&target->additional_groups, &request->additional_groups);
 	add_mounts(target, container->id);
-	add_file(target, container->id, "hostname", xasprintf("%s\n", hostname));
+	spec_add_file(target, container->id, "hostname", xasprintf("%s\n", hostname));
 	target->terminal = request->tty;
 	target->open_stdin = request->open_stdin;
 	/* A terminal outlives its client, as docker has it. */

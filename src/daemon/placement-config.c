@@ -114,19 +114,6 @@ void placement_add_ports(struct sandbox_config *config, const struct placement *
 
 /* ---- files ---- */
 
-static void add_file(struct sandbox_config *config, const char *id, const char *name, char *data)
-{
-	struct sandbox_container *target = &config->containers[0];
-	struct sandbox_file *file;
-
-	target->files =
-		xreallocarray(target->files, target->file_count + 1, sizeof(*target->files));
-	file = &target->files[target->file_count++];
-	*file = (struct sandbox_file){ .path = spec_guest_path(id, name),
-				       .data = data,
-				       .mode = 0644 };
-}
-
 /* With the lock held. The gateways of the container's main network stand for the host. */
 static void put_extra_host(const char *entry, const struct network *network, struct buf *text)
 {
@@ -298,9 +285,9 @@ void networks_add_files(struct networks *networks, const struct container *conta
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; i < config->interface_count; i++)
 		by_lease = by_lease || config->interfaces[i].resolv_conf;
-	add_file(config, container->id, "hosts", hosts);
+	spec_add_file(&config->containers[0], container->id, "hosts", hosts);
 	if (by_lease)
 		free(resolv_conf);
 	else
-		add_file(config, container->id, "resolv.conf", resolv_conf);
+		spec_add_file(&config->containers[0], container->id, "resolv.conf", resolv_conf);
 }

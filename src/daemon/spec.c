@@ -24,6 +24,18 @@ char *spec_guest_path(const char *id, const char *name)
 	return xasprintf("/run/cay/c/%s/%s", id, name);
 }
 
+void spec_add_file(struct sandbox_container *target, const char *id, const char *name, char *data)
+{
+	struct sandbox_file *file;
+
+	target->files =
+		xreallocarray(target->files, target->file_count + 1, sizeof(*target->files));
+	file = &target->files[target->file_count++];
+	*file = (struct sandbox_file){ .path = spec_guest_path(id, name),
+				       .data = data,
+				       .mode = 0644 };
+}
+
 char *spec_hostname(const struct request *request, const char *id)
 {
 	return request->hostname[0] != '\0' ? xstrdup(request->hostname)

@@ -8,9 +8,13 @@
 #pragma once
 
 #include "daemon/request.h"
+#include "sandbox/config.h"
 
 /* Where a container's files are in its guest; the caller frees. */
 char *spec_guest_path(const char *id, const char *name);
+
+/* One more file that the guest gets there; `data` is taken over. */
+void spec_add_file(struct sandbox_container *target, const char *id, const char *name, char *data);
 
 /* The host name inside: the request's, or the beginning of the id. */
 char *spec_hostname(const struct request *request, const char *id);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The request to create a network, and addresses as users write them. */
-#include "test.h"
+#include "cli-rows.h"
 
 #include "base/alloc.h"
 #include "cli/address.h"
@@ -33,9 +33,7 @@ static json_t *build(const char *line, struct cay_error *err)
 
 #define NAMED "{\"Name\":\"n\",\"Driver\":\"bridge\","
 
-static const struct {
-	const char *line, *body;
-} bodies[] = {
+static const struct cli_row bodies[] = {
 	{ "", NAMED "\"IPAM\":{\"Driver\":\"default\",\"Config\":[]}}" },
 	{ "-d lan -o parent=eth0 --opt x --label a=b --label c --scope local",
 	  "{\"Name\":\"n\",\"Driver\":\"lan\",\"Scope\":\"local\",\"IPAM\":{\"Driver\":\"default\","
@@ -58,23 +56,12 @@ static const struct {
 
 static void test_bodies(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
-		struct cay_error err;
-		_cleanup_json_ json_t *body = build(bodies[i].line, &err);
-		_cleanup_free_ char *text = NULL;
-
-		if (!body)
-			fail_msg("%s: %s", bodies[i].line, err.message);
-		text = json_print(body);
-		assert_string_equal(text, bodies[i].body);
-	}
+	check_bodies(build, bodies, ARRAY_SIZE(bodies));
 }
 
 static void test_refused(void **state)
 {
-	static const struct {
-		const char *line, *message;
-	} cases[] = {
+	static const struct cli_row cases[] = {
 		{ "--subnet 10.1.0.0",
 		  "--subnet: \"10.1.0.0\" is not a subnet such as 10.1.0.0/16" },
 		{ "--subnet 10.1.0.0/33",
@@ -101,14 +88,7 @@ static void test_refused(void **state)
 		{ "-o =x", "--opt: \"=x\" is not of the form KEY=VALUE" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct cay_error err;
-		_cleanup_json_ json_t *body = build(cases[i].line, &err);
-
-		assert_null(body);
-		assert_string_equal(err.message, cases[i].message);
-		assert_int_equal(err.code, CAY_INVALID);
-	}
+	check_refusals(build, cases, ARRAY_SIZE(cases));
 }
 
 static void test_subnets(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Options of run and create to the request's body, and the files they name. */
-#include "test.h"
+#include "cli-rows.h"
 
 #include "base/alloc.h"
 #include "base/json.h"
@@ -40,9 +40,7 @@ static json_t *build(const char *line, struct cay_error *err)
 	"\"AttachStdin\":false,\"AttachStdout\":true,\"AttachStderr\":true,\"Tty\":false," \
 	"\"OpenStdin\":false,\"StdinOnce\":false,"
 
-static const struct {
-	const char *line, *body;
-} bodies[] = {
+static const struct cli_row bodies[] = {
 	{ "img", "{\"HostConfig\":{}," STREAMS "\"Image\":\"img\"}" },
 	{ "--entrypoint /e img a -b",
 	  "{\"HostConfig\":{}," STREAMS
@@ -138,23 +136,12 @@ static const struct {
 
 static void test_bodies(void **state)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(bodies); i++) {
-		struct cay_error err;
-		_cleanup_json_ json_t *body = build(bodies[i].line, &err);
-		_cleanup_free_ char *text = NULL;
-
-		if (!body)
-			fail_msg("%s: %s", bodies[i].line, err.message);
-		text = json_print(body);
-		assert_string_equal(text, bodies[i].body);
-	}
+	check_bodies(build, bodies, ARRAY_SIZE(bodies));
 }
 
 static void test_refused(void **state)
 {
-	static const struct {
-		const char *line, *message;
-	} cases[] = {
+	static const struct cli_row cases[] = {
 		{ "-m lots i", "--memory: \"lots\" is not a size such as 512m or 1.5g" },
 		{ "--cpus x i", "--cpus: \"x\" is not a number such as 2 or 1.5" },
 		{ "--ulimit nofile i", "--ulimit: \"nofile\" is not of the form NAME=SOFT[:HARD]" },
@@ -219,14 +206,7 @@ static void test_refused(void **state)
 		{ "--pull daily i", "--pull: \"daily\" is not one of: always missing never" },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct cay_error err;
-		_cleanup_json_ json_t *body = build(cases[i].line, &err);
-
-		assert_null(body);
-		assert_string_equal(err.message, cases[i].message);
-		assert_int_equal(err.code, CAY_INVALID);
-	}
+	check_refusals(build, cases, ARRAY_SIZE(cases));
 }
 
 static void test_links(void **state)
