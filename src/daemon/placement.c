@@ -178,7 +178,7 @@ static int reserve(struct networks *networks, struct placement *placement, bool 
 	return r;
 }
 
-/* Networks that could not be raised when the daemon started. */
+/* With `work` held: networks that could not be raised when the daemon started. */
 static int raise_networks(struct networks *networks, const struct placement *placement,
 			  struct cay_error *err)
 {
@@ -190,11 +190,8 @@ static int raise_networks(struct networks *networks, const struct placement *pla
 
 		r = networks_find(networks, placement->cards[i].endpoint->config.network, &network,
 				  err);
-		if (r < 0 || network->ready)
-			continue;
-		(void)pthread_mutex_lock(&networks->work);
-		r = network_raise(networks, network, err);
-		(void)pthread_mutex_unlock(&networks->work);
+		if (r == 0)
+			r = network_raise(networks, network, err);
 	}
 	return r;
 }
@@ -339,6 +336,32 @@ bool networks_wait_ended(struct networks *networks)
 	return waited;
 }
 
+/* With `work` held. */
+static void unplace(struct networks *networks, const struct container *container)
+{
+	_cleanup_(placement_free_p) struct placement *placement = NULL;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	placement = take_out(networks, container);
+	for (size_t i = 0; placement && i < placement->card_count; i++) {
+		struct endpoint *endpoint = placement->cards[i].endpoint;
+
+		if (!endpoint)
+			continue;
+		endpoint->active = false;
+		endpoint->device[0] = '\0';
+		memset(endpoint->leases, 0, sizeof(endpoint->leases));
+		endpoint->lease_gateway = (struct net_address){ 0 };
+	}
+	(void)pthread_mutex_unlock(&networks->lock);
+	for (size_t i = 0; placement && i < placement->card_count; i++)
+		placement_expel(networks, &placement->cards[i]);
+}
+
+/*
+ * In one piece with respect to connects and disconnects: an endpoint that the placement has got is
+ * in the table until they see the placement.
+ */
 static int place(struct networks *networks, struct container *container,
 		 struct sandbox_config *config, struct cay_error *err)
 {
@@ -347,6 +370,7 @@ static int place(struct networks *networks, struct container *container,
 	int r;
 
 	placement->container = container_ref(container);
+	(void)pthread_mutex_lock(&networks->work);
 	r = reserve(networks, placement, &changed, err);
 	if (r == 0 && changed)
 		r = store_addresses(networks, placement, err);
@@ -354,13 +378,14 @@ static int place(struct networks *networks, struct container *container,
 		r = raise_networks(networks, placement, err);
 	if (r == 0)
 		r = admit_all(networks, placement, err);
-	if (r < 0) {
-		networks_unplace(networks, container);
-		return r;
+	if (r == 0) {
+		fill_config(networks, placement, config);
+		networks_add_files(networks, container, config);
+	} else {
+		unplace(networks, container);
 	}
-	fill_config(networks, placement, config);
-	networks_add_files(networks, container, config);
-	return 0;
+	(void)pthread_mutex_unlock(&networks->work);
+	return r;
 }
 
 int networks_place(struct networks *networks, struct container *container,
@@ -379,25 +404,9 @@ int networks_place(struct networks *networks, struct container *container,
 
 void networks_unplace(struct networks *networks, struct container *container)
 {
-	_cleanup_(placement_free_p) struct placement *placement = NULL;
-
 	/* A connect that is under way sees all of the placement or none. */
 	(void)pthread_mutex_lock(&networks->work);
-	(void)pthread_mutex_lock(&networks->lock);
-	placement = take_out(networks, container);
-	for (size_t i = 0; placement && i < placement->card_count; i++) {
-		struct endpoint *endpoint = placement->cards[i].endpoint;
-
-		if (!endpoint)
-			continue;
-		endpoint->active = false;
-		endpoint->device[0] = '\0';
-		memset(endpoint->leases, 0, sizeof(endpoint->leases));
-		endpoint->lease_gateway = (struct net_address){ 0 };
-	}
-	(void)pthread_mutex_unlock(&networks->lock);
-	for (size_t i = 0; placement && i < placement->card_count; i++)
-		placement_expel(networks, &placement->cards[i]);
+	unplace(networks, container);
 	(void)pthread_mutex_unlock(&networks->work);
 }
 

@@ -141,6 +141,25 @@ class HalfWay(NetworkTestCase):
         self.cay("rm", "-f", "only")
         self.cay("run", "--rm", "--network", "tiny", "peer", "true")
 
+    def test_disconnect_beside_a_start(self):
+        """Whichever is first: the one that fails takes nothing of the other's along."""
+        self.network("beside")
+        with socket.create_server(("127.0.0.1", 8212)):
+            self.cay("create", "--name", "torn", "--network", "beside", "-p", f"127.0.0.1:8212:{ECHO}", "peer")
+            self.addCleanup(self.run_cay, "rm", "-f", "torn")
+            before = state()
+            for _ in range(8):
+                with concurrent.futures.ThreadPoolExecutor(2) as pool:
+                    started = pool.submit(self.run_cay, "start", "torn")
+                    gone = pool.submit(self.run_cay, "network", "disconnect", "beside", "torn")
+                    self.assertIn(started.result().returncode, (0, 1))
+                    self.assertEqual(gone.result().returncode, 0, gone.result().stderr)
+                self.run_cay("stop", "-t", "0", "torn")  # without a network it has no port to be refused for
+                wait_until(lambda: state() == before, "links and rules to be as before", 20)
+                self.cay("network", "connect", "beside", "torn")
+        self.cay("start", "torn")
+        self.assertIsNotNone(ask("tcp", "127.0.0.1", 8212))
+
     def test_many_start_and_end(self):
         before = state()
         for _ in range(3):
