@@ -214,6 +214,9 @@ int network_raise(struct networks *networks, struct network *network, struct cay
 	bool is_bridge = network->spec.driver == NETWORK_BRIDGE, has_names = false;
 	int r = 0;
 
+	if (network->removed)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "network %s not found",
+				     network->spec.name);
 	if (network->ready || !networks->privileged ||
 	    (!is_bridge && network->spec.driver != NETWORK_LAN))
 		return 0;
