@@ -130,6 +130,8 @@ static void free_card(struct networks *networks, struct placement *placement,
 	card->endpoint->device[0] = '\0';
 	if (placement->main == card->endpoint)
 		placement->main = NULL;
+	if (placement->publisher == card->endpoint)
+		placement->publisher = NULL;
 	card->endpoint = NULL;
 	(void)pthread_mutex_unlock(&networks->lock);
 }

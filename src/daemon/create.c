@@ -121,6 +121,7 @@ int container_create(struct daemon *daemon, const char *name, const char *platfo
 		containers_release(daemon->containers, reserved, id);
 		return cay_error_prefix(err, "creating container %s", reserved);
 	}
+	networks_warn_ports(daemon->networks, container, warnings);
 	containers_add(daemon->containers, container);
 	container_emit(container, "create", NULL);
 	*ret_container = TAKE_PTR(container);

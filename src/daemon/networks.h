@@ -113,6 +113,9 @@ size_t networks_count_containers(struct networks *networks, const struct network
  */
 int networks_add_container(struct networks *networks, struct container *container,
 			   struct cay_error *err);
+/* Warns of a new container's published ports that will lead nowhere. */
+void networks_warn_ports(struct networks *networks, const struct container *container,
+			 struct strv *warnings);
 /* All containers' places from the database. Damaged rows are logged and left out. */
 int networks_load_endpoints(struct networks *networks, struct cay_error *err);
 /* Writes the container's row with its endpoints; the first thing that makes it last. */

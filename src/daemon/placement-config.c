@@ -84,7 +84,7 @@ void placement_add_spare(struct sandbox_config *config, const struct placement_c
 
 void placement_add_ports(struct sandbox_config *config, const struct placement *placement)
 {
-	const struct endpoint *main = placement->main;
+	const struct endpoint *publisher = placement->publisher;
 
 	config->ports = xcalloc(placement->port_count + 1, sizeof(*config->ports));
 	for (size_t i = 0; i < placement->port_count; i++) {
@@ -95,9 +95,9 @@ void placement_add_ports(struct sandbox_config *config, const struct placement *
 		char text[NET_ADDRESS_TEXT_MAX];
 
 		/* The relay speaks the other family to a container that has not got this one. */
-		if (!net_address_is_set(&main->addresses[family]))
+		if (!net_address_is_set(&publisher->addresses[family]))
 			family = NETWORK_FAMILIES - 1 - family;
-		address = &main->addresses[family];
+		address = &publisher->addresses[family];
 		net_address_format(&port->host, text);
 		*target = (struct sandbox_port){
 			.udp = port->protocol == IPPROTO_UDP,

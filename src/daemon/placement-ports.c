@@ -2,7 +2,8 @@
 /*
  * The choice of the host's ports. A port is free when no container of this
  * daemon has it and a socket can be bound to it; the shim binds it for good a
- * moment later, and fails where another program was faster.
+ * moment later, and fails where another program was faster. And the choice of
+ * where they lead to.
  */
 #include "daemon/networks-internal.h"
 #include "daemon/placement.h"
@@ -13,7 +14,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
-enum { TRIES_MAX = 64 };
+enum { TRIES_MAX = 64, NAME_SERVER_PORT = 53 };
 
 static const struct net_address *any_address(unsigned int family)
 {
@@ -146,14 +147,35 @@ static int choose(const struct networks *networks, const struct placement *place
 	return r;
 }
 
-static int fail(const struct request_port *asked, const struct net_port *list, int error,
-		struct cay_error *err)
+/* With the table's lock held: whether port 53 of the address is the name server's on a gateway. */
+static bool is_name_server(const struct networks *networks, const struct request_port *asked,
+			   const struct net_address *address)
+{
+	if (asked->host_first > NAME_SERVER_PORT || asked->host_last < NAME_SERVER_PORT)
+		return false;
+	for (size_t i = 0; i < networks->count; i++)
+		for (unsigned int j = 0; networks->items[i]->has_names && j < NETWORK_FAMILIES; j++)
+			if (meets(address, &networks->items[i]->spec.pools[j].gateway))
+				return true;
+	return false;
+}
+
+static int fail(const struct networks *networks, const struct request_port *asked,
+		const struct net_port *list, int error, struct cay_error *err)
 {
 	char address[NET_ADDRESS_TEXT_MAX], range[32] = "";
 
 	net_address_format(&list[0].host, address);
 	if (asked->host_last > asked->host_first)
 		(void)snprintf(range, sizeof(range), "-%u", asked->host_last);
+	if (error == -EADDRINUSE && is_name_server(networks, asked, &list[0].host))
+		return cay_error_set(
+			err, CAY_EXISTS, EADDRINUSE,
+			"Bind for %s:%u%s failed: port is already allocated: cay's "
+			"name server has it on the networks' gateways; name one of the "
+			"host's own addresses, as in -p 192.0.2.1:53:%u/%s",
+			address, asked->host_first, range, asked->container_port,
+			request_protocol_name(asked->protocol));
 	if (error == -EADDRINUSE)
 		return cay_error_set(err, CAY_EXISTS, EADDRINUSE,
 				     "Bind for %s:%u%s failed: port is already allocated", address,
@@ -177,9 +199,65 @@ int placement_choose_ports(const struct networks *networks, struct placement *pl
 		expand(&request->ports[i], list, &count);
 		r = choose(networks, placement, &request->ports[i], list, &count);
 		if (r < 0)
-			return fail(&request->ports[i], list, r, err);
+			return fail(networks, &request->ports[i], list, r, err);
 		for (size_t j = 0; j < count; j++)
 			placement->ports[placement->port_count++] = list[j];
 	}
 	return 0;
+}
+
+/* ---- where they lead to ---- */
+
+struct endpoint *placement_choose_publisher(const struct networks *networks,
+					    const struct placement *placement)
+{
+	return placement_choose_driver(networks, placement, NETWORK_IPV4, NETWORK_BRIDGE)
+		?: placement_choose_driver(networks, placement, NETWORK_IPV6, NETWORK_BRIDGE);
+}
+
+size_t placement_routed_ports(const struct networks *networks, const struct placement *placement,
+			      const struct endpoint *endpoint, struct net_port **ret_ports)
+{
+	struct net_port *ports = xcalloc(placement->port_count + 1, sizeof(*ports));
+	size_t count = 0;
+	bool has_route[NETWORK_FAMILIES];
+
+	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++)
+		has_route[i] = placement_choose_main(networks, placement, i) == endpoint;
+	for (size_t i = 0; endpoint == placement->publisher && i < placement->port_count; i++)
+		if (has_route[placement->ports[i].host.family == AF_INET6])
+			ports[count++] = placement->ports[i];
+	*ret_ports = ports;
+	return count;
+}
+
+void networks_warn_ports(struct networks *networks, const struct container *container,
+			 struct strv *warnings)
+{
+	_cleanup_free_ struct endpoint **endpoints = NULL;
+	const struct network *lan = NULL;
+	bool bridged = false;
+	size_t count;
+
+	if (container->request->port_count == 0)
+		return;
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoints = endpoints_of(networks, container, &count);
+	for (size_t i = 0; i < count; i++) {
+		const struct network *network =
+			networks_by_name(networks, endpoints[i]->config.network);
+
+		if (network && network->spec.driver == NETWORK_LAN)
+			lan = network;
+		bridged = bridged || (network && network->spec.driver == NETWORK_BRIDGE);
+	}
+	if (lan && !bridged) {
+		_cleanup_free_ char *text =
+			xasprintf("Published ports are discarded: on the LAN network %s other "
+				  "machines reach every port at the container's own address.",
+				  lan->spec.name);
+
+		strv_add(warnings, text);
+	}
+	(void)pthread_mutex_unlock(&networks->lock);
 }

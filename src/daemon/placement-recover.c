@@ -56,6 +56,26 @@ static struct endpoint *find_main(const struct placement *placement,
 	return NULL;
 }
 
+/* The endpoint that the relay's ports were given the address of. */
+static struct endpoint *find_publisher(const struct placement *placement,
+				       const struct sandbox_config *config)
+{
+	struct net_address address = { 0 };
+	struct cay_error ignored; /* the daemon wrote it */
+
+	if (config->port_count == 0 || !config->ports[0].container_address ||
+	    net_address_parse(config->ports[0].container_address, &address, &ignored) < 0)
+		return NULL;
+	for (size_t i = 0; i < placement->card_count; i++) {
+		struct endpoint *endpoint = placement->cards[i].endpoint;
+
+		for (unsigned int j = 0; endpoint && j < NETWORK_FAMILIES; j++)
+			if (net_address_equal(&endpoint->addresses[j], &address))
+				return endpoint;
+	}
+	return NULL;
+}
+
 void networks_take_up(struct networks *networks, struct container *container)
 {
 	_cleanup_free_ char *path = container_path(container, "shim.json");
@@ -82,6 +102,7 @@ void networks_take_up(struct networks *networks, struct container *container)
 	for (size_t i = 0; i < config->port_count; i++)
 		take_up_port(&placement->ports[i], &config->ports[i]);
 	placement->main = find_main(placement, config);
+	placement->publisher = find_publisher(placement, config);
 	networks->placements = xreallocarray(networks->placements, networks->placement_count + 1,
 					     sizeof(*networks->placements));
 	networks->placements[networks->placement_count++] = placement;

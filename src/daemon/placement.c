@@ -69,17 +69,40 @@ static bool leads_out(const struct networks *networks, const struct endpoint *en
 		: !network_spec_has_addresses(&network->spec) && network->spec.families[family];
 }
 
+/* The better one of a family; NULL where neither leads out. */
+static struct endpoint *choose_better(const struct networks *networks, struct endpoint *best,
+				      struct endpoint *endpoint, unsigned int family)
+{
+	if (!endpoint || !leads_out(networks, endpoint, family))
+		return best;
+	if (best && endpoint->config.gateway_priority <= best->config.gateway_priority)
+		return best;
+	return endpoint;
+}
+
 struct endpoint *placement_choose_main(const struct networks *networks,
 				       const struct placement *placement, unsigned int family)
 {
 	struct endpoint *best = NULL;
 
+	for (size_t i = 0; i < placement->card_count; i++)
+		best = choose_better(networks, best, placement->cards[i].endpoint, family);
+	return best;
+}
+
+struct endpoint *placement_choose_driver(const struct networks *networks,
+					 const struct placement *placement, unsigned int family,
+					 enum network_driver driver)
+{
+	struct endpoint *best = NULL;
+
 	for (size_t i = 0; i < placement->card_count; i++) {
 		struct endpoint *endpoint = placement->cards[i].endpoint;
+		const struct network *network =
+			endpoint ? networks_by_name(networks, endpoint->config.network) : NULL;
 
-		if (endpoint && leads_out(networks, endpoint, family) &&
-		    (!best || endpoint->config.gateway_priority > best->config.gateway_priority))
-			best = endpoint;
+		if (network && network->spec.driver == driver)
+			best = choose_better(networks, best, endpoint, family);
 	}
 	return best;
 }
@@ -167,8 +190,9 @@ static int reserve(struct networks *networks, struct placement *placement, bool 
 	if (r == 0) {
 		placement->main = placement_choose_main(networks, placement, NETWORK_IPV4)
 			?: placement_choose_main(networks, placement, NETWORK_IPV6);
+		placement->publisher = placement_choose_publisher(networks, placement);
 		/* As docker: ports of a container without a way out are not published. */
-		if (placement->main)
+		if (placement->publisher)
 			r = placement_choose_ports(networks, placement, err);
 	}
 	if (r == 0 && networks->privileged && placement->card_count == 1)
@@ -199,6 +223,7 @@ static int raise_networks(struct networks *networks, const struct placement *pla
 int placement_admit(struct networks *networks, const struct placement *placement,
 		    const struct placement_card *card, bool make, struct cay_error *err)
 {
+	_cleanup_free_ struct net_port *ports = NULL;
 	struct net_endpoint known = { 0 };
 	const struct endpoint *endpoint;
 	const struct network *network;
@@ -215,10 +240,8 @@ int placement_admit(struct networks *networks, const struct placement *placement
 		known.mac = endpoint->mac;
 		mtu = network->spec.mtu;
 		known.host_gateway = placement->container->request->host_gateway;
-		if (endpoint == placement->main) {
-			known.ports = placement->ports;
-			known.port_count = placement->port_count;
-		}
+		known.port_count = placement_routed_ports(networks, placement, endpoint, &ports);
+		known.ports = ports;
 	}
 	(void)pthread_mutex_unlock(&networks->lock);
 	if (!network)

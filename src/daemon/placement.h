@@ -26,7 +26,8 @@ struct placement {
 	size_t card_count;
 	struct net_port *ports;
 	size_t port_count;
-	struct endpoint *main; /* has the default route and the ports; NULL: none. In the table */
+	struct endpoint *main;      /* has the default route; NULL: none. In the table */
+	struct endpoint *publisher; /* the ports lead to it; NULL: nowhere. In the table */
 };
 
 /*
@@ -59,6 +60,10 @@ void networks_each_port(struct networks *networks, const struct container *conta
 /* With the table's lock held: the endpoint that has the default route of a family, or NULL. */
 struct endpoint *placement_choose_main(const struct networks *networks,
 				       const struct placement *placement, unsigned int family);
+/* The same among those on networks of one driver. */
+struct endpoint *placement_choose_driver(const struct networks *networks,
+					 const struct placement *placement, unsigned int family,
+					 enum network_driver driver);
 /*
  * Tells the firewall of a card's endpoint; `make`: makes the link on the host first, where that is
  * not the shim's to do.
@@ -69,6 +74,19 @@ int placement_admit(struct networks *networks, const struct placement *placement
 void placement_expel(struct networks *networks, const struct placement_card *card);
 
 /* placement-ports.c */
+/*
+ * With the table's lock held: the endpoint that published ports lead to, or NULL. It is never one
+ * on a LAN, which this host doesn't reach.
+ */
+struct endpoint *placement_choose_publisher(const struct networks *networks,
+					    const struct placement *placement);
+/*
+ * With the table's lock held: the ports that the firewall shall lead to the endpoint, in an array
+ * of the caller's. Those of a family whose default route another endpoint has are left to the
+ * shim's relay: answers to strangers' addresses would leave by the other card.
+ */
+size_t placement_routed_ports(const struct networks *networks, const struct placement *placement,
+			      const struct endpoint *endpoint, struct net_port **ret_ports);
 /*
  * Chooses the host's ports of a container that is about to start: those that were asked for, else
  * free ones. With the table's lock held.

@@ -9,12 +9,13 @@ import contextlib
 import ipaddress
 import pathlib
 import signal
+import socket
 import subprocess
 import tempfile
 
 import lab
 from harness import wait_until
-from net_harness import ECHO, NetworkTestCase, ask, links, peer_archive, rules, serving
+from net_harness import ECHO, IN_OUTSIDE, NetworkTestCase, ask, links, peer_archive, rules, serving
 from net_images import servers_archive
 from test_network_servers import SSH, Clients
 
@@ -185,3 +186,32 @@ class LanNetwork(NetworkTestCase):
             for name in ("lan0", "home", "second"):
                 self.assertIn(name, done.stderr)
             self.assertEqual((links(), rules()), before)
+
+    def test_ports_lead_to_the_bridge(self):
+        """The host doesn't reach the LAN's side of a container; its relay reaches the other one."""
+        before = rules()
+        self.peer("both", "--network", "home", "--network", "bridge", "-p", f"8300:{ECHO}", "-p", f"8300:{ECHO}/udp")
+        lease = wait_until(lambda: self.lan.lease(self.endpoint("both", "home")["MacAddress"]), "a lease", 30)
+        for address in ("127.0.0.1", "::1", lab.HOST_ADDRESS):
+            self.reached(address, 8300)
+        self.reached(lab.HOST_ADDRESS, 8300, IN_OUTSIDE)
+        self.reached(lease[0], where=IN_MATE)
+        running = rules()
+        self.daemon.restart()
+        self.assertEqual(rules(), running)
+        self.reached(lab.HOST_ADDRESS, 8300, IN_OUTSIDE)
+        self.cay("rm", "-f", "both")
+        wait_until(lambda: rules() == before, "rules to be as before", 20)
+
+    def test_ports_of_a_machine_on_the_lan(self):
+        """They lead nowhere, hold no port of the host's, and the client is told."""
+        self.addCleanup(self.run_cay, "rm", "-f", "machine")
+        done = self.run_cay("create", "--name", "machine", "--network", "home", "-p", f"8301:{ECHO}", "peer")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("Published ports are discarded", done.stderr)
+        self.assertIn("home", done.stderr)
+        self.cay("start", "machine")
+        self.lease_of("machine")
+        with socket.create_server(("", 8301)):
+            pass
+        self.assertEqual(self.cay("port", "machine"), "")

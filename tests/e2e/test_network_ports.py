@@ -122,6 +122,16 @@ class Ports(NetworkTestCase):
         self.cay("start", "second")
         self.assertIsNotNone(wait_until(lambda: ask("tcp", "127.0.0.1", 8041), "the second"))
 
+    def test_the_name_server_s_port(self):
+        self.addCleanup(self.run_cay, "rm", "-f", "names")
+        done = self.run_cay("run", "-d", "--name", "names", "-p", f"53:{ECHO}/udp", "peer")
+        self.assertEqual(done.returncode, 125)
+        self.assertIn("port is already allocated: cay's name server", done.stderr)
+        self.assertIn(f"-p 192.0.2.1:53:{ECHO}/udp", done.stderr)
+        self.cay("rm", "-f", "names")
+        self.peer("names", "-p", f"{lab.HOST_ADDRESS}:53:{ECHO}/udp")
+        self.assertIsNotNone(ask("udp", lab.HOST_ADDRESS, 53))
+
     def test_they_are_listed(self):
         self.peer("listed", "-p", f"8050:{ECHO}", "-p", f"127.0.0.1:8051:{ECHO}/udp")
         self.assertEqual(sorted(self.cay("port", "listed").splitlines()),

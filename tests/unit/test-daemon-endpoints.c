@@ -11,6 +11,7 @@
 #include "daemon/placement.h"
 #include "net/dns-server.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 
 static struct cay_error err;
@@ -431,6 +432,93 @@ static void test_ports_in_use(void **state)
 	assert_int_not_equal(second->ports[0].host_port, placement->ports[0].host_port);
 }
 
+/* A card for it, as at a start. */
+static void add_card(struct placement *placement, struct endpoint *endpoint)
+{
+	placement->cards = xreallocarray(placement->cards, placement->card_count + 1,
+					 sizeof(*placement->cards));
+	placement->cards[placement->card_count++] = (struct placement_card){ .endpoint = endpoint };
+}
+
+static struct endpoint *add_place(struct container *container, struct network *network)
+{
+	struct endpoint *endpoint = NULL;
+
+	assert_ok(try_endpoint(container, network, "{}", &endpoint));
+	return endpoint;
+}
+
+static const char lan_body[] = "{\"Driver\":\"lan\",\"Options\":{\"parent\":\"eth0\"}}";
+
+/* This host doesn't reach a container on a LAN, so ports lead to its bridge network. */
+static void test_ports_beside_a_lan(void **state)
+{
+	struct placement *placement = add_placement("\"80/tcp\":[{}]");
+	struct endpoint *on_lan = add_place(placement->container, add_network("lan", lan_body));
+	struct endpoint *on_bridge = add_place(placement->container, add_network("web", POOL));
+	struct net_port *ports = NULL;
+	_cleanup_strv_ struct strv warnings = { 0 };
+
+	networks_warn_ports(&fixture.networks, placement->container, &warnings);
+	assert_int_equal(warnings.count, 0);
+	add_card(placement, on_lan);
+	assert_null(placement_choose_publisher(&fixture.networks, placement));
+	add_card(placement, on_bridge);
+	assert_ptr_equal(placement_choose_main(&fixture.networks, placement, NETWORK_IPV4), on_lan);
+	placement->publisher = placement_choose_publisher(&fixture.networks, placement);
+	assert_ptr_equal(placement->publisher, on_bridge);
+	assert_ok(placement_choose_ports(&fixture.networks, placement, &err));
+	/* the answers would leave by the LAN: only the relay leads there */
+	assert_int_equal(placement_routed_ports(&fixture.networks, placement, on_bridge, &ports),
+			 0);
+	free(ports);
+	on_bridge->config.gateway_priority = 1;
+	assert_int_equal(placement_routed_ports(&fixture.networks, placement, on_bridge, &ports),
+			 1);
+	assert_int_equal(ports[0].host.family, AF_INET);
+	free(ports);
+	assert_int_equal(placement_routed_ports(&fixture.networks, placement, on_lan, &ports), 0);
+	free(ports);
+}
+
+static void test_ports_on_a_lan_only(void **state)
+{
+	struct placement *placement = add_placement("\"80/tcp\":[{}]");
+	_cleanup_strv_ struct strv warnings = { 0 };
+
+	(void)add_place(placement->container, add_network("lan", lan_body));
+	networks_warn_ports(&fixture.networks, placement->container, &warnings);
+	assert_int_equal(warnings.count, 1);
+	assert_non_null(strstr(warnings.items[0], "network lan "));
+}
+
+static void test_port_of_the_name_server(void **state)
+{
+	struct network *network =
+		add_network("local", "{\"IPAM\":{\"Config\":[{\"Subnet\":\"10.9.0.0/24\"}]}}");
+	struct placement *placement;
+	struct cay_error ignored;
+	int fd;
+
+	/* The gateway stands for any address of the host's with a server on its port 53. */
+	assert_ok(net_address_parse("127.0.0.53", &network->spec.pools[NETWORK_IPV4].gateway,
+				    &ignored));
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	const struct sockaddr_in server = { .sin_family = AF_INET,
+					    .sin_port = htons(53),
+					    .sin_addr.s_addr = htonl(0x7f000035) };
+	if (bind(fd, (const struct sockaddr *)&server, sizeof(server)) < 0 && errno == EACCES)
+		skip();
+	placement = add_placement("\"53/udp\":[{\"HostPort\":\"53\"}]");
+	assert_true(placement_choose_ports(&fixture.networks, placement, &err) < 0);
+	assert_null(strstr(err.message, "name server"));
+	network->has_names = true;
+	cay_error_clear(&err);
+	assert_true(placement_choose_ports(&fixture.networks, placement, &err) < 0);
+	assert_non_null(strstr(err.message, "port is already allocated: cay's name server"));
+	(void)close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +532,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_upstreams, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ephemeral_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ports_beside_a_lan, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_ports_on_a_lan_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_port_of_the_name_server, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
