@@ -236,6 +236,19 @@ static int check_unique_macs(const struct sandbox_config *config, struct cay_err
 	return 0;
 }
 
+/* What a guest says of its own address is no place for the host to send connections to. */
+static int check_ports(const struct sandbox_config *config, struct cay_error *err)
+{
+	bool by_passt = false;
+
+	for (size_t i = 0; i < config->interface_count; i++)
+		by_passt = by_passt || config->interfaces[i].kind == SANDBOX_PASST;
+	for (size_t i = 0; i < config->port_count && !by_passt; i++)
+		if (!config->ports[i].container_address)
+			return config_invalid(err, "ports", "one has no container_address");
+	return 0;
+}
+
 int config_read_network(const json_t *root, struct sandbox_config *config, struct cay_error *err)
 {
 	void *interfaces = NULL, *ports = NULL;
@@ -249,6 +262,8 @@ int config_read_network(const json_t *root, struct sandbox_config *config, struc
 	config->ports = ports;
 	if (r == 0)
 		r = check_unique_macs(config, err);
+	if (r == 0)
+		r = check_ports(config, err);
 	if (r == 0 && config->interface_count > cmdline_nics_max(config->disk_count))
 		r = config_invalid(err, "interfaces", "there are more than the disks leave slots");
 	return r;

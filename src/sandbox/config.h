@@ -74,7 +74,7 @@ struct sandbox_port {
 	bool udp;
 	char *host_address; /* "0.0.0.0", "::", or one of the host's */
 	uint16_t host_port;
-	/* An address of one of `interfaces`; NULL: the one that DHCP gives, or passt's. */
+	/* An address of one of `interfaces`; NULL: passt's, where a port is passt's alone. */
 	char *container_address;
 	uint16_t container_port;
 };

@@ -35,7 +35,6 @@ struct session;
 struct ports {
 	const struct sandbox_config *config;
 	uv_loop_t *loop; /* NULL before ports_start() */
-	char *address;   /* of the lease; NULL: none */
 	struct listener *listeners;
 	size_t count;
 	LIST_HEAD(, connection) connections;
@@ -48,7 +47,7 @@ struct ports {
 	char *datagram; /* room for the largest one */
 };
 
-/* Where the port leads to; -EADDRNOTAVAIL while that is not known. */
+/* Where the port leads to, which passt's ports don't say. */
 int ports_target(const struct listener *listener, union port_address *ret_address);
 socklen_t port_address_length(const union port_address *address);
 /* A handle of the relay has closed; the last one frees everything. */

@@ -38,12 +38,10 @@ static int make_address(const char *text, uint16_t port, union port_address *ret
 int ports_target(const struct listener *listener, union port_address *ret_address)
 {
 	const struct sandbox_port *port = listener->port;
-	const char *text =
-		port->container_address ? port->container_address : listener->ports->address;
 
-	if (!text)
-		return -EADDRNOTAVAIL;
-	return make_address(text, port->container_port, ret_address);
+	return port->container_address
+		? make_address(port->container_address, port->container_port, ret_address)
+		: -EADDRNOTAVAIL;
 }
 
 /* As docker's clients know it. */
@@ -112,7 +110,6 @@ static void ports_free(struct ports *ports)
 	for (size_t i = 0; i < ports->count; i++)
 		cay_close_p(&ports->listeners[i].fd);
 	free(ports->listeners);
-	free(ports->address);
 	free(ports->datagram);
 	free(ports);
 }
@@ -162,12 +159,6 @@ int ports_start(struct ports *ports, uv_loop_t *loop, struct cay_error *err)
 			return r;
 	}
 	return 0;
-}
-
-void ports_set_address(struct ports *ports, const char *address)
-{
-	free(ports->address);
-	ports->address = *address ? xstrdup(address) : NULL;
 }
 
 void ports_release(struct ports *ports)

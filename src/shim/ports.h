@@ -27,7 +27,5 @@ int ports_bind(const struct sandbox_config *config, struct ports **ret_ports,
 	       struct cay_error *err);
 /* Begins to relay on the loop. */
 int ports_start(struct ports *ports, uv_loop_t *loop, struct cay_error *err);
-/* Where ports without an address of their own lead to, "192.168.1.7"; "" for nowhere yet. */
-void ports_set_address(struct ports *ports, const char *address);
 /* Closes everything; frees once the loop has seen to it. Connections break. NULL is allowed. */
 void ports_close(struct ports *ports);

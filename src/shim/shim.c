@@ -148,11 +148,7 @@ static void on_lease(struct sandbox *sandbox, const struct sandbox_lease *lease,
 {
 	struct shim *shim = user;
 
-	_cleanup_free_ char *address = xstrndup(lease->address, strcspn(lease->address, "/"));
-
 	shim->leases[lease->interface - shim->config->interfaces] = *lease;
-	if (shim->ports)
-		ports_set_address(shim->ports, address);
 	watch_lease(shim, lease);
 }
 

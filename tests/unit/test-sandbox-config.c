@@ -157,6 +157,7 @@ static void test_network_refusals(void **state)
 	expect_refusal("\"host_port\":8053", "\"host_port\":0", "host_port");
 	expect_refusal("\"host_port\":8053,", "", "host_port: is missing");
 	expect_refusal("\"container_port\":53", "\"container_port\":65536", "container_port");
+	expect_refusal("\"container_address\":\"10.1.2.3\",", "", "ports: one has no");
 	expect_refusal("\"host_address\":\"::\"", "\"host_address\":\"\"", "host_address");
 }
 

@@ -269,7 +269,7 @@ static void test_back_pressure(void **state)
 	stop(&f);
 }
 
-/* Nobody listens in the container, or it is not known where that is. */
+/* Nobody listens in the container. */
 static void expect_reset(struct fixture *f)
 {
 	char byte;
@@ -288,39 +288,6 @@ static void test_refused(void **state)
 	f.port.container_port = free_port(SOCK_STREAM);
 	start(&f);
 	expect_reset(&f);
-	stop(&f);
-	prepare(&f, false);
-	f.port.container_address = NULL;
-	start(&f);
-	expect_reset(&f);
-	stop(&f);
-}
-
-/* The address comes by DHCP. */
-static void test_lease(void **state)
-{
-	struct cay_error err = { 0 };
-	struct fixture f;
-	char byte = 'x';
-	int fd, peer;
-
-	prepare(&f, false);
-	f.port.container_address = NULL;
-	assert_ok(ports_bind(&f.config, &f.ports, &err));
-	ports_set_address(f.ports, "127.0.0.1");
-	assert_int_equal(uv_loop_init(&f.loop), 0);
-	assert_int_equal(uv_async_init(&f.loop, &f.stop, on_stop), 0);
-	f.stop.data = &f;
-	/* A client that came before the relay began waits for it. */
-	fd = dial(SOCK_STREAM, f.port.host_port);
-	assert_ok(ports_start(f.ports, &f.loop, &err));
-	assert_int_equal(pthread_create(&f.thread, NULL, run_loop, &f), 0);
-	assert_int_equal(write_full(fd, &byte, 1), 0);
-	peer = accept(f.server, NULL, NULL);
-	assert_int_equal(read(peer, &byte, 1), 1);
-	(void)close(peer);
-	assert_int_equal(read(fd, &byte, 1), 0);
-	(void)close(fd);
 	stop(&f);
 }
 
@@ -416,8 +383,8 @@ int main(void)
 		cmocka_unit_test(test_taken),         cmocka_unit_test(test_bad_address),
 		cmocka_unit_test(test_both_families), cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_lease),         cmocka_unit_test(test_close),
-		cmocka_unit_test(test_udp),           cmocka_unit_test(test_udp_flood),
+		cmocka_unit_test(test_close),         cmocka_unit_test(test_udp),
+		cmocka_unit_test(test_udp_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
