@@ -165,6 +165,7 @@ static void endpoint_elements(struct sink *sink, const struct net_network *netwo
 	frame_elements(sink, network, endpoint);
 	if (network->lan)
 		return;
+	packet_element(sink, TAPS, "\"%s\"", endpoint->link);
 	for (size_t i = 0; i < ARRAY_SIZE(endpoint->addresses); i++) {
 		const struct net_address *address = &endpoint->addresses[i];
 		char text[NET_ADDRESS_TEXT_MAX];

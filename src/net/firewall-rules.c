@@ -37,6 +37,7 @@ const struct set_row firewall_frame_sets[] = {
 static_assert(ARRAY_SIZE(firewall_frame_sets) == FRAME_SET_COUNT, "every set has a row");
 
 const struct set_row firewall_packet_sets[] = {
+	[TAPS] = { "set", "taps", "type ifname" },
 	[BRIDGES] = { "set", "bridges", "type ifname" },
 	[SAME] = { "set", "same", "type ifname . ifname" }, /* in and out by the same bridge */
 	[MEMBERS4] = { "set", "members4", "type ifname . ipv4_addr" },
@@ -134,8 +135,17 @@ const char firewall_bridge_hook[] = "\
  * and go out by the same bridge, as do those that a published port turns around. The latter must
  * come back through the host; postrouting is not told by which link bridged ones came in, so that
  * it is their source that says so.
+ *
+ * A packet that comes in by a tap itself, not by the tap's bridge, is one that was sent to an
+ * address which no bridge forwards (01:80:c2:00:00:03 and its like): the kernel takes those from
+ * the bridge before any of its hooks sees them. Nobody asked who sent it, so nobody gets it; before
+ * connections are tracked, to leave no trace.
  */
 const char firewall_packet_rules[] = "\
+	chain past_bridge {\n\
+		type filter hook prerouting priority -310; policy accept;\n\
+		iifname @taps drop\n\
+	}\n\
 	chain prerouting {\n\
 		type nat hook prerouting priority dstnat; policy accept;\n\
 		dnat ip to ip daddr . meta l4proto . th dport map @ports4\n\

@@ -23,6 +23,7 @@ enum frame_set {
 };
 
 enum packet_set {
+	TAPS,
 	BRIDGES,
 	SAME,
 	MEMBERS4,

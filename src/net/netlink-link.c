@@ -150,6 +150,10 @@ static void put_settings(struct nlmsghdr *request, const struct netlink_settings
 		info->ifi_change |= IFF_ALLMULTI;
 		info->ifi_flags |= IFF_ALLMULTI;
 	}
+	if (settings->no_arp) {
+		info->ifi_change |= IFF_NOARP;
+		info->ifi_flags |= IFF_NOARP;
+	}
 	if (settings->mac)
 		mnl_attr_put(request, IFLA_ADDRESS, sizeof(settings->mac->bytes),
 			     settings->mac->bytes);

@@ -57,6 +57,7 @@ struct netlink_settings {
 	bool no_master; /* takes it out of its bridge */
 	bool up, down;
 	bool all_multicast;     /* it takes groups that it has not joined */
+	bool no_arp;            /* the host neither asks nor answers on it */
 	bool no_ipv6_addresses; /* the kernel gives it no link-local address of its own */
 };
 

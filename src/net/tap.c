@@ -111,6 +111,19 @@ static bool needs_hairpin(void)
 	return v4 || v6; /* without br_netfilter there are no such files */
 }
 
+/* A kernel without IPv6 has none to turn off. */
+static int turn_off_ipv6(const char *name, struct cay_error *err)
+{
+	struct cay_error failure = { 0 };
+	int r = sysctl_write("ipv6/conf", name, "disable_ipv6", 1, &failure);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0 && err)
+		*err = failure;
+	return r;
+}
+
 int tap_attach(const struct tap_port *port, struct cay_error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
@@ -127,7 +140,13 @@ int tap_attach(const struct tap_port *port, struct cay_error *err)
 		.master = bridge.index,
 		.mtu = port->mtu ? port->mtu : bridge.mtu,
 		.down = true,
-		.no_ipv6_addresses = true, /* the guest would hear the host's end announce them */
+		/*
+		 * It is a port and no card of the host's. Frames that no bridge forwards come to it
+		 * nevertheless: it must not learn from them, nor answer. Its own address would be
+		 * announced to the guest.
+		 */
+		.no_ipv6_addresses = true,
+		.no_arp = true,
 	};
 	const struct netlink_settings start = { .up = true };
 
@@ -136,6 +155,8 @@ int tap_attach(const struct tap_port *port, struct cay_error *err)
 	if (r == 0)
 		r = netlink_port_restrict(netlink, tap.index, port->name, port->isolated,
 					  needs_hairpin(), err);
+	if (r == 0)
+		r = turn_off_ipv6(port->name, err);
 	if (r == 0)
 		r = netlink_port_station(netlink, tap.index, port->name, &port->mac, err);
 	if (r == 0)

@@ -217,6 +217,16 @@ class Hostile(NetworkTestCase):
                 on_loopback.close()
         self.assertFalse([frame for frame in on_loopback.frames if b"spoofed" in frame])
 
+    def test_frames_that_no_bridge_forwards(self):
+        """The kernel hands those to the tap itself, past what is checked on the bridge."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+            server.bind(("", 9))
+            server.settimeout(0.5)
+            for last in ("03", "0e", "0f"):
+                self.send(*(self.udp4(mac, source, lab.HOST_ADDRESS, f"01:80:c2:00:00:{last}")
+                            for mac, source in ((self.mac, self.evil["IPAddress"]), ("02:12:34:56:78:9a", self.free))))
+            self.assertRaises(TimeoutError, server.recv, 4096)
+
     def test_host_gateway_opens_the_host(self):
         with serving(5002):
             self.peer("trusted", "--network", "street", "--add-host", "boss:host-gateway")

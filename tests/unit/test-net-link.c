@@ -196,6 +196,9 @@ static void test_tap_ports(void **state)
 	}
 	assert_true(shell_says("ip link show cayt0", "mtu 1400"));
 	assert_false(shell_says("ip -6 addr show cayt0", "inet6"));
+	/* Nothing of the host's stack is at the port itself. */
+	assert_true(shell_says("ip link show cayt0", "NOARP"));
+	assert_int_equal(setting("ipv6/conf", "cayt0", "disable_ipv6"), 1);
 	/* From the first frame on, it goes to the one it is for, and to nobody else. */
 	send_frame(fds[0], &macs[1], &macs[0], "for the second");
 	assert_true(receives(fds[1], "for the second", 2000));
