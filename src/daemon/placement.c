@@ -447,6 +447,18 @@ void networks_each_port(struct networks *networks, const struct container *conta
 	(void)pthread_mutex_unlock(&networks->lock);
 }
 
+/*
+ * With the lock held: whether a DHCP server gives the endpoint its IPv4 address. Of any other a
+ * guest has no news: it could take its neighbour's address for its own.
+ */
+static bool has_lease(const struct networks *networks, const struct endpoint *endpoint)
+{
+	const struct network *network = networks_by_name(networks, endpoint->config.network);
+
+	return network && !net_address_is_set(&endpoint->addresses[NETWORK_IPV4]) &&
+		(network->spec.driver == NETWORK_LAN || !networks->privileged /* passt */);
+}
+
 void networks_learn_address(struct networks *networks, struct container *container, const char *mac,
 			    const char *address, const char *gateway)
 {
@@ -464,7 +476,8 @@ void networks_learn_address(struct networks *networks, struct container *contain
 	(void)pthread_mutex_lock(&networks->lock);
 	endpoints = endpoints_of(networks, container, &count);
 	for (size_t i = 0; i < count; i++) {
-		if (!endpoints[i]->active || !net_mac_equal(&endpoints[i]->mac, &card))
+		if (!endpoints[i]->active || !net_mac_equal(&endpoints[i]->mac, &card) ||
+		    !has_lease(networks, endpoints[i]))
 			continue;
 		endpoints[i]->leases[prefix.address.family == AF_INET6] = prefix;
 		endpoints[i]->lease_gateway = router;

@@ -174,10 +174,10 @@ void sandbox_on_lease(struct sandbox *sandbox, const Cay__Vminitd__V1__LeaseEven
 		    memcmp(event->mac.data, interface->mac, SANDBOX_MAC_SIZE) == 0)
 			lease.interface = interface;
 	}
-	if (!lease.interface || !sandbox->events.on_lease ||
+	if (!lease.interface || !lease.interface->dhcp || !sandbox->events.on_lease ||
 	    (*event->address && !is_prefixed(event->address)) ||
 	    (*event->gateway && !is_address(event->gateway)))
-		return; /* a card that it does not have, or nonsense */
+		return; /* a card that it does not have or was given an address for, or nonsense */
 	(void)snprintf(lease.address, sizeof(lease.address), "%s", event->address);
 	(void)snprintf(lease.gateway, sizeof(lease.gateway), "%s", event->gateway);
 	sandbox->events.on_lease(sandbox, &lease, sandbox->user);

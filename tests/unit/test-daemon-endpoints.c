@@ -492,6 +492,32 @@ static void test_ports_on_a_lan_only(void **state)
 	assert_non_null(strstr(warnings.items[0], "network lan "));
 }
 
+/* Only where a LAN's server gives the addresses a guest is believed what it was given. */
+static void test_learned_addresses(void **state)
+{
+	struct container *container = add_container("guest", "");
+	struct endpoint *on_lan = add_place(container, add_network("lan", lan_body));
+	struct endpoint *on_bridge = add_place(container, add_network("web", POOL));
+	struct endpoint *fixed =
+		add_place(container,
+			  add_network("fixed",
+				      "{\"Driver\":\"lan\",\"Options\":{\"parent\":\"eth1\"},"
+				      "\"IPAM\":{\"Config\":[{\"Subnet\":\"10.8.0.0/24\"}]}}"));
+	struct endpoint *all[] = { on_lan, on_bridge, fixed };
+
+	fixture.networks.privileged = true;
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		char mac[NET_MAC_TEXT_MAX];
+
+		all[i]->active = true;
+		net_mac_format(&all[i]->mac, mac);
+		networks_learn_address(&fixture.networks, container, mac, "10.9.0.3/29",
+				       "10.9.0.1");
+		assert_int_equal(net_address_is_set(&all[i]->leases[NETWORK_IPV4].address), i == 0);
+		assert_int_equal(net_address_is_set(&all[i]->lease_gateway), i == 0);
+	}
+}
+
 static void test_port_of_the_name_server(void **state)
 {
 	struct network *network =
@@ -534,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ports_in_use, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports_beside_a_lan, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_ports_on_a_lan_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_learned_addresses, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_port_of_the_name_server, setup, teardown),
 	};
 
