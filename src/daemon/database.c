@@ -34,7 +34,8 @@ static const char *const statements[] = {
 		"SELECT container_id, network, position, id, config, mac, ipv4, ipv6"
 		" FROM endpoints ORDER BY container_id, position",
 	[STATEMENT_INSERT_NETWORK] =
-		"INSERT INTO networks(id, name, created_ns, document) VALUES(?1, ?2, ?3, ?4)",
+		"INSERT OR REPLACE INTO networks(id, name, created_ns, document)"
+		" VALUES(?1, ?2, ?3, ?4)",
 	[STATEMENT_DELETE_NETWORK] = "DELETE FROM networks WHERE id = ?1",
 	[STATEMENT_EACH_NETWORK] =
 		"SELECT id, name, created_ns, document FROM networks ORDER BY created_ns, id",

@@ -13,12 +13,21 @@
 #include "net/netlink.h"
 #include "net/resolved.h"
 #include "net/subnet.h"
+#include "net/sysctl.h"
 #include "net/tap.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* ---- subnets ---- */
+
+bool networks_host_has_ipv6(void)
+{
+	struct cay_error ignored; /* for whatever reason: it can't be turned on for a bridge */
+	int value;
+
+	return sysctl_read("ipv6/conf", "all", "disable_ipv6", &value, &ignored) == 0;
+}
 
 static void add_others(struct networks *networks, const struct network *network,
 		       struct subnet_set *taken)
@@ -209,6 +218,31 @@ static int add_to_firewall(struct networks *networks, const struct network *netw
 	return firewall_add_network(networks->firewall, &known, err);
 }
 
+/*
+ * The host may have got a link or a route into a network's subnet while its bridge was away: after
+ * an end with no container running, or a start of the machine.
+ */
+static int raise_bridge(struct networks *networks, struct network *network, struct cay_error *err)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct netlink_link link;
+	int r;
+
+	if (!network_spec_has_addresses(&network->spec))
+		return cay_error_set(
+			err, CAY_NO_SPACE, EADDRNOTAVAIL,
+			"it could not be given a subnet yet, as the daemon's log says");
+	r = netlink_open(&netlink, err);
+	if (r < 0)
+		return r;
+	r = netlink_link_find(netlink, network->spec.link, &link, err);
+	if (r == -ENODEV) {
+		cay_error_clear(err);
+		return network_settle(networks, network, err);
+	}
+	return r < 0 ? r : ensure_bridge(networks, network, err);
+}
+
 int network_raise(struct networks *networks, struct network *network, struct cay_error *err)
 {
 	bool is_bridge = network->spec.driver == NETWORK_BRIDGE, has_names = false;
@@ -221,7 +255,7 @@ int network_raise(struct networks *networks, struct network *network, struct cay
 	    (!is_bridge && network->spec.driver != NETWORK_LAN))
 		return 0;
 	if (is_bridge)
-		r = ensure_bridge(networks, network, err);
+		r = raise_bridge(networks, network, err);
 	if (r == 0)
 		r = add_to_firewall(networks, network, err);
 	if (r < 0)

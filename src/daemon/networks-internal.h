@@ -45,13 +45,24 @@ struct network *networks_by_name(const struct networks *networks, const char *na
 void networks_emit(struct networks *networks, const struct network *network, const char *action,
 		   const struct container *container);
 
+/*
+ * With `work` held: a default network that can't be raised as it is gives way to a new one, where
+ * no running container is on it. Every start on it tries that.
+ */
+int networks_ensure_default(struct networks *networks, struct cay_error *err);
+
 /* network-link.c */
+/* Without it no bridge can have an IPv6 subnet. */
+bool networks_host_has_ipv6(void);
 /*
  * With `work` held: chooses what the network's pools leave open and makes the bridge; until the
  * bridge is there no other daemon on the host chooses. On failure nothing is left.
  */
 int network_settle(struct networks *networks, struct network *network, struct cay_error *err);
-/* With `work` held: bridge, firewall, names; nothing to do for one that is ready. */
+/*
+ * With `work` held: bridge, firewall, names; nothing to do for one that is ready. One whose bridge
+ * is not there must not overlap with what the host has by now.
+ */
 int network_raise(struct networks *networks, struct network *network, struct cay_error *err);
 /* With `work` held: takes all of it away again; failures are logged. */
 void network_lower(struct networks *networks, struct network *network);

@@ -23,12 +23,21 @@ static bool may_administrate(void)
 		(data[0].effective & (1u << CAP_NET_ADMIN)) != 0;
 }
 
-const char *networks_lack(const struct networks *networks)
+const char *networks_lack(struct networks *networks)
 {
-	return networks->privileged
-		? NULL
-		: "without root and CAP_NET_ADMIN containers reach out and have published ports by "
-		  "passt, but no addresses, names or networks of their own";
+	const struct network *standard;
+	bool ready;
+
+	if (!networks->privileged)
+		return "without root and CAP_NET_ADMIN containers reach out and have published "
+		       "ports by passt, but no addresses, names or networks of their own";
+	(void)pthread_mutex_lock(&networks->lock);
+	standard = networks_by_name(networks, NETWORK_DEFAULT_NAME);
+	ready = standard && standard->ready;
+	(void)pthread_mutex_unlock(&networks->lock);
+	return ready ? NULL
+		     : "the default network can't be made, as the daemon's log says: containers "
+		       "start on other networks only";
 }
 
 /* Kept by the root, so that its networks stay recognisable. */
@@ -87,9 +96,15 @@ int networks_open(struct daemon *daemon, struct networks **ret_networks, struct 
 
 int networks_start(struct networks *networks, struct cay_error *err)
 {
+	struct cay_error fault = { 0 }; /* told again by the starts that need it */
+
 	networks->started = true;
 	if (!networks->privileged)
 		return 0;
+	(void)pthread_mutex_lock(&networks->work);
+	if (networks_ensure_default(networks, &fault) < 0)
+		log_warning("%s", fault.message);
+	(void)pthread_mutex_unlock(&networks->work);
 	networks_clear_rests(networks);
 	return firewall_start(networks->firewall, err);
 }

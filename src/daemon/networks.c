@@ -253,6 +253,21 @@ static int make(struct networks *networks, struct network *network, struct cay_e
 	return 0;
 }
 
+/* Where it was asked for, a bridge without it is not what was wanted. */
+static int leave_ipv6_out(struct network_spec *spec, const json_t *body, struct cay_error *err)
+{
+	if (!spec->families[NETWORK_IPV6])
+		return 0;
+	if (json_is_true(json_object_get(body, "EnableIPv6")) || !spec->families[NETWORK_IPV4] ||
+	    net_address_is_set(&spec->pools[NETWORK_IPV6].subnet.address))
+		return cay_error_set(err, CAY_UNSUPPORTED, EAFNOSUPPORT,
+				     "network %s: the host has no IPv6: turn it on there, or "
+				     "create the network without",
+				     spec->name);
+	spec->families[NETWORK_IPV6] = false;
+	return 0;
+}
+
 int networks_create(struct networks *networks, const json_t *body, struct network **ret_network,
 		    struct cay_error *err)
 {
@@ -263,6 +278,11 @@ int networks_create(struct networks *networks, const json_t *body, struct networ
 
 	if (r < 0)
 		return r;
+	if (spec.driver == NETWORK_BRIDGE && !networks_host_has_ipv6()) {
+		r = leave_ipv6_out(&spec, body, err);
+		if (r < 0)
+			return r;
+	}
 	(void)pthread_mutex_lock(&networks->work);
 	r = check_new(networks, &spec, err);
 	if (r == 0) {
@@ -374,32 +394,63 @@ static int add_passt(struct networks *networks, struct cay_error *err)
 	return r;
 }
 
-static int make_default(struct networks *networks, struct cay_error *err)
+static struct network *new_default(void)
 {
-	_cleanup_network_ struct network *network = NULL;
-	char id[ID_SIZE];
-	int r;
-
-	if (!networks->privileged)
-		return add_passt(networks, err);
-	id_make(id);
 	struct network_spec spec = {
 		.name = xstrdup(NETWORK_DEFAULT_NAME),
 		.driver = NETWORK_BRIDGE,
 		.options = json_object(),
 		.labels = json_object(),
-		.families = { true, true },
+		.families = { true, networks_host_has_ipv6() },
 	};
+	struct network *network;
+	char id[ID_SIZE];
 
+	id_make(id);
 	network = network_new(id, clock_now_ns(), &spec);
 	network->predefined = true;
 	json_set_string(network->spec.options, "com.docker.network.bridge.default_bridge", "true");
 	json_set_string(network->spec.options, "com.docker.network.bridge.name",
 			network->spec.link);
+	return network;
+}
+
+/*
+ * A daemon starts without it, too: a VPN may have every private range today. It is in the table
+ * without a subnet then, and in no database, so that containers can be made.
+ */
+static void make_default(struct networks *networks)
+{
+	_cleanup_network_ struct network *network = new_default();
+	struct cay_error fault = { 0 };
+
 	(void)pthread_mutex_lock(&networks->work);
-	r = make(networks, network, err);
+	if (make(networks, network, &fault) < 0) {
+		log_warning("%s", fault.message);
+		insert(networks, network_ref(network));
+	}
 	(void)pthread_mutex_unlock(&networks->work);
-	return r;
+}
+
+int networks_ensure_default(struct networks *networks, struct cay_error *err)
+{
+	_cleanup_network_ struct network *old = NULL, *fresh = NULL;
+	struct cay_error fault = { 0 };
+	int r = networks_find(networks, NETWORK_DEFAULT_NAME, &old, err);
+
+	if (r < 0 || network_raise(networks, old, &fault) == 0)
+		return r;
+	if (networks_count_containers(networks, old, true) > 0)
+		return cay_error_set(err, fault.code, fault.err, "network %s: %s", old->spec.name,
+				     fault.message);
+	fresh = new_default();
+	r = make(networks, fresh, err);
+	if (r < 0)
+		return r;
+	log_info("network %s is made anew: %s", old->spec.name, fault.message);
+	network_unref(take_out(networks, old));
+	network_lower(networks, old);
+	return 0;
 }
 
 /* What fails here is tried again by the first container that needs it. */
@@ -420,10 +471,12 @@ int networks_load(struct networks *networks, struct cay_error *err)
 	struct database *database = networks->daemon->database;
 	int r = database_each_network(database, load_row, networks, err);
 
-	if (r == 0 && !networks_by_name(networks, NETWORK_DEFAULT_NAME))
-		r = make_default(networks, err);
+	if (r == 0 && !networks_by_name(networks, NETWORK_DEFAULT_NAME) && !networks->privileged)
+		r = add_passt(networks, err);
 	if (r < 0)
 		return r;
+	if (!networks_by_name(networks, NETWORK_DEFAULT_NAME))
+		make_default(networks);
 	(void)add_plain(networks, NETWORK_NONE_NAME, NETWORK_NULL);
 	(void)add_plain(networks, NETWORK_HOST_NAME, NETWORK_HOST);
 	if (networks->privileged)

@@ -60,7 +60,8 @@ struct endpoint {
 
 /*
  * Reads the database and makes what is missing of bridges; the default network is made at the first
- * time. Without the privileges for it there is only that one, which passt serves.
+ * time, and where that fails, at the next start on it. Without the privileges for it there is only
+ * that one, which passt serves.
  */
 int networks_open(struct daemon *daemon, struct networks **ret_networks, struct cay_error *err);
 /* After the running containers were taken up: loads the firewall's rules, removes others' rests. */
@@ -69,7 +70,7 @@ int networks_start(struct networks *networks, struct cay_error *err);
 void networks_free(struct networks *networks);
 
 /* Why containers have less of a network than they could, in one line; NULL: they have all of it. */
-const char *networks_lack(const struct networks *networks);
+const char *networks_lack(struct networks *networks);
 
 /* By name, by id, by unambiguous beginning of an id. *ret_network is a reference of the caller's.
  */

@@ -381,19 +381,31 @@ static void unplace(struct networks *networks, const struct container *container
 		placement_expel(networks, &placement->cards[i]);
 }
 
-/*
- * In one piece with respect to connects and disconnects: an endpoint that the placement has got is
- * in the table until they see the placement.
- */
-static int place(struct networks *networks, struct container *container,
-		 struct sandbox_config *config, struct cay_error *err)
+/* With `work` held: its endpoints get addresses before it is looked at otherwise. */
+static int ensure_default(struct networks *networks, const struct container *container,
+			  struct cay_error *err)
+{
+	size_t count;
+	_cleanup_free_ struct endpoint **endpoints = NULL;
+	bool needed = false;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	endpoints = endpoints_of(networks, container, &count);
+	for (size_t i = 0; i < count; i++)
+		needed = needed || strcmp(endpoints[i]->config.network, NETWORK_DEFAULT_NAME) == 0;
+	(void)pthread_mutex_unlock(&networks->lock);
+	return needed ? networks_ensure_default(networks, err) : 0;
+}
+
+/* With `work` held. */
+static int place_on_all(struct networks *networks, struct container *container,
+			struct sandbox_config *config, struct cay_error *err)
 {
 	struct placement *placement = xcalloc(1, sizeof(*placement));
 	bool changed = false;
 	int r;
 
 	placement->container = container_ref(container);
-	(void)pthread_mutex_lock(&networks->work);
 	r = reserve(networks, placement, &changed, err);
 	if (r == 0 && changed)
 		r = store_addresses(networks, placement, err);
@@ -401,12 +413,28 @@ static int place(struct networks *networks, struct container *container,
 		r = raise_networks(networks, placement, err);
 	if (r == 0)
 		r = admit_all(networks, placement, err);
-	if (r == 0) {
-		fill_config(networks, placement, config);
-		networks_add_files(networks, container, config);
-	} else {
+	if (r < 0) {
 		unplace(networks, container);
+		return r;
 	}
+	fill_config(networks, placement, config);
+	networks_add_files(networks, container, config);
+	return 0;
+}
+
+/*
+ * In one piece with respect to connects and disconnects: an endpoint that the placement has got is
+ * in the table until they see the placement.
+ */
+static int place(struct networks *networks, struct container *container,
+		 struct sandbox_config *config, struct cay_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&networks->work);
+	r = ensure_default(networks, container, err);
+	if (r == 0)
+		r = place_on_all(networks, container, config, err);
 	(void)pthread_mutex_unlock(&networks->work);
 	return r;
 }

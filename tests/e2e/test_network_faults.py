@@ -2,14 +2,16 @@
 """Whatever is killed or fails half-way: no link, rule, address or process stays."""
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
 import socket
+import sqlite3
 
 import lab
 from harness import Daemon, alive, processes, wait_until
-from net_harness import ECHO, NetworkTestCase, ask, links, rules
+from net_harness import ECHO, NetworkTestCase, ask, links, ping, rules
 
 
 def state():
@@ -167,6 +169,113 @@ class HalfWay(NetworkTestCase):
                 for done in pool.map(lambda _: self.run_cay("run", "--rm", "-P", "--expose", ECHO, "peer", "true"), range(3)):
                     self.assertEqual(done.returncode, 0, done.stderr)
         wait_until(lambda: state() == before, "links and rules to be as before", 20)
+
+
+class AnotherHost(NetworkTestCase):
+    """The host is not what it was when the daemon last ran, or not what it expects."""
+
+    def setUp(self):
+        self.daemon.kill(signal.SIGTERM)
+
+    def tearDown(self):
+        super().tearDown()
+        if self.daemon.process.poll() is not None:
+            self.daemon.start()
+
+    def subnet(self, name="bridge"):
+        return self.inspect_network(name)["IPAM"]["Config"][0]["Subnet"]
+
+    def usable(self, *options):
+        name = self.peer("usable", *options)
+        self.reached(self.addresses(name)[0])
+        self.cay("rm", "-f", name)
+
+    def take_away(self, *ranges):
+        for one in ranges:
+            lab.run("ip", "route", "add", one, "via", lab.OUTSIDE_ADDRESS)
+
+    def give_back(self, *ranges):
+        for one in ranges:
+            lab.run("ip", "route", "del", one)
+
+    def test_no_subnet_is_free(self):
+        """As with a VPN that takes all private ranges: only what needs the default network waits."""
+        ranges = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+        self.take_away(*ranges)
+        other = Daemon()
+        try:
+            other.start()
+            self.assertEqual(other.request("GET", "/networks/bridge")[0], 200)
+            self.assertIn("default network", str(other.request("GET", "/info")[1]["Warnings"]))
+            self.daemon.start()
+            self.network("apart", "--subnet", "198.18.0.0/24")
+            self.usable("--network", "apart")
+            self.cay("create", "--name", "waits", "peer")
+            self.addCleanup(self.run_cay, "rm", "-f", "waits")
+            done = self.run_cay("start", "waits")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("subnet", done.stderr)
+        finally:
+            self.give_back(*ranges)
+            left = other.stop()
+        self.assertEqual(left, [])
+        self.cay("start", "waits")
+        wait_until(lambda: ping(self.addresses("waits")[0]), "it to be reached")
+        self.assertNotIn("default network", self.cay("info"))
+
+    def test_no_ipv6(self):
+        lab.mount("tmpfs", "/proc/sys/net/ipv6", "tmpfs")
+        other = None
+        try:
+            other = Daemon().start()
+            self.assertEqual(other.request("POST", "/networks/create", {"Name": "plain"})[0], 201)
+            status, answer = other.request("POST", "/networks/create", {"Name": "wants", "EnableIPv6": True})
+            self.assertGreaterEqual(status, 400)
+            self.assertIn("the host has no IPv6", answer["message"])
+            for name in ("bridge", "plain"):
+                config = other.request("GET", f"/networks/{name}")[1]["IPAM"]["Config"]
+                self.assertEqual(len(config), 1, config)
+            # One that was made when there was IPv6.
+            self.daemon.start()
+            self.peer("usable")
+            address, address6 = self.addresses("usable")
+            self.assertEqual(address6, "")
+            self.reached(address)
+        finally:
+            self.run_cay("rm", "-f", "usable")
+            left = other.stop() if other else []
+            self.daemon.kill(signal.SIGTERM)
+            lab.unmount("/proc/sys/net/ipv6")
+        self.assertEqual(left, [])
+
+    def test_a_damaged_row(self):
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            database.execute("UPDATE networks SET document = '{' WHERE name = 'bridge'")
+        self.daemon.start()
+        self.usable()
+        before = self.inspect_network("bridge")
+        self.daemon.restart()
+        self.assertEqual(self.inspect_network("bridge"), before)
+
+    def test_somebody_else_has_the_subnet_now(self):
+        self.daemon.start()
+        self.network("mine", "--subnet", "10.93.0.0/24")
+        before = self.subnet()
+        self.daemon.kill(signal.SIGTERM)
+        lab.run("ip", "link", "add", "docker0", "type", "bridge")
+        try:
+            lab.run("ip", "address", "add", before.replace(".0.0/", ".0.1/"), "dev", "docker0")
+            lab.run("ip", "address", "add", "10.93.0.1/24", "dev", "docker0")
+            lab.run("ip", "link", "set", "docker0", "up")
+            self.daemon.start()
+            self.assertNotEqual(self.subnet(), before, "nobody is on it, so it can have another")
+            self.usable()
+            done = self.run_cay("run", "--rm", "--network", "mine", "peer", "true")
+            self.assertEqual(done.returncode, 125)
+            self.assertIn("overlap", done.stderr)
+        finally:
+            lab.run("ip", "link", "del", "docker0")
+        self.usable("--network", "mine")
 
 
 class SideBySide(NetworkTestCase):
