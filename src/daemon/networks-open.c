@@ -97,6 +97,7 @@ int networks_open(struct daemon *daemon, struct networks **ret_networks, struct 
 int networks_start(struct networks *networks, struct cay_error *err)
 {
 	struct cay_error fault = { 0 }; /* told again by the starts that need it */
+	int r;
 
 	networks->started = true;
 	if (!networks->privileged)
@@ -106,7 +107,10 @@ int networks_start(struct networks *networks, struct cay_error *err)
 		log_warning("%s", fault.message);
 	(void)pthread_mutex_unlock(&networks->work);
 	networks_clear_rests(networks);
-	return firewall_start(networks->firewall, err);
+	r = firewall_start(networks->firewall, err);
+	if (r == 0)
+		networks_mend_taps(networks);
+	return r;
 }
 
 /* Nobody uses them: what is on the host goes, and comes again with the next daemon. */

@@ -9,7 +9,10 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "net/netlink.h"
+#include "net/tap.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
@@ -116,4 +119,70 @@ void networks_take_up(struct networks *networks, struct container *container)
 			log_error("container %.12s: %s: %s", container->id, card->device,
 				  err.message);
 	}
+}
+
+/* ---- taps that are not where they belong ---- */
+
+/* With the lock held: the bridge that a card's tap belongs on; "": none. */
+static void describe_port(const struct networks *networks, const struct placement_card *card,
+			  char bridge[IFNAMSIZ], struct tap_port *port)
+{
+	const struct network *network =
+		card->endpoint ? networks_by_name(networks, card->endpoint->config.network) : NULL;
+
+	bridge[0] = '\0';
+	*port = (struct tap_port){ .name = card->device, .bridge = bridge };
+	if (!network || !network->ready)
+		return;
+	(void)snprintf(bridge, IFNAMSIZ, "%s", network->spec.link);
+	port->mtu = network->spec.mtu;
+	port->mac = card->endpoint->mac;
+}
+
+/* One that is right is left alone: to attach it takes it down for a moment. */
+static int mend_tap(struct netlink *netlink, const struct tap_port *port, struct cay_error *err)
+{
+	struct netlink_link tap, bridge = { 0 };
+	int r = netlink_link_find(netlink, port->name, &tap, err);
+
+	if (r == -ENODEV) {
+		cay_error_clear(err);
+		return 0; /* its VM has just ended */
+	}
+	if (r == 0 && port->bridge[0] != '\0')
+		r = netlink_link_find(netlink, port->bridge, &bridge, err);
+	if (r < 0 || tap.master == bridge.index)
+		return r;
+	return bridge.index ? tap_attach(port, err) : tap_detach(port->name, err);
+}
+
+void networks_mend_taps(struct networks *networks)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct cay_error err = { 0 };
+
+	if (netlink_open(&netlink, &err) < 0) {
+		log_error("looking at containers' taps: %s", err.message);
+		return;
+	}
+	(void)pthread_mutex_lock(&networks->work);
+	for (size_t i = 0; i < networks->placement_count; i++) {
+		const struct placement *placement = networks->placements[i];
+
+		for (size_t j = 0; j < placement->card_count; j++) {
+			char bridge[IFNAMSIZ];
+			struct tap_port port;
+			struct cay_error fault = { 0 };
+
+			if (placement->cards[j].kind != SANDBOX_TAP)
+				continue;
+			(void)pthread_mutex_lock(&networks->lock);
+			describe_port(networks, &placement->cards[j], bridge, &port);
+			(void)pthread_mutex_unlock(&networks->lock);
+			if (mend_tap(netlink, &port, &fault) < 0)
+				log_error("container %.12s: %s: %s", placement->container->id,
+					  port.name, fault.message);
+		}
+	}
+	(void)pthread_mutex_unlock(&networks->work);
 }

@@ -40,6 +40,11 @@ int networks_place(struct networks *networks, struct container *container,
 void networks_unplace(struct networks *networks, struct container *container);
 /* For one that was found running, from its shim.json. Faults are logged. */
 void networks_take_up(struct networks *networks, struct container *container);
+/*
+ * Puts the taps of containers that were taken up back where they belong: their bridges may have
+ * been gone, and a connect or disconnect may have been cut short. Faults are logged.
+ */
+void networks_mend_taps(struct networks *networks);
 /* The LAN told the guest's DHCP client an address, or took it back (""). */
 void networks_learn_address(struct networks *networks, struct container *container, const char *mac,
 			    const char *address, const char *gateway);

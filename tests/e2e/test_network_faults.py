@@ -67,14 +67,29 @@ class Killed(NetworkTestCase):
         self.reached(self.addresses(name)[0])
         # What was taken away while it was not there is made again.
         bridge = self.daemon_bridge("kept")
-        self.cay("rm", "-f", name)
         self.daemon.kill()
         lab.run("ip", "link", "del", bridge)
         lab.run("nft", "flush", "ruleset")
         self.daemon.start()
-        self.assertIn(bridge, links())
+        self.assertEqual(state(), running)
+        self.reached(self.addresses(name)[0])
         self.peer("again", "--network", "kept")
-        self.reached(self.addresses("again")[0])
+        self.reached_from("again", self.addresses(name)[1])
+
+    def test_taps_that_are_elsewhere(self):
+        """As when the daemon is killed within a connect or disconnect."""
+        self.network("kept")
+        name = self.peer("stays", "--network", "kept")
+        bound, spare = sorted(self.taps())
+        bridge = self.daemon_bridge("kept")
+        self.daemon.kill()
+        lab.run("ip", "link", "set", bound, "nomaster")
+        lab.run("ip", "link", "set", spare, "master", bridge)
+        self.daemon.start()
+        self.reached(self.addresses(name)[0])
+        on_bridge = lab.run("ip", "-o", "link", "show", "master", bridge)
+        self.assertIn(bound, on_bridge)
+        self.assertNotIn(spare, on_bridge)
 
     def daemon_bridge(self, network):
         address = self.inspect_network(network)["IPAM"]["Config"][0]["Gateway"]
