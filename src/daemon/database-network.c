@@ -61,10 +61,10 @@ int database_each_endpoint(struct database *database,
 	return r;
 }
 
-int database_insert_network(struct database *database, const struct database_network *row,
-			    struct cay_error *err)
+int database_store_network(struct database *database, const struct database_network *row,
+			   struct cay_error *err)
 {
-	sqlite3_stmt *statement = database_begin(database, STATEMENT_INSERT_NETWORK);
+	sqlite3_stmt *statement = database_begin(database, STATEMENT_STORE_NETWORK);
 
 	database_bind_text(statement, 1, row->id);
 	database_bind_text(statement, 2, row->name);

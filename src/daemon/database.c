@@ -33,7 +33,7 @@ static const char *const statements[] = {
 	[STATEMENT_EACH_ENDPOINT] =
 		"SELECT container_id, network, position, id, config, mac, ipv4, ipv6"
 		" FROM endpoints ORDER BY container_id, position",
-	[STATEMENT_INSERT_NETWORK] =
+	[STATEMENT_STORE_NETWORK] =
 		"INSERT OR REPLACE INTO networks(id, name, created_ns, document)"
 		" VALUES(?1, ?2, ?3, ?4)",
 	[STATEMENT_DELETE_NETWORK] = "DELETE FROM networks WHERE id = ?1",
@@ -77,7 +77,8 @@ static const char *const migrations[] = {
 	" ipv6 TEXT NOT NULL,"
 	" PRIMARY KEY(container_id, network));"
 	"INSERT INTO endpoints SELECT id, 'bridge', 0, lower(hex(randomblob(32))), '{}', '', '', ''"
-	" FROM containers WHERE coalesce(json_extract(request, '$.HostConfig.NetworkMode'), '')"
+	" FROM containers WHERE json_valid(request)"
+	" AND coalesce(json_extract(request, '$.HostConfig.NetworkMode'), '')"
 	" IN ('', 'default', 'bridge');",
 };
 

@@ -86,9 +86,9 @@ struct database_network {
 	const char *document; /* network_to_json(), printed */
 };
 
-/* A name that another row has is CAY_EXISTS. */
-int database_insert_network(struct database *database, const struct database_network *row,
-			    struct cay_error *err);
+/* One of this name that is there already, damaged perhaps, is replaced. */
+int database_store_network(struct database *database, const struct database_network *row,
+			   struct cay_error *err);
 /* No such row is success. */
 int database_delete_network(struct database *database, const char *id, struct cay_error *err);
 int database_each_network(struct database *database,

@@ -200,7 +200,7 @@ static int store(struct networks *networks, const struct network *network, struc
 		.document = text,
 	};
 
-	return database_insert_network(networks->daemon->database, &row, err);
+	return database_store_network(networks->daemon->database, &row, err);
 }
 
 /* ---- create and remove ---- */

@@ -172,14 +172,16 @@ static void test_networks(void **state)
 	_cleanup_buf_ struct buf text = { 0 };
 	char value[8];
 
-	assert_ok(database_insert_network(database, &network, &err));
+	assert_ok(database_store_network(database, &network, &err));
 	network.id = "n2";
-	assert_true(database_insert_network(database, &network, &err) < 0);
-	assert_int_equal(err.code, CAY_EXISTS);
+	network.document = "{1}";
+	assert_ok(database_store_network(database, &network, &err));
 	assert_ok(database_each_network(database, sum_network, &text, &err));
-	assert_string_equal(buf_text(&text), "n1 web 7 {};");
-	assert_ok(database_delete_network(database, "n1", &err));
-	assert_ok(database_insert_network(database, &network, &err));
+	assert_string_equal(buf_text(&text), "n2 web 7 {1};");
+	assert_ok(database_delete_network(database, "n2", &err));
+	buf_clear(&text);
+	assert_ok(database_each_network(database, sum_network, &text, &err));
+	assert_string_equal(buf_text(&text), "");
 	assert_int_equal(database_get_meta(database, "ula", value, sizeof(value), &err), 0);
 	assert_ok(database_set_meta(database, "ula", "fd", &err));
 	assert_int_equal(database_get_meta(database, "ula", value, sizeof(value), &err), 1);
@@ -202,6 +204,7 @@ static void test_upgrade(void **state)
 		"INSERT INTO containers VALUES('b','b','','',1,NULL,'{\"HostConfig\":"
 		"{\"NetworkMode\":\"none\"}}','exited',1,2,0,0,'');"
 		"INSERT INTO containers VALUES('c','c','','',1,NULL,'{}','exited',1,2,0,0,'');"
+		"INSERT INTO containers VALUES('d','d','','',1,NULL,'{\"Host','exited',1,2,0,0,'');"
 		"PRAGMA user_version = 1;";
 	struct database *database;
 	sqlite3 *handle;
