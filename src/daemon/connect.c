@@ -272,8 +272,7 @@ static struct endpoint *find_endpoint(struct networks *networks, const struct co
 }
 
 static int check_connect(struct networks *networks, const struct network *network,
-			 const struct container *container, int *ret_position,
-			 struct cay_error *err)
+			 struct container *container, int *ret_position, struct cay_error *err)
 {
 	int ignored;
 
@@ -289,10 +288,14 @@ static int check_connect(struct networks *networks, const struct network *networ
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "container cannot be connected to multiple networks with one "
 				     "of the networks in private (none) mode");
-	if (find_endpoint(networks, container, network->spec.name, ret_position))
-		return cay_error_set(err, CAY_FORBIDDEN, EEXIST,
-				     "endpoint with name %s already exists in network %s",
-				     container->name, network->spec.name);
+	if (find_endpoint(networks, container, network->spec.name, ret_position)) {
+		(void)pthread_mutex_lock(&container->lock);
+		(void)cay_error_set(err, CAY_FORBIDDEN, EEXIST,
+				    "endpoint with name %s already exists in network %s",
+				    container->name, network->spec.name);
+		(void)pthread_mutex_unlock(&container->lock);
+		return -EEXIST;
+	}
 	return 0;
 }
 

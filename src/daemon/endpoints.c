@@ -24,7 +24,9 @@ struct endpoint *endpoint_new(struct container *container, const struct network 
 	struct endpoint *endpoint = xcalloc(1, sizeof(*endpoint));
 
 	endpoint->container = container_ref(container);
+	(void)pthread_mutex_lock(&container->lock);
 	endpoint->container_name = xstrdup(container->name);
+	(void)pthread_mutex_unlock(&container->lock);
 	endpoint->position = position;
 	endpoint->config = *config;
 	*config = (struct endpoint_config){ 0 };
@@ -267,9 +269,15 @@ static void insert(struct networks *networks, struct endpoint *endpoint)
 
 void networks_insert_endpoint(struct networks *networks, struct endpoint *endpoint)
 {
+	struct container *container = endpoint->container;
+
+	/* A rename was before this, or finds the endpoint in the table. */
+	(void)pthread_mutex_lock(&container->lock);
 	(void)pthread_mutex_lock(&networks->lock);
+	replace_string(&endpoint->container_name, container->name);
 	insert(networks, endpoint);
 	(void)pthread_mutex_unlock(&networks->lock);
+	(void)pthread_mutex_unlock(&container->lock);
 }
 
 static void remove_at(struct networks *networks, size_t index)

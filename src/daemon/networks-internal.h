@@ -81,6 +81,7 @@ int endpoint_allocate(struct networks *networks, struct network *network, struct
 struct endpoint **endpoints_of(const struct networks *networks, const struct container *container,
 			       size_t *ret_count);
 /* endpoints.c */
+/* This one and networks_insert_endpoint() take the container's lock, too, for its name. */
 struct endpoint *endpoint_new(struct container *container, const struct network *network,
 			      struct endpoint_config *config, int position);
 void endpoint_free(struct endpoint *endpoint);
