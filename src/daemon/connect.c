@@ -20,7 +20,11 @@
 
 /* ---- the guest ---- */
 
-enum { ITEMS_MAX = NETWORK_FAMILIES };
+enum {
+	ITEMS_MAX = NETWORK_FAMILIES,
+	TOLD_MAX = 1 + NETWORK_FAMILIES, /* cards in one call: one that goes, and new routes' */
+	GUEST_MS = 2000,
+};
 
 /* The texts of one interface, as a message borrows them. */
 struct guest_card {
@@ -74,16 +78,19 @@ static void describe_card(const struct networks *networks, const struct placemen
 		message->mtu = network->spec.mtu;
 }
 
-static int tell_guest(const struct container *container, struct guest_card *card,
+/* In one call, which a guest that doesn't answer can't make long: `work` is held meanwhile. */
+static int tell_guest(const struct container *container, struct guest_card *cards, size_t count,
 		      struct cay_error *err)
 {
 	Cay__Vminitd__V1__ConfigureNetworkRequest request =
 		CAY__VMINITD__V1__CONFIGURE_NETWORK_REQUEST__INIT;
-	Cay__Vminitd__V1__Interface *interfaces[] = { &card->message };
+	Cay__Vminitd__V1__Interface *interfaces[TOLD_MAX];
 
+	for (size_t i = 0; i < count; i++)
+		interfaces[i] = &cards[i].message;
 	request.interfaces = interfaces;
-	request.n_interfaces = ARRAY_SIZE(interfaces);
-	return shim_guest_call(container, "ConfigureNetwork", &request.base, NULL, err);
+	request.n_interfaces = count;
+	return shim_guest_call(container, "ConfigureNetwork", &request.base, GUEST_MS, NULL, err);
 }
 
 /* ---- a running container's cards ---- */
@@ -117,23 +124,32 @@ static void bind_card(struct placement_card *card, struct endpoint *endpoint)
 	memcpy(endpoint->device, card->device, sizeof(endpoint->device));
 }
 
-static void free_card(struct networks *networks, struct placement *placement,
-		      struct placement_card *card)
+/*
+ * The card's part of the host. The rules stay as long as the tap is on the bridge: what the
+ * firewall doesn't know is not held back.
+ */
+static int cut_card(struct networks *networks, const struct placement_card *card,
+		    struct cay_error *err)
 {
-	struct cay_error fault = { 0 };
+	int r = card->kind == SANDBOX_TAP ? tap_detach(card->device, err) : 0;
 
-	if (card->kind == SANDBOX_TAP && tap_detach(card->device, &fault) < 0)
-		log_warning("%s: %s", card->device, fault.message);
+	if (r < 0)
+		return cay_error_prefix(err, "taking %s off its bridge", card->device);
 	placement_expel(networks, card);
-	(void)pthread_mutex_lock(&networks->lock);
+	return 0;
+}
+
+/* With the lock held. */
+static void release_card(const struct networks *networks, struct placement *placement,
+			 struct placement_card *card)
+{
 	card->endpoint->active = false;
 	card->endpoint->device[0] = '\0';
-	if (placement->main == card->endpoint)
-		placement->main = NULL;
 	if (placement->publisher == card->endpoint)
-		placement->publisher = NULL;
+		placement->publisher = NULL; /* the relay leads to its address, and to no other */
 	card->endpoint = NULL;
-	(void)pthread_mutex_unlock(&networks->lock);
+	placement->main = placement_choose_main(networks, placement, NETWORK_IPV4)
+		?: placement_choose_main(networks, placement, NETWORK_IPV6);
 }
 
 static int attach_card(struct networks *networks, struct network *network,
@@ -158,7 +174,7 @@ static int attach_card(struct networks *networks, struct network *network,
 	if (r == 0)
 		r = tap_attach(&port, err);
 	if (r == 0)
-		r = tell_guest(placement->container, &guest, err);
+		r = tell_guest(placement->container, &guest, 1, err);
 	return r;
 }
 
@@ -182,27 +198,49 @@ static int connect_running(struct networks *networks, struct network *network,
 				     "network %s: stop it, connect it, and start it again",
 				     endpoint->container->id, network->spec.name);
 	r = attach_card(networks, network, placement, card, err);
-	if (r < 0)
-		free_card(networks, placement, card);
+	if (r < 0) {
+		struct cay_error fault = { 0 };
+
+		if (cut_card(networks, card, &fault) < 0)
+			log_error("container %.12s: %s", endpoint->container->id, fault.message);
+		(void)pthread_mutex_lock(&networks->lock);
+		release_card(networks, placement, card);
+		(void)pthread_mutex_unlock(&networks->lock);
+	}
 	return r;
 }
 
-/* Another of its networks leads outside from now on. */
-static void choose_new_route(struct networks *networks, struct placement *placement)
+/*
+ * With the lock held, after the card was released: describes the cards that lead outside now in
+ * place of it. A LAN's own servers have told its routes already.
+ */
+static size_t describe_routes(const struct networks *networks, struct placement *placement,
+			      const bool lost[NETWORK_FAMILIES], struct guest_card *cards)
 {
-	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++) {
-		const struct endpoint *endpoint;
-		struct guest_card guest = { 0 };
-		struct cay_error fault = { 0 };
+	const struct endpoint *told = NULL;
+	size_t count = 0;
 
-		(void)pthread_mutex_lock(&networks->lock);
-		endpoint = placement_choose_main(networks, placement, i);
-		if (endpoint)
-			describe_card(networks, placement, find_card(placement, endpoint), &guest);
-		(void)pthread_mutex_unlock(&networks->lock);
-		if (endpoint && tell_guest(placement->container, &guest, &fault) < 0)
-			log_warning("container %.12s: %s", placement->container->id, fault.message);
+	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++) {
+		const struct endpoint *endpoint = placement_choose_main(networks, placement, i);
+		const struct placement_card *card =
+			endpoint ? find_card(placement, endpoint) : NULL;
+
+		if (!card || !lost[i] || endpoint == told || card->kind != SANDBOX_TAP)
+			continue;
+		describe_card(networks, placement, card, &cards[count++]);
+		told = endpoint;
 	}
+	return count;
+}
+
+/* For a guest that refuses or doesn't answer the host's side is enough. */
+static void tell_of_loss(const struct container *container, struct guest_card *cards, size_t count)
+{
+	struct cay_error fault = { 0 };
+
+	if (count > 0 && tell_guest(container, cards, count, &fault) < 0)
+		log_warning("container %.12s: telling it that a network is gone: %s", container->id,
+			    fault.message);
 }
 
 static int disconnect_running(struct networks *networks, struct endpoint *endpoint,
@@ -210,27 +248,36 @@ static int disconnect_running(struct networks *networks, struct endpoint *endpoi
 {
 	struct placement *placement;
 	struct placement_card *card = NULL;
-	struct guest_card guest = { 0 };
+	struct guest_card guest[TOLD_MAX] = { 0 };
+	bool lost[NETWORK_FAMILIES] = { false };
+	size_t count = 1, first = 0;
 	int r;
 
 	(void)pthread_mutex_lock(&networks->lock);
 	placement = placement_find(networks, endpoint->container);
 	if (placement)
 		card = find_card(placement, endpoint);
+	for (unsigned int i = 0; card && i < NETWORK_FAMILIES; i++)
+		lost[i] = placement_choose_main(networks, placement, i) == endpoint;
 	if (card)
-		name_card(placement, card, &guest);
+		name_card(placement, card, &guest[0]);
 	(void)pthread_mutex_unlock(&networks->lock);
 	if (!card)
 		return 0; /* connected, but not to this run of it */
 	if (card->kind == SANDBOX_PASST)
 		return cay_error_set(err, CAY_UNSUPPORTED, EPERM, "network %s: %s",
 				     endpoint->config.network, networks_lack(networks));
-	guest.message.down = true;
-	r = tell_guest(placement->container, &guest, err);
+	guest[0].message.down = true;
+	if (card->kind == SANDBOX_MACVTAP) /* it gives its lease back */
+		tell_of_loss(placement->container, guest, ++first);
+	r = cut_card(networks, card, err);
 	if (r < 0)
 		return r;
-	free_card(networks, placement, card);
-	choose_new_route(networks, placement);
+	(void)pthread_mutex_lock(&networks->lock);
+	release_card(networks, placement, card);
+	count += describe_routes(networks, placement, lost, &guest[count]);
+	(void)pthread_mutex_unlock(&networks->lock);
+	tell_of_loss(placement->container, &guest[first], count - first);
 	return 0;
 }
 

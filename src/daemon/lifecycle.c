@@ -325,8 +325,10 @@ static int set_paused(struct container *container, bool paused, struct cay_error
 	if (r < 0)
 		return r;
 	pause.id = resume.id = container->id;
-	r = paused ? shim_guest_call(container, "PauseContainer", &pause.base, NULL, err)
-		   : shim_guest_call(container, "ResumeContainer", &resume.base, NULL, err);
+	r = paused
+		? shim_guest_call(container, "PauseContainer", &pause.base, SHIM_CALL_MS, NULL, err)
+		: shim_guest_call(container, "ResumeContainer", &resume.base, SHIM_CALL_MS, NULL,
+				  err);
 	if (r < 0)
 		return cay_error_prefix(err, "container %.12s: %s", container->id,
 					paused ? "pausing" : "resuming");

@@ -66,8 +66,11 @@ static struct endpoint *find_publisher(const struct placement *placement,
 	struct net_address address = { 0 };
 	struct cay_error ignored; /* the daemon wrote it */
 
-	if (config->port_count == 0 || !config->ports[0].container_address ||
-	    net_address_parse(config->ports[0].container_address, &address, &ignored) < 0)
+	if (config->port_count == 0)
+		return NULL;
+	if (!config->ports[0].container_address)
+		return placement->cards[0].endpoint; /* passt's only one */
+	if (net_address_parse(config->ports[0].container_address, &address, &ignored) < 0)
 		return NULL;
 	for (size_t i = 0; i < placement->card_count; i++) {
 		struct endpoint *endpoint = placement->cards[i].endpoint;
@@ -77,6 +80,30 @@ static struct endpoint *find_publisher(const struct placement *placement,
 				return endpoint;
 	}
 	return NULL;
+}
+
+/* What the firewall doesn't know it lets pass: the card has no network then. */
+static void cut_off(struct networks *networks, struct placement *placement,
+		    struct placement_card *card, const struct cay_error *why)
+{
+	struct cay_error fault = { 0 };
+	int r = card->kind == SANDBOX_TAP ? tap_detach(card->device, &fault)
+					  : macvtap_remove(card->device, &fault);
+
+	log_error("container %.12s: %s is cut off: %s", placement->container->id, card->device,
+		  why->message);
+	if (r < 0)
+		log_error("container %.12s: %s: %s", placement->container->id, card->device,
+			  fault.message);
+	(void)pthread_mutex_lock(&networks->lock);
+	card->endpoint->active = false;
+	card->endpoint->device[0] = '\0';
+	if (placement->main == card->endpoint)
+		placement->main = NULL;
+	if (placement->publisher == card->endpoint)
+		placement->publisher = NULL;
+	card->endpoint = NULL;
+	(void)pthread_mutex_unlock(&networks->lock);
 }
 
 void networks_take_up(struct networks *networks, struct container *container)
@@ -111,13 +138,12 @@ void networks_take_up(struct networks *networks, struct container *container)
 	networks->placements[networks->placement_count++] = placement;
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; i < placement->card_count; i++) {
-		const struct placement_card *card = &placement->cards[i];
+		struct placement_card *card = &placement->cards[i];
 
 		if (card->kind == SANDBOX_PASST || !card->endpoint)
 			continue;
 		if (placement_admit(networks, placement, card, false, &err) < 0)
-			log_error("container %.12s: %s: %s", container->id, card->device,
-				  err.message);
+			cut_off(networks, placement, card, &err);
 	}
 }
 

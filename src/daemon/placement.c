@@ -470,7 +470,7 @@ void networks_each_port(struct networks *networks, const struct container *conta
 
 	(void)pthread_mutex_lock(&networks->lock);
 	placement = placement_find(networks, container);
-	for (size_t i = 0; placement && i < placement->port_count; i++)
+	for (size_t i = 0; placement && placement->publisher && i < placement->port_count; i++)
 		each(&placement->ports[i], user);
 	(void)pthread_mutex_unlock(&networks->lock);
 }

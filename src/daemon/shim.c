@@ -169,7 +169,7 @@ int shim_state(struct rpc_client *client, Cay__Shim__V1__StateResponse **ret_res
 
 /* One call on a connection of its own. */
 static int call(const struct container *container, const ProtobufCServiceDescriptor *service,
-		const char *method, const ProtobufCMessage *request,
+		const char *method, const ProtobufCMessage *request, int64_t timeout_ms,
 		ProtobufCMessage **ret_response, struct cay_error *err)
 {
 	_cleanup_rpc_client_ struct rpc_client *client = NULL;
@@ -177,7 +177,7 @@ static int call(const struct container *container, const ProtobufCServiceDescrip
 
 	if (r < 0)
 		return r;
-	return rpc_client_call(client, service, method, request, SHIM_CALL_MS, ret_response, err);
+	return rpc_client_call(client, service, method, request, timeout_ms, ret_response, err);
 }
 
 int shim_kill(const struct container *container, const char *exec_id, int signal, bool all,
@@ -189,7 +189,8 @@ int shim_kill(const struct container *container, const char *exec_id, int signal
 	request.exec_id = (char *)exec_id;
 	request.signal = (uint32_t)signal;
 	request.all = all;
-	return call(container, &cay__shim__v1__shim__descriptor, "Kill", &request.base, NULL, err);
+	return call(container, &cay__shim__v1__shim__descriptor, "Kill", &request.base,
+		    SHIM_CALL_MS, NULL, err);
 }
 
 int shim_resize(const struct container *container, const char *exec_id, unsigned int columns,
@@ -201,23 +202,23 @@ int shim_resize(const struct container *container, const char *exec_id, unsigned
 	request.exec_id = (char *)exec_id;
 	request.columns = columns;
 	request.rows = rows;
-	return call(container, &cay__shim__v1__shim__descriptor, "Resize", &request.base, NULL,
-		    err);
+	return call(container, &cay__shim__v1__shim__descriptor, "Resize", &request.base,
+		    SHIM_CALL_MS, NULL, err);
 }
 
 int shim_shutdown(const struct container *container, struct cay_error *err)
 {
 	Cay__Shim__V1__ShutdownRequest request = CAY__SHIM__V1__SHUTDOWN_REQUEST__INIT;
 
-	return call(container, &cay__shim__v1__shim__descriptor, "Shutdown", &request.base, NULL,
-		    err);
+	return call(container, &cay__shim__v1__shim__descriptor, "Shutdown", &request.base,
+		    SHIM_CALL_MS, NULL, err);
 }
 
 int shim_guest_call(const struct container *container, const char *method,
-		    const ProtobufCMessage *request, ProtobufCMessage **ret_response,
-		    struct cay_error *err)
+		    const ProtobufCMessage *request, int64_t timeout_ms,
+		    ProtobufCMessage **ret_response, struct cay_error *err)
 {
-	return call(container, &cay__vminitd__v1__vminitd__descriptor, method, request,
+	return call(container, &cay__vminitd__v1__vminitd__descriptor, method, request, timeout_ms,
 		    ret_response, err);
 }
 

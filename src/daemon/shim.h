@@ -42,8 +42,8 @@ int shim_shutdown(const struct container *container, struct cay_error *err);
 
 /* A call of the guest's own service, passed on by the shim. */
 int shim_guest_call(const struct container *container, const char *method,
-		    const ProtobufCMessage *request, ProtobufCMessage **ret_response,
-		    struct cay_error *err);
+		    const ProtobufCMessage *request, int64_t timeout_ms,
+		    ProtobufCMessage **ret_response, struct cay_error *err);
 
 /*
  * Waits until the process has ended, at most timeout_ms (-1: for ever). True when it has. A pid of

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import socket
 import sqlite3
+import time
 
 import lab
 from harness import Daemon, alive, processes, wait_until
@@ -108,6 +109,26 @@ class Killed(NetworkTestCase):
             left = other.stop()
         self.assertEqual(left, [])
         self.assertEqual(state(), before)
+
+    def test_a_silent_guest_is_disconnected(self):
+        """One that answers nothing, as a hostile one may, holds nobody up."""
+        self.network("left")
+        self.network("other")
+        name = self.peer("silent", "--network", "left", "-p", f"8205:{ECHO}")
+        (qemu, *_), _ = self.qemu_and_shim(name)
+        tap, = (tap for tap in self.taps() if "master" in lab.run("ip", "link", "show", tap))
+        os.kill(qemu, signal.SIGSTOP)
+        self.addCleanup(os.kill, qemu, signal.SIGCONT)
+        begun = time.monotonic()
+        done = self.run_cay("network", "connect", "other", name)
+        self.assertNotEqual(done.returncode, 0)
+        self.cay("network", "disconnect", "left", name)
+        self.assertLess(time.monotonic() - begun, 10)
+        self.assertNotIn("master", lab.run("ip", "link", "show", tap))
+        self.assertFalse([line for line in rules() if tap in line])
+        self.assertEqual(self.inspect(name)["NetworkSettings"]["Networks"], {})
+        self.assertEqual(self.cay("port", name), "")
+        self.cay("network", "rm", "left")
 
 
 class HalfWay(NetworkTestCase):

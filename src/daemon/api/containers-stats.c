@@ -166,7 +166,7 @@ static int measure(struct container *container,
 		CAY__VMINITD__V1__CONTAINER_STATS_REQUEST__INIT;
 
 	request.id = container->id;
-	return shim_guest_call(container, "ContainerStats", &request.base,
+	return shim_guest_call(container, "ContainerStats", &request.base, SHIM_CALL_MS,
 			       (ProtobufCMessage **)ret_stats, err);
 }
 
@@ -313,7 +313,7 @@ int api_containers_top(struct daemon *daemon, struct http_request *request, stru
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 				     "arguments for ps (%.64s) are not supported", arguments);
 	ask.id = container->id;
-	r = shim_guest_call(container, "ListProcesses", &ask.base, &message, err);
+	r = shim_guest_call(container, "ListProcesses", &ask.base, SHIM_CALL_MS, &message, err);
 	if (r < 0)
 		return r;
 	answer = (const Cay__Vminitd__V1__ListProcessesResponse *)message;
