@@ -127,9 +127,15 @@ static int check_ports(const struct firewall_state *state, const struct net_endp
 int firewall_state_check_endpoint(const struct firewall_state *state,
 				  const struct net_endpoint *endpoint, struct cay_error *err)
 {
+	const struct net_endpoint *known = firewall_state_endpoint(state, endpoint->link);
+
 	if (!firewall_state_network(state, endpoint->network))
 		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
 				     "the firewall knows no network on the link %s",
 				     endpoint->network);
+	if (known && !net_mac_equal(&known->mac, &endpoint->mac))
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "the firewall knows the link %s as another container's",
+				     endpoint->link);
 	return check_ports(state, endpoint, err);
 }

@@ -70,7 +70,8 @@ int firewall_add_network(struct firewall *firewall, const struct net_network *ne
 int firewall_remove_network(struct firewall *firewall, const char *link, struct cay_error *err);
 /*
  * One that is known by this link is replaced: that is how ports and addresses change. The network
- * must be known (CAY_NOT_FOUND). CAY_EXISTS where a port leads to another container already.
+ * must be known (CAY_NOT_FOUND). CAY_CONFLICT where the link is known with another MAC: then it is
+ * another card, whose rules must stay. CAY_EXISTS where a port leads to another container already.
  * A macvtap must exist.
  */
 int firewall_add_endpoint(struct firewall *firewall, const struct net_endpoint *endpoint,

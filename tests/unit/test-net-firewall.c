@@ -609,6 +609,23 @@ static void test_changes_after_a_flush(void **state)
 	assert_int_equal(err.code, CAY_NOT_FOUND);
 }
 
+/* A card that takes another's place in the rules would leave that one with none. */
+static void test_same_link(void **state)
+{
+	struct net_endpoint other = endpoint_of(&world.a1);
+	struct buf before = { 0 };
+	struct cay_error err = { 0 };
+
+	ruleset(&before);
+	other.mac.bytes[5] = 77;
+	assert_true(firewall_add_endpoint(world.firewall, &other, &err) < 0);
+	assert_int_equal(err.code, CAY_CONFLICT);
+	assert_true(restored(&before));
+	buf_done(&before);
+	expect("an honest packet", true,
+	       frame_udp4(OTHER, ME, "172.30.0.2", "172.30.0.3", 1000, 2000));
+}
+
 static void test_removed(void **state)
 {
 	struct net_network network = { .link = "caybx", .gateways = { address("172.28.0.1") } };
@@ -706,6 +723,7 @@ int main(void)
 		BOTH_WAYS(test_restored),
 		cmocka_unit_test(test_own_changes_cost_nothing),
 		cmocka_unit_test(test_changes_after_a_flush),
+		cmocka_unit_test(test_same_link),
 		cmocka_unit_test(test_removed),
 		cmocka_unit_test(test_speed),
 	};
