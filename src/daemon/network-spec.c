@@ -158,7 +158,9 @@ static int take_link(struct network_spec *spec, const char *key, const char *tex
 		strcmp(text, "..") != 0;
 
 	for (const char *at = text; good && *at; at++)
-		good = *at > ' ' && *at < 0x7f && !strchr("/:\"\\;{}", *at);
+		good = *at > ' ' && *at < 0x7f && !strchr("/:\"\\;{}%*", *at);
+	/* The kernel puts a number for %d; a final + or * means more links than one in rules. */
+	good = good && text[strlen(text) - 1] != '+';
 	if (!good)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "network option %s: \"%.64s\" is no name of an interface", key,

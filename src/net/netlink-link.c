@@ -106,11 +106,11 @@ int netlink_link_list(struct netlink *netlink, struct netlink_links *ret, struct
 
 static int check_name(const char *name, struct cay_error *err)
 {
-	if (name[0] == '\0' || strlen(name) >= IFNAMSIZ || strpbrk(name, "/: \t\n") ||
+	if (name[0] == '\0' || strlen(name) >= IFNAMSIZ || strpbrk(name, "%*/: \t\n") ||
 	    strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "\"%.64s\" can't be a link's name: 1 to %d characters without "
-				     "'/', ':' and spaces",
+				     "'/', ':', '%%', '*' and spaces",
 				     name, IFNAMSIZ - 1);
 	return 0;
 }

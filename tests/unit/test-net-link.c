@@ -137,6 +137,12 @@ static void test_bridge_undone(void **state)
 	cay_error_clear(&err);
 	assert_true(bridge_ensure(&spec, &err) < 0);
 	assert_int_equal(err.code, CAY_INVALID);
+	/* The kernel would number it, and nobody would find it again. */
+	spec = example("cayb%d");
+	cay_error_clear(&err);
+	assert_true(bridge_ensure(&spec, &err) < 0);
+	assert_int_equal(err.code, CAY_INVALID);
+	assert_false(shell_says("ip link", "cayb"));
 }
 
 /* Writes a frame with an empty virtio-net header, as QEMU does. */
