@@ -66,6 +66,10 @@ static_assert(ARRAY_SIZE(firewall_packet_sets) == PACKET_SET_COUNT, "every set h
  * rules that accept. Later fragments, which are nothing without the first, go another way: what
  * is loaded as their upper header is not there.
  *
+ * Clouds serve secrets about the host: all of them at 169.254.169.254, and Alibaba's at
+ * 100.100.100.200, Azure's wire server at 168.63.129.16; over IPv6 Amazon's at fd00:ec2::254,
+ * Google's at fd20:ce::254, Oracle's at fd00:c1::a9fe:a9fe and OpenStack's at fe80::a9fe:a9fe.
+ *
  * $link is the guest's card: where a frame comes in by from a tap, and goes out by from a macvtap.
  */
 const char firewall_frame_rules[] = "\
@@ -91,13 +95,14 @@ const char firewall_frame_rules[] = "\
 	chain guest_ip4 {\n\
 		udp sport 67 drop\n\
 		icmp type { redirect, router-advertisement } drop\n\
-		$link != @metadata ip daddr 169.254.0.0/16 drop\n\
+		$link != @metadata ip daddr { 169.254.0.0/16, 100.100.100.200, 168.63.129.16 } drop\n\
 		$link . ip saddr @sources4 accept\n\
 		$link @free4 ip saddr != @protected4 accept\n\
 		drop\n\
 	}\n\
 	chain guest_ip6 {\n\
-		$link != @metadata ip6 daddr fd00:ec2::254 drop\n\
+		$link != @metadata ip6 daddr { fd00:ec2::254, fd20:ce::254, fd00:c1::a9fe:a9fe, \
+fe80::a9fe:a9fe } drop\n\
 		frag frag-off > 0 goto guest_source6\n\
 		icmpv6 type { nd-router-advert, nd-redirect, router-renumbering } drop\n\
 		exthdr frag exists icmpv6 type 133-136 drop\n\

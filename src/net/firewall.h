@@ -24,7 +24,7 @@ struct net_network {
 	struct net_address gateways[2]; /* the host's IPv4 and IPv6 address on it; unset: none */
 	bool internal;                  /* no way out or in but from the host */
 	bool no_masquerade;             /* containers' own addresses are seen outside */
-	bool metadata;                  /* 169.254.0.0/16 and its like may be reached */
+	bool metadata;                  /* what clouds tell their machines may be reached */
 };
 
 /* A host's port that leads to a container's. */

@@ -193,6 +193,10 @@ static void test_ip4(void **state)
 			  "224.0.0.251", 5353, 5353));
 	expect("a packet to the metadata service", false,
 	       frame_udp4(OTHER, ME, "172.30.0.2", "169.254.169.254", 1000, 80));
+	expect("one to Alibaba's", false,
+	       frame_udp4(OTHER, ME, "172.30.0.2", "100.100.100.200", 1000, 80));
+	expect("one to Azure's", false,
+	       frame_udp4(OTHER, ME, "172.30.0.2", "168.63.129.16", 1000, 80));
 }
 
 #define ALL_NODES "ff02::1"
@@ -251,6 +255,8 @@ static void test_hidden_headers(void **state)
 	static const uint8_t dhcp[12] = { 2, 35, 2, 34, 0, 12 };
 	static const uint8_t report[8] = { 143 };
 	static const uint8_t udp[12] = { 9, 9, 2, 34, 0, 12 };
+	static const char *const metadata[] = { "fd00:ec2::254", "fd20:ce::254",
+						"fd00:c1::a9fe:a9fe", "fe80::a9fe:a9fe" };
 
 	expect("an echo behind options", true, behind(options, 8, IPPROTO_DSTOPTS, echo, 8));
 	expect("an advert behind options", false, behind(options, 8, IPPROTO_DSTOPTS, advert, 24));
@@ -270,8 +276,9 @@ static void test_hidden_headers(void **state)
 	       frame_ip6(&frame_everybody, ME, "::", "ff02::16", IPPROTO_ICMPV6, report, 8));
 	expect("a datagram from nowhere", false,
 	       frame_ip6(&frame_everybody, ME, "::", "ff02::1", IPPROTO_UDP, udp, 12));
-	expect("a datagram to the metadata service", false,
-	       frame_ip6(OTHER, ME, "fd00:a::2", "fd00:ec2::254", IPPROTO_UDP, udp, 12));
+	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
+		expect(metadata[i], false,
+		       frame_ip6(OTHER, ME, "fd00:a::2", metadata[i], IPPROTO_UDP, udp, 12));
 	expect("another datagram", true, behind((const uint8_t *)"", 0, IPPROTO_UDP, udp, 12));
 }
 
