@@ -14,7 +14,11 @@ struct setting {
 	int value;
 };
 
-/* What a bridge of ours must not do, whatever the host's defaults are. */
+/*
+ * What a bridge of ours must not do, whatever the host's defaults for new links are. The kernel
+ * also heeds "all", for send_redirects and route_localnet where either is on: those are the host's
+ * to say.
+ */
 static const struct setting settings[] = {
 	{ "ipv4/conf", "accept_redirects", 0 }, /* guests don't tell the host where to send */
 	{ "ipv4/conf", "send_redirects", 0 },

@@ -33,7 +33,7 @@ void firewall_state_put_network(struct firewall_state *state, const struct net_n
 void firewall_state_put_endpoint(struct firewall_state *state, const struct net_endpoint *endpoint);
 void firewall_state_drop_network(struct firewall_state *state, const char *link);
 void firewall_state_drop_endpoint(struct firewall_state *state, const char *link);
-/* Whether all of it can be: CAY_NOT_FOUND, CAY_CONFLICT and CAY_EXISTS as firewall_add_endpoint() has them. */
+/* Whether all of it can be: fails as firewall_add_endpoint() does. */
 int firewall_state_check_endpoint(const struct firewall_state *state,
 				  const struct net_endpoint *endpoint, struct cay_error *err);
 

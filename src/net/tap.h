@@ -29,8 +29,8 @@ struct tap_port {
 
 /*
  * Puts the tap onto the bridge, from whichever it was on, and sets it up; the host has neither ARP
- * nor IPv6 on it. The firewall must know the endpoint by then. Fails with CAY_NOT_FOUND where tap or
- * bridge is missing.
+ * nor IPv6 on it. The firewall must know the endpoint by then. Fails with CAY_NOT_FOUND where tap
+ * or bridge is missing.
  */
 int tap_attach(const struct tap_port *port, struct cay_error *err);
 /* Takes it off its bridge and down. One that is not there is success. */
