@@ -56,11 +56,10 @@ static const char *message_table(const struct nlmsghdr *message)
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each(
-		attribute, message,
-		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attribute) == ATTRIBUTE_TABLE &&
-					     mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >=
-						     0) return mnl_attr_get_str(attribute);
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attribute) == ATTRIBUTE_TABLE &&
+		    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+			return mnl_attr_get_str(attribute);
 	return "";
 }
 
@@ -68,11 +67,10 @@ static uint32_t message_generation(const struct nlmsghdr *message)
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each(
-		attribute, message,
-		sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attribute) == NFTA_GEN_ID &&
-					     mnl_attr_validate(attribute, MNL_TYPE_U32) >=
-						     0) return ntohl(mnl_attr_get_u32(attribute));
+	mnl_attr_for_each(attribute, message, sizeof(struct nfgenmsg))
+		if (mnl_attr_get_type(attribute) == NFTA_GEN_ID &&
+		    mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+			return ntohl(mnl_attr_get_u32(attribute));
 	return 0;
 }
 

@@ -72,10 +72,10 @@ static uint32_t generation(struct firewall *firewall)
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0 || !mnl_nlmsg_ok(message, (int)n) || message->nlmsg_type == NLMSG_ERROR)
 		return 0;
-	mnl_attr_for_each(attribute, message,
-			  sizeof(*info)) if (mnl_attr_get_type(attribute) == NFTA_GEN_ID &&
-					     mnl_attr_validate(attribute, MNL_TYPE_U32) >=
-						     0) return ntohl(mnl_attr_get_u32(attribute));
+	mnl_attr_for_each(attribute, message, sizeof(*info))
+		if (mnl_attr_get_type(attribute) == NFTA_GEN_ID &&
+		    mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
+			return ntohl(mnl_attr_get_u32(attribute));
 	return 0;
 }
 

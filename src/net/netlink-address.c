@@ -43,8 +43,7 @@ static int read_link_address(const struct nlmsghdr *message, void *data)
 	if (mnl_nlmsg_get_payload_len(message) < sizeof(*info))
 		return -EBADMSG;
 	/* IFA_LOCAL is the address itself where IFA_ADDRESS is the other end's. */
-	mnl_attr_for_each(attribute, message, sizeof(*info))
-	{
+	mnl_attr_for_each(attribute, message, sizeof(*info)) {
 		const uint16_t type = mnl_attr_get_type(attribute);
 
 		if (type == IFA_LOCAL || (type == IFA_ADDRESS && !item.prefix.address.family))
@@ -148,8 +147,7 @@ static int read_route(const struct nlmsghdr *message, void *data)
 	route.destination.bits = info->rtm_dst_len;
 	route.table = info->rtm_table;
 	route.type = info->rtm_type;
-	mnl_attr_for_each(attribute, message, sizeof(*info))
-	{
+	mnl_attr_for_each(attribute, message, sizeof(*info)) {
 		const uint16_t type = mnl_attr_get_type(attribute);
 		const bool number = mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0;
 

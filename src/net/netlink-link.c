@@ -27,9 +27,9 @@ static void read_link_info(const struct nlattr *info, struct netlink_link *link)
 {
 	const struct nlattr *attribute;
 
-	mnl_attr_for_each_nested(attribute,
-				 info) if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
-		copy_text(link->kind, sizeof(link->kind), attribute);
+	mnl_attr_for_each_nested(attribute, info)
+		if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND)
+			copy_text(link->kind, sizeof(link->kind), attribute);
 }
 
 static void read_link_attribute(const struct nlattr *attribute, struct netlink_link *link)
@@ -81,7 +81,8 @@ static int read_link(const struct nlmsghdr *message, void *data)
 	link->index = (unsigned int)info->ifi_index;
 	link->up = info->ifi_flags & IFF_UP;
 	link->loopback = info->ifi_flags & IFF_LOOPBACK;
-	mnl_attr_for_each(attribute, message, sizeof(*info)) read_link_attribute(attribute, link);
+	mnl_attr_for_each(attribute, message, sizeof(*info))
+		read_link_attribute(attribute, link);
 	return 0;
 }
 

@@ -78,11 +78,10 @@ static int read_error(const struct nlmsghdr *message, char reason[REASON_SIZE])
 		return error->error;
 	if (!(message->nlmsg_flags & NLM_F_CAPPED))
 		offset += error->msg.nlmsg_len - sizeof(error->msg);
-	mnl_attr_for_each(
-		attribute, message,
-		(unsigned int)offset) if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
-					  mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)(
-		void) snprintf(reason, REASON_SIZE, "%s", mnl_attr_get_str(attribute));
+	mnl_attr_for_each(attribute, message, (unsigned int)offset)
+		if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
+		    mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
+			(void)snprintf(reason, REASON_SIZE, "%s", mnl_attr_get_str(attribute));
 	return error->error;
 }
 
