@@ -107,6 +107,7 @@ static int read_driver(const json_t *body, struct network_spec *spec, struct cay
 static int read_flags(const json_t *body, struct network_spec *spec, struct cay_error *err)
 {
 	bool ingress = false, config_only = false;
+	_cleanup_free_ char *scope = NULL;
 	json_t *config_from = NULL;
 	int r = json_read_bool(body, "Internal", &spec->internal, err);
 
@@ -122,8 +123,15 @@ static int read_flags(const json_t *body, struct network_spec *spec, struct cay_
 		r = json_read_bool(body, "ConfigOnly", &config_only, err);
 	if (r == 0)
 		r = json_read_object(body, "ConfigFrom", &config_from, err);
+	if (r == 0)
+		r = json_read_string(body, "Scope", &scope, err);
 	if (r < 0)
 		return r;
+	if (scope && scope[0] != '\0' && strcmp(scope, "local") != 0)
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "networks of the scope \"%.64s\": not supported; a network is "
+				     "of this host, \"local\"",
+				     scope);
 	const char *from = json_string_value(json_object_get(config_from, "Network"));
 
 	if (ingress || config_only || (from && from[0] != '\0'))
@@ -286,18 +294,24 @@ static int read_prefix(const json_t *object, const char *key, struct net_prefix 
 static int read_reserved(const json_t *item, struct network_pool *pool, struct cay_error *err)
 {
 	_cleanup_json_ json_t *map = NULL;
+	struct net_address gateway = pool->gateway;
 	json_t *value;
 	const char *name;
 	int r = read_map(item, "AuxiliaryAddresses", &map, err);
 
 	if (r < 0)
 		return r;
+	/* What it will be where none was asked for. */
+	if (!net_address_is_set(&gateway))
+		(void)net_prefix_nth(&pool->subnet, 1, &gateway);
 	json_object_foreach(map, name, value) {
 		struct net_address address;
 
 		r = net_address_parse(json_string_value(value), &address, err);
 		if (r == 0)
 			r = subnet_check_address(&pool->subnet, &address, err);
+		if (r == 0 && net_address_equal(&address, &gateway))
+			r = cay_error_set(err, CAY_INVALID, EINVAL, "it is the gateway's");
 		if (r < 0)
 			return cay_error_prefix(err, "auxiliary address %.64s", name);
 	}

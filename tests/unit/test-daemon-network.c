@@ -124,6 +124,12 @@ static void test_refused_networks(void **state)
 		  CAY_INVALID },
 		{ POOL("\"Subnet\":\"10.0.0.0/24\"},{\"Subnet\":\"10.1.0.0/24\""), "more than one",
 		  CAY_UNSUPPORTED },
+		{ POOL("\"Subnet\":\"10.0.0.0/24\",\"Gateway\":\"10.0.0.9\","
+		       "\"AuxiliaryAddresses\":{\"a\":\"10.0.0.9\"}"),
+		  "gateway", CAY_INVALID },
+		{ POOL("\"Subnet\":\"10.0.0.0/24\",\"AuxiliaryAddresses\":{\"a\":\"10.0.0.1\"}"),
+		  "gateway", CAY_INVALID },
+		{ "{\"Name\":\"n\",\"Scope\":\"swarm\"}", "swarm", CAY_UNSUPPORTED },
 		{ OPTION("com.docker.network.driver.mtu", "70000"), "mtu", CAY_INVALID },
 		{ OPTION("com.docker.network.driver.mtu", "68"), "mtu", CAY_INVALID },
 		{ OPTION("com.docker.network.bridge.name", "a/b"), "a/b", CAY_INVALID },

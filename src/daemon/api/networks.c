@@ -36,6 +36,20 @@ static bool passes(struct networks *networks, const struct network *network,
 		(!dangling || *dangling == is_dangling(networks, network));
 }
 
+static int check_types(const struct filters *filters, struct cay_error *err)
+{
+	const struct strv *types = filters_get(filters, "type");
+
+	for (size_t i = 0; types && i < types->count; i++)
+		if (strcmp(types->items[i], "builtin") != 0 &&
+		    strcmp(types->items[i], "custom") != 0)
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "invalid filter 'type=%.64s': there are \"builtin\" "
+					     "and \"custom\"",
+					     types->items[i]);
+	return 0;
+}
+
 static int list(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
 	static const char *const keys[] = { "dangling", "driver", "id",   "label",
@@ -48,6 +62,8 @@ static int list(struct daemon *daemon, struct http_request *request, struct cay_
 
 	if (r == 0)
 		r = filters_get_bool(&filters, "dangling", &dangling, err);
+	if (r == 0)
+		r = check_types(&filters, err);
 	if (r < 0)
 		return r;
 	array = json_array();
