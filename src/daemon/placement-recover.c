@@ -121,6 +121,7 @@ void networks_take_up(struct networks *networks, struct container *container)
 	}
 	placement = xcalloc(1, sizeof(*placement));
 	placement->container = container_ref(container);
+	placement->announced = true;
 	placement->card_count = config->interface_count;
 	placement->cards = xcalloc(config->interface_count + 1, sizeof(*placement->cards));
 	placement->ports = xcalloc(config->port_count + 1, sizeof(*placement->ports));

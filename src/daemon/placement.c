@@ -359,6 +359,21 @@ bool networks_wait_ended(struct networks *networks)
 	return waited;
 }
 
+/* With `work` held: an event for each of its networks. */
+static void announce(struct networks *networks, const struct placement *placement,
+		     const char *action)
+{
+	for (size_t i = 0; i < placement->card_count; i++) {
+		const struct endpoint *endpoint = placement->cards[i].endpoint;
+		_cleanup_network_ struct network *network = NULL;
+		struct cay_error ignored; /* a network that is gone has nothing to tell */
+
+		if (endpoint &&
+		    networks_find(networks, endpoint->config.network, &network, &ignored) == 0)
+			networks_emit(networks, network, action, placement->container);
+	}
+}
+
 /* With `work` held. */
 static void unplace(struct networks *networks, const struct container *container)
 {
@@ -379,6 +394,8 @@ static void unplace(struct networks *networks, const struct container *container
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; placement && i < placement->card_count; i++)
 		placement_expel(networks, &placement->cards[i]);
+	if (placement && placement->announced)
+		announce(networks, placement, "disconnect");
 }
 
 /* With `work` held: its endpoints get addresses before it is looked at otherwise. */
@@ -419,6 +436,8 @@ static int place_on_all(struct networks *networks, struct container *container,
 	}
 	fill_config(networks, placement, config);
 	networks_add_files(networks, container, config);
+	announce(networks, placement, "connect");
+	placement->announced = true;
 	return 0;
 }
 

@@ -28,6 +28,7 @@ struct placement {
 	size_t port_count;
 	struct endpoint *main;      /* has the default route; NULL: none. In the table */
 	struct endpoint *publisher; /* the ports lead to it; NULL: nowhere. In the table */
+	bool announced;             /* clients were told of its networks */
 };
 
 /*

@@ -4,6 +4,8 @@
 import concurrent.futures
 import ipaddress
 import json
+import time
+import urllib.parse
 
 import lab
 from net_harness import ECHO, IN_OUTSIDE, OTHER, NetworkTestCase, ask, links, ping, serving
@@ -241,21 +243,50 @@ class Networks(NetworkTestCase):
         self.reached_from("moves", self.addresses("waits")[0])
 
     def test_connect_and_disconnect_a_running_one(self):
-        """As far as it has a free network card; else it says what to do."""
+        """It has one network card to spare; for more than that it must start again."""
         self.network("hot")
+        self.network("too-many")
         self.peer("runs")
         self.peer("there", "--network", "hot")
-        done = self.run_cay("network", "connect", "hot", "runs")
-        if done.returncode != 0:
-            self.assertIn("start it again", done.stderr)
-            self.assertEqual(list(self.inspect("runs")["NetworkSettings"]["Networks"]), ["bridge"])
-            return
+        self.cay("network", "connect", "hot", "runs")
+        self.refused("start it again", "network", "connect", "too-many", "runs")
+        self.assertEqual(sorted(self.inspect("runs")["NetworkSettings"]["Networks"]), ["bridge", "hot"])
         self.reached_from("runs", self.addresses("there")[0])
         self.reached(self.addresses("runs", "hot")[1])
         self.cay("network", "disconnect", "hot", "runs")
         self.unreached_from("runs", self.addresses("there")[0])
         self.assertEqual(list(self.inspect("runs")["NetworkSettings"]["Networks"]), ["bridge"])
         self.reached(self.addresses("runs")[0])
+
+    def test_events(self):
+        """Each run of a container is on its networks, then off them; what a connect tells is told once."""
+        self.network("told")
+        since = time.time()
+        self.peer("teller", "--network", "told")
+        identity = self.inspect("teller")["Id"]
+        self.cay("network", "connect", "bridge", "teller")
+        self.daemon.restart()
+        self.cay("network", "disconnect", "bridge", "teller")
+        self.cay("rm", "-f", "teller")
+        seen = self.events(since)
+        self.assertEqual([(one["Actor"]["Attributes"]["name"], one["Action"]) for one in seen],
+                         [("bridge", "disconnect"), ("told", "disconnect")], "since the daemon was started")
+        self.assertEqual({one["Actor"]["Attributes"]["container"] for one in seen}, {identity})
+        since = time.time()
+        self.cay("run", "--rm", "--network", "told", "peer", "true")
+        self.assertEqual([one["Action"] for one in self.events(since)], ["connect", "disconnect"])
+
+    def events(self, since):
+        query = urllib.parse.quote(json.dumps({"type": ["network"]}))
+        status, body = self.api("GET", f"/events?since={since:.6f}&until={time.time():.6f}&filters={query}")
+        self.assertEqual(status, 200)
+        lines = [json.dumps(body)] if isinstance(body, dict) else body.decode().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def test_list_refuses_types_that_there_are_not(self):
+        for text, expected in (("custom", 200), ("builtin", 200), ("foo", 400)):
+            query = urllib.parse.quote(json.dumps({"type": [text]}))
+            self.assertEqual(self.api("GET", f"/networks?filters={query}")[0], expected, text)
 
     def test_inspect_lists_its_containers(self):
         self.network("listed")
