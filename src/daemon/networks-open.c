@@ -30,7 +30,8 @@ const char *networks_lack(struct networks *networks)
 
 	if (!networks->privileged)
 		return "without root and CAP_NET_ADMIN containers reach out and have published "
-		       "ports by passt, but no addresses, names or networks of their own";
+		       "ports by passt, but no addresses, names or networks of their own, and "
+		       "nothing keeps them from the cloud's metadata service";
 	(void)pthread_mutex_lock(&networks->lock);
 	standard = networks_by_name(networks, NETWORK_DEFAULT_NAME);
 	ready = standard && standard->ready;
