@@ -168,11 +168,13 @@ int command_port(const struct invocation *invocation, struct cay_error *err)
 	if (r < 0)
 		return r;
 	ports = json_object_get(json_object_get(container, "NetworkSettings"), "Ports");
-	if (key)
+	if (key) {
 		add_bindings(&lines, "", json_object_get(ports, key));
-	else
-		json_object_foreach(ports, port, bindings)
+	} else {
+		json_object_foreach(ports, port, bindings) {
 			add_bindings(&lines, port, bindings);
+		}
+	}
 	if (key && lines.count == 0)
 		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
 				     "container %s publishes no port %s", name, key);

@@ -42,7 +42,7 @@ static int open_queue(const char *path, const char *name, short flags, struct ca
 static int open_queues(const char *path, const char *name, unsigned int queues, short flags,
 		       int *ret_fds, struct cay_error *err)
 {
-	int fds[TAP_QUEUES_MAX];
+	int fds[TAP_QUEUES_MAX] = { 0 };
 
 	if (queues > 1)
 		flags |= IFF_MULTI_QUEUE;

@@ -37,7 +37,7 @@ struct ports {
 	uv_loop_t *loop; /* NULL before ports_start() */
 	struct listener *listeners;
 	size_t count;
-	LIST_HEAD(, connection) connections;
+	LIST_HEAD(connection_list, connection) connections;
 	size_t connection_count;
 	TAILQ_HEAD(session_list, session) sessions; /* the last used first */
 	size_t session_count;
