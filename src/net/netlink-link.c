@@ -81,8 +81,9 @@ static int read_link(const struct nlmsghdr *message, void *data)
 	link->index = (unsigned int)info->ifi_index;
 	link->up = info->ifi_flags & IFF_UP;
 	link->loopback = info->ifi_flags & IFF_LOOPBACK;
-	mnl_attr_for_each(attribute, message, sizeof(*info))
+	mnl_attr_for_each(attribute, message, sizeof(*info)) {
 		read_link_attribute(attribute, link);
+	}
 	return 0;
 }
 
