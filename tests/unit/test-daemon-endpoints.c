@@ -540,6 +540,7 @@ static void test_port_of_the_name_server(void **state)
 	assert_null(strstr(err.message, "name server"));
 	network->has_names = true;
 	cay_error_clear(&err);
+	placement = add_placement("\"53/udp\":[{\"HostPort\":\"53\"}]");
 	assert_true(placement_choose_ports(&fixture.networks, placement, &err) < 0);
 	assert_non_null(strstr(err.message, "port is already allocated: cay's name server"));
 	(void)close(fd);
