@@ -195,8 +195,8 @@ class HalfWay(NetworkTestCase):
                 self.run_cay("stop", "-t", "0", "torn")  # without a network it has no port to be refused for
                 wait_until(lambda: state() == before, "links and rules to be as before", 20)
                 self.cay("network", "connect", "beside", "torn")
-        self.cay("start", "torn")
-        self.assertIsNotNone(ask("tcp", "127.0.0.1", 8212))
+        self.cay("start", "torn")  # which is done before its server listens
+        wait_until(lambda: ask("tcp", "127.0.0.1", 8212), "the container's server to answer", 20)
 
     def test_many_start_and_end(self):
         before = state()
