@@ -38,6 +38,8 @@ static const struct option_row rows[] = {
 	  "the guests' initramfs (default: initramfs.cpio beside cayd)" },
 	{ "shim", OPTION_STRING, FIELD(shim), "FILE", NULL,
 	  "the program that owns a VM (default: cay-shim beside cayd)" },
+	{ "files", OPTION_STRING, FIELD(files), "FILE", NULL,
+	  "the program that serves shared directories (default: cay-files beside cayd)" },
 	{ "layer-worker", OPTION_STRING, FIELD(layer_worker), "FILE", NULL,
 	  "the program that unpacks layers (default: cay-layer beside cayd)" },
 	{ "qemu", OPTION_STRING, FIELD(qemu), "FILE", NULL,
@@ -247,8 +249,9 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 	r = parse_arguments(options, argc, argv, err);
 	if (r < 0)
 		return r;
-	char **const paths[] = { &options->root,      &options->run,  &options->kernel,
-				 &options->initramfs, &options->shim, &options->layer_worker };
+	char **const paths[] = { &options->root,        &options->run,  &options->kernel,
+				 &options->initramfs,   &options->shim, &options->files,
+				 &options->layer_worker };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		r = make_absolute(paths[i], err);
@@ -264,6 +267,7 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 	default_part(&options->kernel, "vmlinux");
 	default_part(&options->initramfs, "initramfs.cpio");
 	default_part(&options->shim, "cay-shim");
+	default_part(&options->files, "cay-files");
 	default_part(&options->layer_worker, "cay-layer");
 	return check(options, err);
 }

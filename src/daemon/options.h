@@ -15,7 +15,7 @@ struct daemon_options {
 	char *root; /* lasting state */
 	char *run;  /* sockets and pids */
 	char *host; /* "unix:///path" */
-	char *kernel, *initramfs, *shim, *layer_worker;
+	char *kernel, *initramfs, *shim, *files, *layer_worker;
 	char *qemu;  /* NULL: qemu-system-x86_64 in PATH */
 	char *accel; /* "auto", "kvm" or "tcg" */
 	char *log_level;

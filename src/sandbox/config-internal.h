@@ -24,8 +24,26 @@ int config_read_items(const json_t *object, const char *key, size_t limit, size_
 		      int (*read)(const json_t *item, void *target, struct cay_error *err),
 		      void **ret_items, size_t *ret_count, struct cay_error *err);
 
+/* ---- config-print.c ---- */
+
+void config_append(json_t *array, json_t *item);
+/* Nothing for NULL. */
+void config_set_optional(json_t *object, const char *key, const char *text);
+
 /* ---- config-network.c ---- */
 
 int config_read_network(const json_t *root, struct sandbox_config *config, struct cay_error *err);
 void config_print_network(const struct sandbox_config *config, json_t *root);
 void config_network_done(struct sandbox_config *config);
+
+/* ---- config-share.c ---- */
+
+int config_read_shares(const json_t *root, struct sandbox_config *config, struct cay_error *err);
+/* After the containers were read: what they mount is there. */
+int config_check_shares(const struct sandbox_config *config, struct cay_error *err);
+void config_print_shares(const struct sandbox_config *config, json_t *root);
+void config_shares_done(struct sandbox_config *config);
+int config_read_fills(const json_t *item, struct sandbox_container *container,
+		      struct cay_error *err);
+json_t *config_print_fills(const struct sandbox_container *container);
+void config_fills_done(struct sandbox_container *container);

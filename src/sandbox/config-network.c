@@ -269,18 +269,6 @@ int config_read_network(const json_t *root, struct sandbox_config *config, struc
 	return r;
 }
 
-static void append(json_t *array, json_t *item)
-{
-	if (json_array_append_new(array, item) < 0)
-		abort(); /* only lack of memory */
-}
-
-static void set_optional(json_t *object, const char *key, const char *text)
-{
-	if (text)
-		json_set_string(object, key, text);
-}
-
 static json_t *print_interface(const struct sandbox_interface *interface)
 {
 	json_t *object = json_object();
@@ -290,8 +278,8 @@ static json_t *print_interface(const struct sandbox_interface *interface)
 	(void)snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		       mac[3], mac[4], mac[5]);
 	json_set_string(object, "kind", kind_names[interface->kind]);
-	set_optional(object, "device", interface->device);
-	set_optional(object, "parent", interface->parent);
+	config_set_optional(object, "device", interface->device);
+	config_set_optional(object, "parent", interface->parent);
 	json_set_string(object, "mac", text);
 	json_set_int(object, "mtu", interface->mtu);
 	json_set_int(object, "queues", interface->queues ? (int64_t)interface->queues : 1);
@@ -299,8 +287,8 @@ static json_t *print_interface(const struct sandbox_interface *interface)
 	json_set(object, "gateways", json_from_strv(&interface->gateways));
 	json_set_bool(object, "dhcp", interface->dhcp);
 	json_set_bool(object, "accept_ra", interface->accept_ra);
-	set_optional(object, "hostname", interface->hostname);
-	set_optional(object, "resolv_conf", interface->resolv_conf);
+	config_set_optional(object, "hostname", interface->hostname);
+	config_set_optional(object, "resolv_conf", interface->resolv_conf);
 	return object;
 }
 
@@ -311,7 +299,7 @@ static json_t *print_port(const struct sandbox_port *port)
 	json_set_string(object, "protocol", port->udp ? "udp" : "tcp");
 	json_set_string(object, "host_address", port->host_address);
 	json_set_int(object, "host_port", port->host_port);
-	set_optional(object, "container_address", port->container_address);
+	config_set_optional(object, "container_address", port->container_address);
 	json_set_int(object, "container_port", port->container_port);
 	return object;
 }
@@ -321,9 +309,9 @@ void config_print_network(const struct sandbox_config *config, json_t *root)
 	json_t *interfaces = json_array(), *ports = json_array();
 
 	for (size_t i = 0; i < config->interface_count; i++)
-		append(interfaces, print_interface(&config->interfaces[i]));
+		config_append(interfaces, print_interface(&config->interfaces[i]));
 	for (size_t i = 0; i < config->port_count; i++)
-		append(ports, print_port(&config->ports[i]));
+		config_append(ports, print_port(&config->ports[i]));
 	json_set(root, "interfaces", interfaces);
 	json_set(root, "ports", ports);
 }

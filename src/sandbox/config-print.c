@@ -4,13 +4,13 @@
 
 #include "base/json.h"
 
-static void set_optional(json_t *object, const char *key, const char *text)
+void config_set_optional(json_t *object, const char *key, const char *text)
 {
 	if (text)
 		json_set_string(object, key, text);
 }
 
-static void append(json_t *array, json_t *item)
+void config_append(json_t *array, json_t *item)
 {
 	if (json_array_append_new(array, item) < 0)
 		abort(); /* only lack of memory */
@@ -25,7 +25,7 @@ static json_t *print_disk(const struct sandbox_disk *disk)
 
 		json_set_string(extent, "path", disk->extents[i].path);
 		json_set_int(extent, "size", (int64_t)disk->extents[i].size);
-		append(extents, extent);
+		config_append(extents, extent);
 	}
 	json_set_bool(object, "read_only", disk->read_only);
 	json_set(object, "extents", extents);
@@ -41,10 +41,10 @@ static json_t *print_mounts(const struct sandbox_container *container)
 		json_t *object = json_object();
 
 		json_set_string(object, "type", mount->type);
-		set_optional(object, "source", mount->source);
+		config_set_optional(object, "source", mount->source);
 		json_set_string(object, "target", mount->target);
 		json_set(object, "options", json_from_strv(&mount->options));
-		append(array, object);
+		config_append(array, object);
 	}
 	return array;
 }
@@ -60,7 +60,7 @@ static json_t *print_files(const struct sandbox_container *container)
 		json_set_string(object, "path", file->path);
 		json_set_string(object, "data", file->data);
 		json_set_int(object, "mode", file->mode);
-		append(array, object);
+		config_append(array, object);
 	}
 	return array;
 }
@@ -71,15 +71,17 @@ static json_t *print_container(const struct sandbox_container *container)
 
 	json_set_string(object, "id", container->id);
 	json_set_string(object, "oci_config", container->oci_config);
-	set_optional(object, "user", container->user);
+	config_set_optional(object, "user", container->user);
 	json_set(object, "additional_groups", json_from_strv(&container->additional_groups));
 	json_set(object, "mounts", print_mounts(container));
 	json_set(object, "files", print_files(container));
+	json_set(object, "fills", config_print_fills(container));
+	json_set_bool(object, "files_only", container->files_only);
 	json_set_bool(object, "terminal", container->terminal);
 	json_set_bool(object, "open_stdin", container->open_stdin);
 	json_set_bool(object, "stdin_once", container->stdin_once);
 	json_set_bool(object, "use_init", container->use_init);
-	set_optional(object, "log_path", container->log_path);
+	config_set_optional(object, "log_path", container->log_path);
 	json_set_int(object, "log_max_size", (int64_t)container->log_max_size);
 	json_set_int(object, "log_max_files",
 		     container->log_max_files ? (int64_t)container->log_max_files : 1);
@@ -93,15 +95,15 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_t *disks = json_array(), *containers = json_array();
 
 	for (size_t i = 0; i < config->disk_count; i++)
-		append(disks, print_disk(&config->disks[i]));
+		config_append(disks, print_disk(&config->disks[i]));
 	for (size_t i = 0; i < config->container_count; i++)
-		append(containers, print_container(&config->containers[i]));
+		config_append(containers, print_container(&config->containers[i]));
 	json_set_string(root, "id", config->id);
 	json_set_string(root, "run_directory", config->run_directory);
 	json_set_string(root, "boot_log_path", config->boot_log_path);
 	json_set_string(root, "kernel", config->kernel);
 	json_set_string(root, "initramfs", config->initramfs);
-	set_optional(root, "qemu", config->qemu);
+	config_set_optional(root, "qemu", config->qemu);
 	json_set_string(root, "acceleration", config->acceleration);
 	json_set_int(root, "tsc_khz", config->tsc_khz);
 	json_set_bool(root, "stock_kernel", config->stock_kernel);
@@ -111,6 +113,7 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set_int(root, "vm_uid", (int64_t)config->vm_uid);
 	json_set(root, "disks", disks);
 	config_print_network(config, root);
+	config_print_shares(config, root);
 	json_set(root, "containers", containers);
 	return json_print(root);
 }
@@ -127,6 +130,7 @@ static void container_done(struct sandbox_container *container)
 		free(container->files[i].path);
 		free(container->files[i].data);
 	}
+	config_fills_done(container);
 	free(container->mounts);
 	free(container->files);
 	free(container->id);
@@ -147,6 +151,7 @@ void sandbox_config_free(struct sandbox_config *config)
 		free(config->disks[i].extents);
 	}
 	config_network_done(config);
+	config_shares_done(config);
 	for (size_t i = 0; i < config->container_count; i++)
 		container_done(&config->containers[i]);
 	free(config->disks);

@@ -241,6 +241,10 @@ static int read_container(const json_t *item, void *target, struct cay_error *er
 				      read_file, &files, &container->file_count, err);
 	container->files = files;
 	if (r == 0)
+		r = config_read_fills(item, container, err);
+	if (r == 0)
+		r = json_read_bool(item, "files_only", &container->files_only, err);
+	if (r == 0)
 		r = read_container_streams(item, container, err);
 	if (r == 0 && !container->user)
 		container->user = xstrdup("");
@@ -315,12 +319,16 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 	if (r == 0)
 		r = config_read_network(root, config, err);
 	if (r == 0)
+		r = config_read_shares(root, config, err);
+	if (r == 0)
 		r = config_read_items(root, "containers", CONTAINERS_MAX,
 				      sizeof(*config->containers), read_container, &containers,
 				      &config->container_count, err);
 	config->containers = containers;
 	if (r == 0)
 		r = check_unique_ids(config, err);
+	if (r == 0)
+		r = config_check_shares(config, err);
 	return r;
 }
 

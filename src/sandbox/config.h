@@ -19,6 +19,7 @@ enum {
 	SANDBOX_MAC_SIZE = 6,
 	SANDBOX_QUEUES_MAX = 8, /* of one interface */
 	SANDBOX_PORTS_MAX = 4096,
+	SANDBOX_SHARES_MAX = 128,
 };
 
 /* One piece of a disk; a disk is its extents one after the other. */
@@ -33,7 +34,19 @@ struct sandbox_disk {
 	bool read_only; /* a disk with several extents is always read-only */
 };
 
-/* Something vminitd mounts in the guest before the container exists. */
+/* A host directory or file that guests see, served by cay-files. Its number is its index. */
+struct sandbox_share {
+	char *source;   /* the absolute host path of a directory or file, which exists */
+	bool read_only; /* enforced on the host, whatever the guest does */
+	bool recursive; /* the host's mounts below it are part of it */
+	bool slave;     /* so are those made later */
+	bool cached;    /* the guest may keep attributes and entries for a second */
+};
+
+/*
+ * Something vminitd mounts in the guest before the container exists. The type "share" stands for a
+ * share, its number is the source; the option "file" says that it is no directory.
+ */
 struct sandbox_mount {
 	char *type, *source, *target;
 	struct strv options;
@@ -79,6 +92,12 @@ struct sandbox_port {
 	uint16_t container_port;
 };
 
+/* An empty volume's content: what the image has there. */
+struct sandbox_fill {
+	char *path;   /* in the container's root */
+	char *target; /* the guest's path of the volume's root, filled only if it is empty */
+};
+
 struct sandbox_container {
 	char *id;
 	char *oci_config; /* OCI runtime configuration, JSON text */
@@ -88,6 +107,9 @@ struct sandbox_container {
 	size_t mount_count;
 	struct sandbox_file *files;
 	size_t file_count;
+	struct sandbox_fill *fills; /* after the mounts */
+	size_t fill_count;
+	bool files_only; /* no process: only its files are prepared, for the calls that copy them */
 	bool terminal;
 	bool open_stdin; /* the process has a stdin; false: /dev/null */
 	bool stdin_once; /* stdin ends when the first client that attached with it leaves */
@@ -118,6 +140,9 @@ struct sandbox_config {
 	size_t interface_count;
 	struct sandbox_port *ports;
 	size_t port_count;
+	char *files_program; /* cay-files; NULL only without shares */
+	struct sandbox_share *shares;
+	size_t share_count;
 	struct sandbox_container *containers;
 	size_t container_count;
 };

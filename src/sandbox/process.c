@@ -290,6 +290,7 @@ static char *container_process(const struct sandbox_container *container)
 struct create_parts {
 	Cay__Vminitd__V1__Mount *mounts, **mount_list;
 	Cay__Vminitd__V1__File *files, **file_list;
+	Cay__Vminitd__V1__Fill *fills, **fill_list;
 	Cay__Vminitd__V1__ProcessSpec init;
 	char *oci_process;
 };
@@ -328,6 +329,18 @@ static void fill_files(const struct sandbox_container *container, struct create_
 	}
 }
 
+static void fill_fills(const struct sandbox_container *container, struct create_parts *parts)
+{
+	parts->fills = xcalloc(container->fill_count + 1, sizeof(*parts->fills));
+	parts->fill_list = xcalloc(container->fill_count + 1, sizeof(*parts->fill_list));
+	for (size_t i = 0; i < container->fill_count; i++) {
+		cay__vminitd__v1__fill__init(&parts->fills[i]);
+		parts->fills[i].path = container->fills[i].path;
+		parts->fills[i].target = container->fills[i].target;
+		parts->fill_list[i] = &parts->fills[i];
+	}
+}
+
 static void create_container(struct sandbox_process *process, struct rpc_conn *conn)
 {
 	const struct sandbox_container *container = process->container;
@@ -337,6 +350,7 @@ static void create_container(struct sandbox_process *process, struct rpc_conn *c
 
 	fill_mounts(container, &parts);
 	fill_files(container, &parts);
+	fill_fills(container, &parts);
 	cay__vminitd__v1__process_spec__init(&parts.init);
 	parts.init.oci_process =
 		(ProtobufCBinaryData){ strlen(parts.oci_process), (uint8_t *)parts.oci_process };
@@ -351,6 +365,9 @@ static void create_container(struct sandbox_process *process, struct rpc_conn *c
 	request.n_mounts = container->mount_count;
 	request.files = parts.file_list;
 	request.n_files = container->file_count;
+	request.fills = parts.fill_list;
+	request.n_fills = container->fill_count;
+	request.files_only = container->files_only;
 	request.init = &parts.init;
 	request.use_init = container->use_init;
 	sandbox_call(conn, "CreateContainer", &request.base, CREATE_TIMEOUT_MS, on_created,
@@ -359,6 +376,8 @@ static void create_container(struct sandbox_process *process, struct rpc_conn *c
 	free(parts.mount_list);
 	free(parts.files);
 	free(parts.file_list);
+	free(parts.fills);
+	free(parts.fill_list);
 	free(parts.oci_process);
 }
 

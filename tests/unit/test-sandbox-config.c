@@ -25,10 +25,15 @@ static const char whole[] =
 	"\"dhcp\":true,\"accept_ra\":true,\"hostname\":\"web\",\"resolv_conf\":\"/run/r\"}],"
 	"\"ports\":[{\"protocol\":\"udp\",\"host_address\":\"::\",\"host_port\":8053,"
 	"\"container_address\":\"10.1.2.3\",\"container_port\":53}],"
+	"\"files_program\":\"/cay-files\",\"shares\":[{\"source\":\"/srv/a\",\"read_only\":true,"
+	"\"recursive\":true,\"slave\":true,\"cached\":true},{\"source\":\"/srv/b\","
+	"\"read_only\":false,\"recursive\":false,\"slave\":false,\"cached\":false}],"
 	"\"containers\":[{\"id\":\"c1\",\"oci_config\":\"{\\\"process\\\":{}}\",\"user\":\"a:b\","
 	"\"additional_groups\":[\"g\"],\"mounts\":[{\"type\":\"ext4\",\"source\":\"/dev/vdb\","
-	"\"target\":\"/t\",\"options\":[\"ro\",\"x=1\"]}],\"files\":[{\"path\":\"/f\","
-	"\"data\":\"text\",\"mode\":420}],\"terminal\":true,\"open_stdin\":true,"
+	"\"target\":\"/t\",\"options\":[\"ro\",\"x=1\"]},{\"type\":\"share\","
+	"\"source\":\"1\",\"target\":\"/s1\",\"options\":[\"file\"]}],\"files\":[{\"path\":\"/f\","
+	"\"data\":\"text\",\"mode\":420}],\"fills\":[{\"path\":\"/var/lib\","
+	"\"target\":\"/s1\"}],\"files_only\":true,\"terminal\":true,\"open_stdin\":true,"
 	"\"stdin_once\":false,\"use_init\":true,\"log_path\":\"/l\",\"log_max_size\":1000,"
 	"\"log_max_files\":3,\"state_path\":\"/st\"}]}";
 
@@ -57,6 +62,12 @@ static void test_round_trip(void **state)
 	assert_string_equal(config->interfaces[1].hostname, "web");
 	assert_true(config->ports[0].udp);
 	assert_int_equal(config->ports[0].host_port, 8053);
+	assert_int_equal(config->share_count, 2);
+	assert_true(config->shares[0].slave);
+	assert_false(config->shares[1].read_only);
+	assert_string_equal(config->files_program, "/cay-files");
+	assert_string_equal(config->containers[0].fills[0].path, "/var/lib");
+	assert_true(config->containers[0].files_only);
 	sandbox_config_free(config);
 }
 
@@ -77,6 +88,9 @@ static void test_defaults(void **state)
 	assert_int_equal(config->disk_count, 0);
 	assert_int_equal(config->interface_count, 0);
 	assert_int_equal(config->port_count, 0);
+	assert_int_equal(config->share_count, 0);
+	assert_int_equal(config->containers[0].fill_count, 0);
+	assert_false(config->containers[0].files_only);
 	assert_null(config->containers[0].log_path);
 	assert_int_equal(config->containers[0].log_max_files, 1);
 	assert_string_equal(config->containers[0].user, "");
@@ -161,6 +175,21 @@ static void test_network_refusals(void **state)
 	expect_refusal("\"host_address\":\"::\"", "\"host_address\":\"\"", "host_address");
 }
 
+static void test_share_refusals(void **state)
+{
+	expect_refusal("\"source\":\"/srv/a\",", "", "shares 0: source: is missing");
+	expect_refusal("/srv/b", "b", "shares 1: source: is not an absolute path");
+	expect_refusal("\"slave\":true", "\"slave\":\"yes\"", "shares 0: \"slave\"");
+	expect_refusal("\"files_program\":\"/cay-files\",", "", "files_program: is missing");
+	expect_refusal("\"source\":\"1\"", "\"source\":\"2\"",
+		       "containers 0: mounts: one is of a share");
+	expect_refusal("\"source\":\"1\"", "\"source\":\"-1\"", "mounts");
+	expect_refusal("\"path\":\"/var/lib\",", "", "fills 0: path: is missing");
+	expect_refusal("\"target\":\"/s1\"}],\"files_only", "\"target\":\"s\"}],\"files_only",
+		       "fills 0: target");
+	expect_refusal("\"files_only\":true", "\"files_only\":1", "files_only");
+}
+
 static void test_twins_and_size(void **state)
 {
 	static const char twins[] =
@@ -187,7 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_network_refusals),
-		cmocka_unit_test(test_twins_and_size),
+		cmocka_unit_test(test_share_refusals), cmocka_unit_test(test_twins_and_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
