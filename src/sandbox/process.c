@@ -268,6 +268,8 @@ static void on_created(const ProtobufCMessage *response, const struct cay_error 
 		; /* nobody to tell */
 	else if (err)
 		process->created(process, err, process->user);
+	else if (conn && !process->exec_id && process->container->files_only)
+		process->created(process, NULL, process->user); /* nothing has streams there */
 	else if (conn)
 		open_stdio(process, conn);
 	unref(process);

@@ -357,7 +357,7 @@ static void shutdown_begin(struct rpc_call *call, const ProtobufCMessage *reques
 		return;
 	}
 	reply_wait(reply, &shim->shutdowns);
-	sandbox_end(shim->sandbox, false);
+	sandbox_end(shim->sandbox, shim_serves_files(shim));
 }
 
 const struct rpc_method service_methods[] = {

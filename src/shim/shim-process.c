@@ -234,6 +234,10 @@ static void on_created(struct sandbox_process *guest, const struct cay_error *er
 		return;
 	}
 	set_status(process, PROCESS_CREATED);
+	if (process->container->files_only) { /* all there will be of it */
+		answer_start(process);
+		return;
+	}
 	attach_input_ready(process);
 	if (process->exec_id) {
 		if (process->pending)

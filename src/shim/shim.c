@@ -35,6 +35,14 @@ void shim_no_guest(const struct shim *shim, struct cay_error *err)
 		(void)cay_error_set(err, CAY_UNAVAILABLE, ENOTCONN, "the VM is not up");
 }
 
+bool shim_serves_files(const struct shim *shim)
+{
+	for (size_t i = 0; i < shim->config->container_count; i++)
+		if (!shim->config->containers[i].files_only)
+			return false;
+	return true;
+}
+
 /* ---- leaving ---- */
 
 static void close_for_good(struct shim *shim)
@@ -203,7 +211,7 @@ static void on_signal(uv_signal_t *handle, int number)
 
 	log_info("signal %d: ending the VM", number);
 	if (shim->sandbox && !shim->gone)
-		sandbox_end(shim->sandbox, false);
+		sandbox_end(shim->sandbox, shim_serves_files(shim));
 }
 
 static void watch_signals(struct shim *shim)

@@ -105,6 +105,8 @@ void shim_mark(const struct shim *shim, int64_t *time_us); /* sets it to now, th
 int64_t shim_sane_time(const struct shim *shim, int64_t ns);
 /* A container's first process has ended: when it was the last, the VM is to go. */
 void shim_container_ended(struct shim *shim);
+/* Its containers have no process: their files alone are worked on, and kept when it is ended. */
+bool shim_serves_files(const struct shim *shim);
 /* CAY_UNAVAILABLE and why, for a call that needs the guest. */
 void shim_no_guest(const struct shim *shim, struct cay_error *err);
 
