@@ -13,7 +13,6 @@
 #include "guest/channel.h"
 
 #include "guest/guest.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -21,6 +20,7 @@
 #include "base/log.h"
 #include "rpc/rpc.h"
 #include "rpc/session.h"
+#include "rpc/watch.h"
 
 #include <dirent.h>
 #include <errno.h>

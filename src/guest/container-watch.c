@@ -8,9 +8,9 @@
 #include "guest/container-internal.h"
 
 #include "guest/guest.h"
-#include "guest/watch.h"
 
 #include "base/log.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -13,11 +13,11 @@
 
 #include "guest/guest.h"
 #include "guest/network.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <linux/filter.h>

@@ -3,9 +3,9 @@
 #include "guest/kernel-log.h"
 
 #include "guest/guest.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

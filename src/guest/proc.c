@@ -5,12 +5,12 @@
 #include "guest/container.h"
 #include "guest/guest.h"
 #include "guest/streams.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -9,10 +9,10 @@
 
 #include "guest/container.h"
 #include "guest/guest.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -3,10 +3,10 @@
 #include "guest/task.h"
 
 #include "guest/guest.h"
-#include "guest/watch.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A descriptor the loop watches. */
-#include "guest/watch.h"
+#include "rpc/watch.h"
 
 #include "base/alloc.h"
 
