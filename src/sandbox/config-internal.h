@@ -47,3 +47,11 @@ int config_read_fills(const json_t *item, struct sandbox_container *container,
 		      struct cay_error *err);
 json_t *config_print_fills(const struct sandbox_container *container);
 void config_fills_done(struct sandbox_container *container);
+
+/* ---- config-socket.c ---- */
+
+int config_read_sockets(const json_t *root, struct sandbox_config *config, struct cay_error *err);
+/* After the containers were read: those that serve are there. */
+int config_check_sockets(const struct sandbox_config *config, struct cay_error *err);
+void config_print_sockets(const struct sandbox_config *config, json_t *root);
+void config_sockets_done(struct sandbox_config *config);

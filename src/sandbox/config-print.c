@@ -114,6 +114,7 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set(root, "disks", disks);
 	config_print_network(config, root);
 	config_print_shares(config, root);
+	config_print_sockets(config, root);
 	json_set(root, "containers", containers);
 	return json_print(root);
 }
@@ -152,6 +153,7 @@ void sandbox_config_free(struct sandbox_config *config)
 	}
 	config_network_done(config);
 	config_shares_done(config);
+	config_sockets_done(config);
 	for (size_t i = 0; i < config->container_count; i++)
 		container_done(&config->containers[i]);
 	free(config->disks);

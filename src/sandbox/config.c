@@ -321,6 +321,8 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 	if (r == 0)
 		r = config_read_shares(root, config, err);
 	if (r == 0)
+		r = config_read_sockets(root, config, err);
+	if (r == 0)
 		r = config_read_items(root, "containers", CONTAINERS_MAX,
 				      sizeof(*config->containers), read_container, &containers,
 				      &config->container_count, err);
@@ -329,6 +331,8 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 		r = check_unique_ids(config, err);
 	if (r == 0)
 		r = config_check_shares(config, err);
+	if (r == 0)
+		r = config_check_sockets(config, err);
 	return r;
 }
 

@@ -19,6 +19,7 @@ enum {
 	SANDBOX_MAC_SIZE = 6,
 	SANDBOX_QUEUES_MAX = 8, /* of one interface */
 	SANDBOX_PORTS_MAX = 4096,
+	SANDBOX_SOCKETS_MAX = 64,
 	SANDBOX_SHARES_MAX = 128,
 };
 
@@ -98,6 +99,20 @@ struct sandbox_fill {
 	char *target; /* the guest's path of the volume's root, filled only if it is empty */
 };
 
+/* A unix socket that connections cross the wall by; vminitd and the shim relay them. */
+struct sandbox_socket {
+	bool publish; /* the host connects and the container serves; else the other way round */
+	char *host_path;
+	/* publish: a path in the root of container_id; else where vminitd listens, a path of the
+	   guest's own, which the OCI configuration then binds. */
+	char *guest_path;
+	char *container_id; /* of a published socket */
+	/* Of the listening socket. A published one belongs to the owner of its directory. */
+	unsigned int mode;
+	uid_t uid;
+	gid_t gid;
+};
+
 struct sandbox_container {
 	char *id;
 	char *oci_config; /* OCI runtime configuration, JSON text */
@@ -143,6 +158,8 @@ struct sandbox_config {
 	char *files_program; /* cay-files; NULL only without shares */
 	struct sandbox_share *shares;
 	size_t share_count;
+	struct sandbox_socket *sockets;
+	size_t socket_count;
 	struct sandbox_container *containers;
 	size_t container_count;
 };

@@ -28,6 +28,9 @@ static const char whole[] =
 	"\"files_program\":\"/cay-files\",\"shares\":[{\"source\":\"/srv/a\",\"read_only\":true,"
 	"\"recursive\":true,\"slave\":true,\"cached\":true},{\"source\":\"/srv/b\","
 	"\"read_only\":false,\"recursive\":false,\"slave\":false,\"cached\":false}],"
+	"\"sockets\":[{\"publish\":false,\"host_path\":\"/run/a.sock\",\"guest_path\":\"/g\","
+	"\"mode\":432,\"uid\":7,\"gid\":8},{\"publish\":true,\"host_path\":\"/run/b.sock\","
+	"\"guest_path\":\"/srv/b\",\"container_id\":\"c1\",\"mode\":384,\"uid\":0,\"gid\":0}],"
 	"\"containers\":[{\"id\":\"c1\",\"oci_config\":\"{\\\"process\\\":{}}\",\"user\":\"a:b\","
 	"\"additional_groups\":[\"g\"],\"mounts\":[{\"type\":\"ext4\",\"source\":\"/dev/vdb\","
 	"\"target\":\"/t\",\"options\":[\"ro\",\"x=1\"]},{\"type\":\"share\","
@@ -67,6 +70,11 @@ static void test_round_trip(void **state)
 	assert_false(config->shares[1].read_only);
 	assert_string_equal(config->files_program, "/cay-files");
 	assert_string_equal(config->containers[0].fills[0].path, "/var/lib");
+	assert_int_equal(config->socket_count, 2);
+	assert_false(config->sockets[0].publish);
+	assert_int_equal(config->sockets[0].mode, 0660);
+	assert_int_equal(config->sockets[0].gid, 8);
+	assert_string_equal(config->sockets[1].container_id, "c1");
 	assert_true(config->containers[0].files_only);
 	sandbox_config_free(config);
 }
@@ -89,6 +97,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->interface_count, 0);
 	assert_int_equal(config->port_count, 0);
 	assert_int_equal(config->share_count, 0);
+	assert_int_equal(config->socket_count, 0);
 	assert_int_equal(config->containers[0].fill_count, 0);
 	assert_false(config->containers[0].files_only);
 	assert_null(config->containers[0].log_path);
@@ -190,6 +199,16 @@ static void test_share_refusals(void **state)
 	expect_refusal("\"files_only\":true", "\"files_only\":1", "files_only");
 }
 
+static void test_socket_refusals(void **state)
+{
+	expect_refusal("\"host_path\":\"/run/a.sock\",", "", "sockets 0: host_path: is missing");
+	expect_refusal("\"guest_path\":\"/g\"", "\"guest_path\":\"g\"", "sockets 0: guest_path");
+	expect_refusal("\"mode\":432", "\"mode\":4096", "sockets 0: \"mode\"");
+	expect_refusal("\"publish\":true", "\"publish\":1", "sockets 1: \"publish\"");
+	expect_refusal("\"container_id\":\"c1\",", "", "sockets: one is served by no container");
+	expect_refusal("\"container_id\":\"c1\"", "\"container_id\":\"c2\"", "sockets");
+}
+
 static void test_twins_and_size(void **state)
 {
 	static const char twins[] =
@@ -216,7 +235,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_network_refusals),
-		cmocka_unit_test(test_share_refusals), cmocka_unit_test(test_twins_and_size),
+		cmocka_unit_test(test_share_refusals), cmocka_unit_test(test_socket_refusals),
+		cmocka_unit_test(test_twins_and_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
