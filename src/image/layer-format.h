@@ -17,6 +17,7 @@
 #pragma once
 
 #include "image/digest.h"
+#include "tar/entry.h"
 
 #include <stdint.h>
 
@@ -82,9 +83,9 @@ static_assert(sizeof(struct layer_record) == 56, "as written");
 
 /* What both ends of the format hold to. */
 enum {
-	LAYER_PATH_MAX = 4095,       /* Linux's PATH_MAX without its NUL */
-	LAYER_NAME_MAX = 255,        /* Linux's NAME_MAX, EROFS's too */
-	LAYER_XATTRS_MAX = 64 << 10, /* all of one inode; Linux's XATTR_LIST_MAX */
+	LAYER_PATH_MAX = TAR_PATH_MAX,
+	LAYER_NAME_MAX = TAR_NAME_MAX,     /* EROFS's too */
+	LAYER_XATTRS_MAX = TAR_XATTRS_MAX, /* all of one inode */
 	LAYER_ENTRIES_MAX = 2 << 20,
 };
 #define LAYER_DATA_MAX ((uint64_t)256 << 30) /* of a data file, holes counted */

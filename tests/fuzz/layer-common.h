@@ -2,6 +2,8 @@
 /* What the fuzzers of layers and archives share: input from memory, and headers made right. */
 #pragma once
 
+#include "tar-common.h"
+
 #include "base/alloc.h"
 #include "image/worker/erofs.h"
 #include "image/worker/layer.h"
@@ -27,22 +29,6 @@ static inline ssize_t read_memory(void *user, void *data, size_t size)
 	source->data += n;
 	source->left -= n;
 	return (ssize_t)n;
-}
-
-/* Gives every block that looks like a tar header its checksum, which no mutation would hit. */
-static inline void fix_checksums(uint8_t *data, size_t size)
-{
-	for (size_t at = 0; at + 512 <= size; at += 512) {
-		unsigned int sum = 8 * ' ';
-		char text[8];
-
-		if (memcmp(data + at + 257, "ustar", 5) != 0)
-			continue;
-		for (size_t i = 0; i < 512; i++)
-			sum += i >= 148 && i < 156 ? 0 : data[at + i];
-		(void)snprintf(text, sizeof(text), "%06o", sum & 0777777);
-		memcpy(data + at + 148, text, sizeof(text));
-	}
 }
 
 /* An empty file in memory, the same one each time. */

@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "image/layer-format.h"
-#include "image/worker/path.h"
-#include "image/worker/tar.h"
+#include "tar/path.h"
+#include "tar/reader.h"
 
 #include <errno.h>
 
@@ -59,7 +59,7 @@ static int send_head(int fd, enum archive_kind kind, struct str path, struct str
 	return r;
 }
 
-static int send_file(struct tar *tar, const struct tar_entry *entry, int fd, struct str path,
+static int send_file(struct tar_reader *tar, const struct tar_entry *entry, int fd, struct str path,
 		     struct cay_error *err)
 {
 	uint64_t offset;
@@ -71,7 +71,7 @@ static int send_file(struct tar *tar, const struct tar_entry *entry, int fd, str
 				     "an image archive has a sparse file");
 	r = send_head(fd, ARCHIVE_FILE, path, (struct str){ 0 }, entry->size, err);
 	while (r == 0) {
-		r = tar_read(tar, &offset, &piece, err);
+		r = tar_reader_read(tar, &offset, &piece, err);
 		if (r <= 0)
 			return r;
 		r = put(fd, piece.data, piece.length, err);
@@ -79,7 +79,8 @@ static int send_file(struct tar *tar, const struct tar_entry *entry, int fd, str
 	return r;
 }
 
-static int send_entry(struct tar *tar, const struct tar_entry *entry, int fd, struct cay_error *err)
+static int send_entry(struct tar_reader *tar, const struct tar_entry *entry, int fd,
+		      struct cay_error *err)
 {
 	char path_text[LAYER_PATH_MAX + 1], link_text[LAYER_PATH_MAX + 1];
 	struct str path = { path_text, 0 }, link = { link_text, 0 };
@@ -119,12 +120,13 @@ static int send_entry(struct tar *tar, const struct tar_entry *entry, int fd, st
 
 int archive_split(struct stream *stream, int out_fd, struct cay_error *err)
 {
-	_cleanup_(tar_free_p) struct tar *tar = tar_new(stream);
+	_cleanup_(tar_reader_free_p) struct tar_reader *tar =
+		tar_reader_new(stream_read_raw, stream);
 	const struct tar_entry *entry;
 	unsigned int count = 0;
 	int r;
 
-	while ((r = tar_next(tar, &entry, err)) > 0) {
+	while ((r = tar_reader_next(tar, &entry, err)) > 0) {
 		if (++count > ARCHIVE_FILES_MAX)
 			return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
 					     "an image archive has more than %d files",

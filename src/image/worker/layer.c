@@ -11,8 +11,8 @@
 #include "base/alloc.h"
 #include "image/worker/data.h"
 #include "image/worker/erofs-format.h"
-#include "image/worker/path.h"
-#include "image/worker/tar.h"
+#include "tar/path.h"
+#include "tar/reader.h"
 
 #include <errno.h>
 #include <sys/stat.h>
@@ -29,7 +29,7 @@ enum { EXPANSION_RATIO = 256 };
 #define WHITEOUT_META   ".wh..wh."
 
 struct converter {
-	struct tar *tar;
+	struct tar_reader *tar;
 	struct stream *stream;
 	struct data_writer *data;
 	struct index_writer *index;
@@ -56,13 +56,12 @@ static const struct {
  */
 static int encode_xattrs(const struct buf *xattrs, struct buf *out, struct cay_error *err)
 {
-	for (size_t at = 0; at < xattrs->length;) {
-		const char *name = xattrs->data + at;
-		uint32_t size;
+	struct str name_text, value;
+	size_t at = 0;
 
-		at += strlen(name) + 1;
-		memcpy(&size, xattrs->data + at, sizeof(size));
-		at += sizeof(size);
+	while (tar_xattr_next(xattrs, &at, &name_text, &value)) {
+		const char *name = name_text.data;
+
 		for (size_t i = 0; i < ARRAY_SIZE(xattr_prefixes); i++) {
 			const char *rest = name + strlen(xattr_prefixes[i].prefix);
 
@@ -71,16 +70,16 @@ static int encode_xattrs(const struct buf *xattrs, struct buf *out, struct cay_e
 			    (*rest == '\0') != xattr_prefixes[i].whole)
 				continue;
 			const uint8_t head[4] = { (uint8_t)strlen(rest), xattr_prefixes[i].index,
-						  (uint8_t)size, (uint8_t)(size >> 8) };
+						  (uint8_t)value.length,
+						  (uint8_t)(value.length >> 8) };
 
 			buf_append(out, head, sizeof(head));
 			buf_puts(out, rest);
-			buf_append(out, xattrs->data + at, size);
+			buf_append(out, value.data, value.length);
 			while (out->length % 4 != 0)
 				buf_putc(out, '\0');
 			break;
 		}
-		at += size;
 	}
 	if (out->length > LAYER_XATTRS_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
@@ -157,7 +156,7 @@ static int copy_contents(struct converter *converter, const struct tar_entry *en
 		uint64_t offset;
 		struct str piece;
 
-		r = tar_read(converter->tar, &offset, &piece, err);
+		r = tar_reader_read(converter->tar, &offset, &piece, err);
 		if (r <= 0)
 			return r;
 		r = data_writer_put(converter->data, offset, piece, space_allowed(converter), err);
@@ -197,7 +196,7 @@ static int pack_file(struct converter *converter, const struct tar_entry *entry,
 		memcpy(item + sizeof(inode), &header, sizeof(header));
 		memcpy(item + sizeof(inode) + sizeof(header), xattrs.data, xattrs.length);
 	}
-	while ((r = tar_read(converter->tar, &offset, &piece, err)) > 0)
+	while ((r = tar_reader_read(converter->tar, &offset, &piece, err)) > 0)
 		memcpy(item + head + offset, piece.data, piece.length);
 	return r;
 }
@@ -294,7 +293,8 @@ static int convert_entry(struct converter *converter, const struct tar_entry *en
 int layer_convert(struct stream *stream, struct output data, struct output index,
 		  struct layer_header *ret_header, struct cay_error *err)
 {
-	_cleanup_(tar_free_p) struct tar *tar = tar_new(stream);
+	_cleanup_(tar_reader_free_p) struct tar_reader *tar =
+		tar_reader_new(stream_read_raw, stream);
 	_cleanup_(data_writer_free_p) struct data_writer *data_writer = data_writer_new(data);
 	_cleanup_(index_writer_free_p) struct index_writer *index_writer = index_writer_new(index);
 	struct converter converter = {
@@ -303,7 +303,7 @@ int layer_convert(struct stream *stream, struct output data, struct output index
 	const struct tar_entry *entry;
 	int r;
 
-	while ((r = tar_next(tar, &entry, err)) > 0) {
+	while ((r = tar_reader_next(tar, &entry, err)) > 0) {
 		r = convert_entry(&converter, entry, err);
 		if (r < 0)
 			return r;

@@ -7,7 +7,7 @@
 #include "image/worker/merge.h"
 
 #include "base/alloc.h"
-#include "image/worker/path.h"
+#include "tar/path.h"
 
 #include <errno.h>
 

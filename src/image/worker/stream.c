@@ -384,21 +384,9 @@ ssize_t stream_read(struct stream *stream, void *data, size_t size, struct cay_e
 	return (ssize_t)done;
 }
 
-int stream_skip(struct stream *stream, uint64_t size, struct cay_error *err)
+ssize_t stream_read_raw(void *stream, void *data, size_t size, struct cay_error *err)
 {
-	uint8_t scratch[4096];
-
-	while (size > 0) {
-		size_t wanted = (size_t)MIN(size, sizeof(scratch));
-		ssize_t n = stream_read(stream, scratch, wanted, err);
-
-		if (n < 0)
-			return (int)n;
-		if ((size_t)n < wanted)
-			return cay_error_set(err, CAY_CORRUPT, EBADMSG, "it ends too early");
-		size -= wanted;
-	}
-	return 0;
+	return stream_read(stream, data, size, err);
 }
 
 int stream_drain(struct stream *stream, struct cay_error *err)

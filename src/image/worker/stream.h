@@ -30,8 +30,8 @@ void stream_without_digest(struct stream *stream);
  * the limit, is an error.
  */
 ssize_t stream_read(struct stream *stream, void *data, size_t size, struct cay_error *err);
-/* Reads and forgets `size` bytes; the end before that is an error. */
-int stream_skip(struct stream *stream, uint64_t size, struct cay_error *err);
+/* The same for a tar_reader, whose source `stream` is. */
+ssize_t stream_read_raw(void *stream, void *data, size_t size, struct cay_error *err);
 /* Reads to the end, so that the digest covers everything. */
 int stream_drain(struct stream *stream, struct cay_error *err);
 

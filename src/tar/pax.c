@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The records of a pax extended header: "<length> <key>=<value>\n". */
-#include "image/worker/tar-internal.h"
+#include "tar/reader-internal.h"
 
 #include "base/alloc.h"
-#include "image/layer-format.h"
-#include "image/worker/path.h"
+#include "tar/path.h"
 
 #include <errno.h>
 
@@ -104,48 +103,37 @@ static int read_time(struct str key, struct str value, struct tar_extra *extra,
 /* A later value of the same name would be a second attribute: the first must go. */
 static void drop_xattr(struct tar_extra *extra, struct str name)
 {
-	size_t at = 0;
+	struct buf *xattrs = &extra->xattrs;
+	struct str other, value;
+	size_t start = 0, at = 0;
 
-	while (at < extra->xattrs.length) {
-		const char *entry = extra->xattrs.data + at;
-		size_t name_size = strlen(entry) + 1;
-		uint32_t value_size;
-		size_t size;
-
-		memcpy(&value_size, entry + name_size, sizeof(value_size));
-		size = name_size + sizeof(value_size) + value_size;
-		if (name_size - 1 == name.length && memcmp(entry, name.data, name.length) == 0) {
-			memmove(extra->xattrs.data + at, entry + size,
-				extra->xattrs.length - at - size);
-			extra->xattrs.length -= size;
-			extra->xattr_count--;
-			return;
-		}
-		at += size;
+	for (; tar_xattr_next(xattrs, &at, &other, &value); start = at) {
+		if (!str_equal(name, other))
+			continue;
+		memmove(xattrs->data + start, xattrs->data + at, xattrs->length - at);
+		xattrs->length -= at - start;
+		extra->xattr_count--;
+		return;
 	}
 }
 
 static int read_xattr(struct str name, struct str value, struct tar_extra *extra,
 		      struct cay_error *err)
 {
-	const uint32_t value_size = (uint32_t)value.length;
 	char shown[PATH_SHOWN_MAX + 4];
 
-	if (name.length == 0 || name.length > LAYER_NAME_MAX ||
+	if (name.length == 0 || name.length > TAR_NAME_MAX ||
 	    memchr(name.data, '\0', name.length) || value.length > UINT16_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
 				     "the extended attribute \"%s\" is not one Linux could hold",
 				     path_shown(name, shown));
 	drop_xattr(extra, name);
 	if (extra->xattr_count >= XATTRS_COUNT_MAX ||
-	    extra->xattrs.length + name.length + value.length > LAYER_XATTRS_MAX)
+	    extra->xattrs.length + name.length + value.length > TAR_XATTRS_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
 				     "a file has more than %d bytes of extended attributes",
-				     LAYER_XATTRS_MAX);
-	buf_append(&extra->xattrs, name.data, name.length);
-	buf_putc(&extra->xattrs, '\0');
-	buf_append(&extra->xattrs, &value_size, sizeof(value_size));
-	buf_append(&extra->xattrs, value.data, value.length);
+				     TAR_XATTRS_MAX);
+	tar_xattr_add(&extra->xattrs, name, value);
 	extra->xattr_count++;
 	return 0;
 }

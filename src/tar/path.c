@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The names in an archive: made relative and clean, or refused. */
-#include "image/worker/path.h"
+#include "tar/path.h"
 
-#include "image/layer-format.h"
+#include "tar/entry.h"
 
 #include <errno.h>
 
@@ -39,9 +39,9 @@ int path_clean(struct str name, char *ret_path, struct cay_error *err)
 			continue;
 		if (str_equals(part, ".."))
 			return refuse(name, "\"..\" would lead out of its directory", err);
-		if (part.length > LAYER_NAME_MAX)
+		if (part.length > TAR_NAME_MAX)
 			return refuse(name, "a part of it is longer than 255 bytes", err);
-		if (length + 1 + part.length > LAYER_PATH_MAX)
+		if (length + 1 + part.length > TAR_PATH_MAX)
 			return refuse(name, "it is longer than 4095 bytes", err);
 		if (length > 0)
 			ret_path[length++] = '/';

@@ -6,7 +6,7 @@
 #include "base/error.h"
 
 /*
- * Writes `name` to ret_path (LAYER_PATH_MAX + 1 bytes, with a NUL) without leading slashes, empty
+ * Writes `name` to ret_path (TAR_PATH_MAX + 1 bytes, with a NUL) without leading slashes, empty
  * and
  * "." components; "" is the root. A ".." component, a NUL, a component or path over its limit is
  * CAY_INVALID: no tool that makes honest layers writes such names, and any meaning given to them

@@ -3,38 +3,40 @@
  * The tar reader: headers and contents. Extended headers (pax, GNU long names)
  * are gathered in a struct tar_extra until the entry they belong to arrives.
  */
-#include "image/worker/tar-internal.h"
+#include "tar/reader-internal.h"
 
 #include "base/alloc.h"
-#include "image/layer-format.h"
-#include "image/worker/path.h"
+#include "base/file.h"
+#include "tar/path.h"
 
 #include <errno.h>
 
 enum {
 	TAR_EXTENDED_MAX = 1 << 20, /* bytes of one extended header, as Go's and GNU's readers */
 	TAR_CHUNK = 256 * 1024,     /* contents are handed out in pieces of at most this */
+	TAR_PIECE_ALIGNMENT = 4096,
 };
 
-struct tar *tar_new(struct stream *stream)
+struct tar_reader *tar_reader_new(tar_source *source, void *user)
 {
-	struct tar *tar = xcalloc(1, sizeof(*tar));
+	struct tar_reader *reader = xcalloc(1, sizeof(*reader));
 
-	tar->stream = stream;
-	tar->chunk = xmalloc(TAR_CHUNK);
-	return tar;
+	reader->source = source;
+	reader->user = user;
+	reader->chunk = xmalloc(TAR_CHUNK);
+	return reader;
 }
 
-void tar_free(struct tar *tar)
+void tar_reader_free(struct tar_reader *reader)
 {
-	if (!tar)
+	if (!reader)
 		return;
-	tar_extra_done(&tar->extra);
-	buf_done(&tar->entry.xattrs);
-	buf_done(&tar->extended);
-	free(tar->runs);
-	free(tar->chunk);
-	free(tar);
+	tar_extra_done(&reader->extra);
+	buf_done(&reader->entry.xattrs);
+	buf_done(&reader->extended);
+	free(reader->runs);
+	free(reader->chunk);
+	free(reader);
 }
 
 int tar_broken(const char *what, struct cay_error *err)
@@ -118,9 +120,37 @@ static bool is_zero(const void *data, size_t size)
 	return size == 0 || (at[0] == 0 && memcmp(at, at + 1, size - 1) == 0);
 }
 
-int tar_read_block(struct tar *tar, void *block, struct cay_error *err)
+ssize_t tar_read_fd(void *user, void *data, size_t size, struct cay_error *err)
 {
-	ssize_t n = stream_read(tar->stream, block, TAR_BLOCK, err);
+	const int *fd = user;
+	ssize_t n = read_full(*fd, data, size);
+
+	return n < 0 ? cay_error_errno(err, (int)n, "reading the archive") : n;
+}
+
+ssize_t tar_take(struct tar_reader *reader, void *data, size_t size, struct cay_error *err)
+{
+	return reader->source(reader->user, data, size, err);
+}
+
+int tar_skip(struct tar_reader *reader, uint64_t size, struct cay_error *err)
+{
+	while (size > 0) {
+		const size_t wanted = (size_t)MIN(size, (uint64_t)TAR_CHUNK);
+		ssize_t n = tar_take(reader, reader->chunk, wanted, err);
+
+		if (n < 0)
+			return (int)n;
+		if ((size_t)n < wanted)
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG, "it ends too early");
+		size -= wanted;
+	}
+	return 0;
+}
+
+int tar_read_block(struct tar_reader *reader, void *block, struct cay_error *err)
+{
+	ssize_t n = tar_take(reader, block, TAR_BLOCK, err);
 
 	if (n < 0)
 		return (int)n;
@@ -130,9 +160,10 @@ int tar_read_block(struct tar *tar, void *block, struct cay_error *err)
 }
 
 /* The next header block: 1, or 0 at the end, which is two blocks of zeros or the stream's end. */
-static int read_header(struct tar *tar, struct tar_raw_header *header, struct cay_error *err)
+static int read_header(struct tar_reader *reader, struct tar_raw_header *header,
+		       struct cay_error *err)
 {
-	int r = tar_read_block(tar, header, err);
+	int r = tar_read_block(reader, header, err);
 
 	if (r <= 0)
 		return r;
@@ -141,14 +172,14 @@ static int read_header(struct tar *tar, struct tar_raw_header *header, struct ca
 			return tar_broken("a header's checksum is wrong", err);
 		return 1;
 	}
-	r = tar_read_block(tar, header, err);
+	r = tar_read_block(reader, header, err);
 	if (r > 0 && !is_zero(header, sizeof(*header)))
 		return tar_broken("there is data after an end mark", err);
 	return r < 0 ? r : 0;
 }
 
-/* The contents of an extended header, into tar->extended. */
-static int read_extended(struct tar *tar, const struct tar_raw_header *header,
+/* The contents of an extended header, into reader->extended. */
+static int read_extended(struct tar_reader *reader, const struct tar_raw_header *header,
 			 struct cay_error *err)
 {
 	uint64_t size;
@@ -160,46 +191,47 @@ static int read_extended(struct tar *tar, const struct tar_raw_header *header,
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
 				     "an extended header is larger than %d bytes",
 				     TAR_EXTENDED_MAX);
-	buf_clear(&tar->extended);
-	n = stream_read(tar->stream, buf_reserve(&tar->extended, size), size, err);
+	buf_clear(&reader->extended);
+	n = tar_take(reader, buf_reserve(&reader->extended, size), size, err);
 	if (n < 0)
 		return (int)n;
 	if ((uint64_t)n < size)
 		return tar_broken("it ends within an extended header", err);
-	tar->extended.length = size;
-	return stream_skip(tar->stream, -size % TAR_BLOCK, err);
+	reader->extended.length = size;
+	return tar_skip(reader, -size % TAR_BLOCK, err);
 }
 
 /* A GNU long name or link: text up to a NUL. */
-static char *take_long_name(struct tar *tar)
+static char *take_long_name(struct tar_reader *reader)
 {
-	return xstrndup(tar->extended.length ? tar->extended.data : "", tar->extended.length);
+	return xstrndup(reader->extended.length ? reader->extended.data : "",
+			reader->extended.length);
 }
 
-/* Whether the header was an extended one, which is then in tar->extra: 1, 0, or -errno. */
-static int gather_extended(struct tar *tar, const struct tar_raw_header *header,
+/* Whether the header was an extended one, which is then in reader->extra: 1, 0, or -errno. */
+static int gather_extended(struct tar_reader *reader, const struct tar_raw_header *header,
 			   struct cay_error *err)
 {
 	int r;
 
 	if (!header->type || !strchr("xgXLK", header->type))
 		return 0;
-	r = read_extended(tar, header, err);
+	r = read_extended(reader, header, err);
 	if (r < 0)
 		return r;
 	switch (header->type) {
 	case 'x':
 	case 'X':
-		r = tar_pax_parse((struct str){ tar->extended.data, tar->extended.length },
-				  &tar->extra, err);
+		r = tar_pax_parse((struct str){ reader->extended.data, reader->extended.length },
+				  &reader->extra, err);
 		return r < 0 ? r : 1;
 	case 'L':
-		free(tar->extra.path);
-		tar->extra.path = take_long_name(tar);
+		free(reader->extra.path);
+		reader->extra.path = take_long_name(reader);
 		return 1;
 	case 'K':
-		free(tar->extra.link);
-		tar->extra.link = take_long_name(tar);
+		free(reader->extra.link);
+		reader->extra.link = take_long_name(reader);
 		return 1;
 	default:
 		return 1; /* global headers hold comments in practice; docker ignores them too */
@@ -207,7 +239,7 @@ static int gather_extended(struct tar *tar, const struct tar_raw_header *header,
 }
 
 /* Name and link from the header's own fields. */
-static void read_names(struct tar *tar, const struct tar_raw_header *header)
+static void read_names(struct tar_reader *reader, const struct tar_raw_header *header)
 {
 	const bool ustar = memcmp(header->magic, "ustar", 6) == 0;
 	const bool star = ustar && memcmp(header->tail.star.trailer, "tar", 4) == 0;
@@ -215,15 +247,15 @@ static void read_names(struct tar *tar, const struct tar_raw_header *header)
 			      : (int)sizeof(header->tail.ustar.prefix);
 	const bool prefix = ustar && header->tail.ustar.prefix[0] != '\0';
 
-	(void)snprintf(tar->path, sizeof(tar->path), "%.*s%s%.100s", prefix ? room : 0,
+	(void)snprintf(reader->path, sizeof(reader->path), "%.*s%s%.100s", prefix ? room : 0,
 		       header->tail.ustar.prefix, prefix ? "/" : "", header->name);
-	(void)snprintf(tar->link, sizeof(tar->link), "%.100s", header->link);
+	(void)snprintf(reader->link, sizeof(reader->link), "%.100s", header->link);
 }
 
-static int read_numbers(struct tar *tar, const struct tar_raw_header *header, uint64_t *ret_size,
-			struct cay_error *err)
+static int read_numbers(struct tar_reader *reader, const struct tar_raw_header *header,
+			uint64_t *ret_size, struct cay_error *err)
 {
-	struct tar_entry *entry = &tar->entry;
+	struct tar_entry *entry = &reader->entry;
 	uint64_t mode;
 
 	if (tar_read_field(header->size, sizeof(header->size), ret_size) < 0 ||
@@ -244,32 +276,32 @@ static int read_numbers(struct tar *tar, const struct tar_raw_header *header, ui
 	return 0;
 }
 
-static int read_type(struct tar *tar, char type, struct cay_error *err)
+static int read_type(struct tar_reader *reader, char type, struct cay_error *err)
 {
 	switch (type) {
 	case '0':
 	case '\0':
 	case '7':
 	case 'S':
-		tar->entry.type = TAR_FILE;
+		reader->entry.type = TAR_FILE;
 		return 0;
 	case '1':
-		tar->entry.type = TAR_HARDLINK;
+		reader->entry.type = TAR_HARDLINK;
 		return 0;
 	case '2':
-		tar->entry.type = TAR_SYMLINK;
+		reader->entry.type = TAR_SYMLINK;
 		return 0;
 	case '3':
-		tar->entry.type = TAR_CHARACTER;
+		reader->entry.type = TAR_CHARACTER;
 		return 0;
 	case '4':
-		tar->entry.type = TAR_BLOCK_DEVICE;
+		reader->entry.type = TAR_BLOCK_DEVICE;
 		return 0;
 	case '5':
-		tar->entry.type = TAR_DIRECTORY;
+		reader->entry.type = TAR_DIRECTORY;
 		return 0;
 	case '6':
-		tar->entry.type = TAR_FIFO;
+		reader->entry.type = TAR_FIFO;
 		return 0;
 	default:
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
@@ -279,14 +311,14 @@ static int read_type(struct tar *tar, char type, struct cay_error *err)
 }
 
 /* Puts what the extended headers said over what the header says. */
-static void apply_extra(struct tar *tar, uint64_t *size)
+static void apply_extra(struct tar_reader *reader, uint64_t *size)
 {
-	struct tar_extra *extra = &tar->extra;
-	struct tar_entry *entry = &tar->entry;
+	struct tar_extra *extra = &reader->extra;
+	struct tar_entry *entry = &reader->entry;
 	const char *path = extra->sparse_name ? extra->sparse_name : extra->path;
 
-	entry->path = str_from(path ? path : tar->path);
-	entry->link = str_from(extra->link ? extra->link : tar->link);
+	entry->path = str_from(path ? path : reader->path);
+	entry->link = str_from(extra->link ? extra->link : reader->link);
 	if (extra->has_size)
 		*size = extra->size;
 	if (extra->has_uid)
@@ -302,83 +334,85 @@ static void apply_extra(struct tar *tar, uint64_t *size)
 	extra->xattrs = (struct buf){ 0 };
 }
 
-static int skip_contents(struct tar *tar, struct cay_error *err)
+static int skip_contents(struct tar_reader *reader, struct cay_error *err)
 {
-	int r = stream_skip(tar->stream, tar->stored_left + tar->padding, err);
+	int r = tar_skip(reader, reader->stored_left + reader->padding, err);
 
-	tar->stored_left = tar->padding = 0;
+	reader->stored_left = reader->padding = 0;
 	return r;
 }
 
-int tar_next(struct tar *tar, const struct tar_entry **ret_entry, struct cay_error *err)
+int tar_reader_next(struct tar_reader *reader, const struct tar_entry **ret_entry,
+		    struct cay_error *err)
 {
 	struct tar_raw_header header;
 	uint64_t size;
-	int r = skip_contents(tar, err);
+	int r = skip_contents(reader, err);
 
-	tar_extra_done(&tar->extra);
-	while (r == 0 && !tar->ended) {
-		r = read_header(tar, &header, err);
+	tar_extra_done(&reader->extra);
+	while (r == 0 && !reader->ended) {
+		r = read_header(reader, &header, err);
 		if (r < 0)
 			return r;
 		if (r == 0) {
-			tar->ended = true;
+			reader->ended = true;
 			return 0;
 		}
-		r = gather_extended(tar, &header, err);
+		r = gather_extended(reader, &header, err);
 		if (r < 0)
 			return r;
 		if (r > 0) {
 			r = 0;
 			continue;
 		}
-		read_names(tar, &header);
-		r = read_numbers(tar, &header, &size, err);
+		read_names(reader, &header);
+		r = read_numbers(reader, &header, &size, err);
 		if (r == 0)
-			r = read_type(tar, header.type, err);
+			r = read_type(reader, header.type, err);
 		if (r < 0)
 			return r;
-		apply_extra(tar, &size);
+		apply_extra(reader, &size);
 		/* Before POSIX a directory was a file whose name ends in a slash. */
-		if (tar->entry.type == TAR_FILE && header.type != 'S' &&
-		    tar->entry.path.length > 0 &&
-		    tar->entry.path.data[tar->entry.path.length - 1] == '/')
-			tar->entry.type = TAR_DIRECTORY;
+		if (reader->entry.type == TAR_FILE && header.type != 'S' &&
+		    reader->entry.path.length > 0 &&
+		    reader->entry.path.data[reader->entry.path.length - 1] == '/')
+			reader->entry.type = TAR_DIRECTORY;
 		/* Some writers give links and devices the size of what they stand for. */
-		if (tar->entry.type != TAR_FILE && tar->entry.type != TAR_DIRECTORY)
+		if (reader->entry.type != TAR_FILE && reader->entry.type != TAR_DIRECTORY)
 			size = 0;
-		r = tar_prepare_contents(tar, &header, size, err);
+		r = tar_prepare_contents(reader, &header, size, err);
 		if (r < 0)
 			return r;
-		*ret_entry = &tar->entry;
+		*ret_entry = &reader->entry;
 		return 1;
 	}
 	return r;
 }
 
-int tar_read(struct tar *tar, uint64_t *ret_offset, struct str *ret_data, struct cay_error *err)
+int tar_reader_read(struct tar_reader *reader, uint64_t *ret_offset, struct str *ret_data,
+		    struct cay_error *err)
 {
-	while (tar->entry.type == TAR_FILE && tar->run_at < tar->run_count) {
-		const struct tar_run *run = &tar->runs[tar->run_at];
-		uint64_t at = MAX(tar->offset, run->offset);
+	while (reader->entry.type == TAR_FILE && reader->run_at < reader->run_count) {
+		const struct tar_run *run = &reader->runs[reader->run_at];
+		uint64_t at = MAX(reader->offset, run->offset);
 		uint64_t left = run->offset + run->size - at, room;
 		ssize_t n;
 
 		if (left == 0) {
-			tar->run_at++;
+			reader->run_at++;
 			continue;
 		}
-		room = TAR_CHUNK - at % LAYER_BLOCK;
+		room = TAR_CHUNK - at % TAR_PIECE_ALIGNMENT;
 		left = MIN(left, room);
-		n = stream_read(tar->stream, tar->chunk, left, err);
+		n = tar_take(reader, reader->chunk, left, err);
 		if (n < 0)
 			return (int)n;
 		if ((uint64_t)n < left)
 			return tar_broken("it ends within a file", err);
-		tar->stored_left -= left;
-		tar->offset = at + left;
+		reader->stored_left -= left;
+		reader->offset = at + left;
 		*ret_offset = at;
-		*ret_data = (struct str){ tar->chunk, left };
+		*ret_data = (struct str){ reader->chunk, left };
 		return 1;
 	}
 	return 0;

@@ -14,54 +14,33 @@
  */
 #pragma once
 
-#include "base/buf.h"
-#include "image/worker/stream.h"
+#include "base/error.h"
+#include "tar/entry.h"
 
-enum tar_type {
-	TAR_FILE,
-	TAR_HARDLINK,
-	TAR_SYMLINK,
-	TAR_CHARACTER,
-	TAR_BLOCK_DEVICE,
-	TAR_DIRECTORY,
-	TAR_FIFO,
-};
+#include <sys/types.h>
 
-/* A run of a sparse file that is not a hole. */
-struct tar_run {
-	uint64_t offset, size;
-};
+struct tar_reader;
 
-struct tar_entry {
-	enum tar_type type;
-	struct str path; /* as the archive has it; not clean */
-	struct str link;
-	uint32_t mode; /* 07777 */
-	uint64_t uid, gid;
-	int64_t mtime;
-	uint32_t mtime_ns;
-	uint64_t size; /* of the file, holes counted */
-	uint64_t device_major, device_minor;
-	bool sparse;
-	struct buf xattrs; /* for each: "<name>\0", the value's size as uint32_t, the value */
-};
+/* Reads `size` bytes of the archive, fewer only at its end; the count, or -errno with err set. */
+typedef ssize_t tar_source(void *user, void *data, size_t size, struct cay_error *err);
+/* One that reads a descriptor; `user` points to its number. */
+tar_source tar_read_fd;
 
-struct tar;
-
-/* The stream stays the caller's. */
-struct tar *tar_new(struct stream *stream);
-void tar_free(struct tar *tar);
-DEFINE_CLEANUP(struct tar *, tar_free);
+struct tar_reader *tar_reader_new(tar_source *source, void *user);
+void tar_reader_free(struct tar_reader *reader);
+DEFINE_CLEANUP(struct tar_reader *, tar_reader_free);
 
 /*
  * Goes to the next entry, past what is unread of the last one's contents: 1, or 0 at the archive's
  * end, or -errno. The entry and its strings are good until the next call.
  */
-int tar_next(struct tar *tar, const struct tar_entry **ret_entry, struct cay_error *err);
+int tar_reader_next(struct tar_reader *reader, const struct tar_entry **ret_entry,
+		    struct cay_error *err);
 
 /*
  * The next piece of the entry's contents: its offset in the file and its bytes, which are good
  * until the next call. Pieces come in order; what they skip is a hole. 1, or 0 at the end, or
  * -errno. Except for the last piece of a run, pieces end at multiples of 4096 of the file.
  */
-int tar_read(struct tar *tar, uint64_t *ret_offset, struct str *ret_data, struct cay_error *err);
+int tar_reader_read(struct tar_reader *reader, uint64_t *ret_offset, struct str *ret_data,
+		    struct cay_error *err);

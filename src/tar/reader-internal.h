@@ -1,38 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parts of the tar reader share: the raw header, numbers, and pending attributes. */
+/* What the parts of the tar reader share: numbers, and pending attributes. */
 #pragma once
 
-#include "image/worker/tar.h"
+#include "tar/format.h"
+#include "tar/reader.h"
 
-enum { TAR_BLOCK = 512 };
-
-/* The block every entry starts with; the last field differs between ustar and GNU. */
-struct tar_raw_header {
-	char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8];
-	char type;
-	char link[100], magic[6], version[2], user[32], group[32], major[8], minor[8];
-	union {
-		struct {
-			char prefix[155], pad[12];
-		} ustar;
-		struct {
-			char prefix[131], atime[12], ctime[12], pad[8], trailer[4];
-		} star;
-		struct {
-			char atime[12], ctime[12], offset[12], longnames[4], unused;
-			char sparse[4][24];
-			char is_extended, real_size[12], pad[17];
-		} gnu;
-	} tail;
+/* A run of a sparse file that is not a hole. */
+struct tar_run {
+	uint64_t offset, size;
 };
-static_assert(sizeof(struct tar_raw_header) == TAR_BLOCK, "one block");
-
-/* The blocks that continue the map of an old GNU sparse file. */
-struct tar_raw_sparse {
-	char sparse[21][24];
-	char is_extended, pad[7];
-};
-static_assert(sizeof(struct tar_raw_sparse) == TAR_BLOCK, "one block");
 
 /* What extended headers say about the entry that follows them. */
 struct tar_extra {
@@ -53,8 +29,9 @@ struct tar_extra {
 	size_t xattr_count;
 };
 
-struct tar {
-	struct stream *stream;
+struct tar_reader {
+	tar_source *source;
+	void *user;
 	struct tar_entry entry;
 	struct tar_extra extra;
 	char path[101 + 156], link[101]; /* from the header itself */
@@ -81,12 +58,16 @@ int tar_add_run(struct tar_run **runs, size_t *count, size_t *room, uint64_t off
 int tar_broken(const char *what, struct cay_error *err);
 /* A number of a header's field: octal digits among blanks and NULs, or GNU's binary form. */
 int tar_read_field(const char *field, size_t size, uint64_t *ret_value);
+/* Reads `size` bytes, fewer only at the end. */
+ssize_t tar_take(struct tar_reader *reader, void *data, size_t size, struct cay_error *err);
+/* Passes over `size` bytes; the end before that is an error. */
+int tar_skip(struct tar_reader *reader, uint64_t size, struct cay_error *err);
 /* One block: 1, or 0 where the stream ends before it, or -errno. */
-int tar_read_block(struct tar *tar, void *block, struct cay_error *err);
+int tar_read_block(struct tar_reader *reader, void *block, struct cay_error *err);
 
 /*
  * Sets up the contents of the entry whose header and extra records were read: one run for a plain
  * file, the map of a sparse one. `size` is what is stored.
  */
-int tar_prepare_contents(struct tar *tar, const struct tar_raw_header *header, uint64_t size,
-			 struct cay_error *err);
+int tar_prepare_contents(struct tar_reader *reader, const struct tar_raw_header *header,
+			 uint64_t size, struct cay_error *err);
