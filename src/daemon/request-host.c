@@ -302,7 +302,7 @@ static int add_tmpfs(struct request *request, const char *target, const char *op
 	return 0;
 }
 
-/* A "mount" of type tmpfs; the others were refused by request_check_supported(). */
+/* A "mount" of type tmpfs; the others are request-mounts.c's. */
 static int add_mount(struct request *request, const json_t *mount, struct cay_error *err)
 {
 	_cleanup_free_ char *target = xstrdup("");
@@ -328,7 +328,10 @@ static int add_mount(struct request *request, const json_t *mount, struct cay_er
 		buf_printf(&options, "mode=%" PRIo64 ",", (uint64_t)mode);
 	if (read_only)
 		buf_puts(&options, "ro,");
-	return add_tmpfs(request, target, buf_text(&options), err);
+	r = add_tmpfs(request, target, buf_text(&options), err);
+	if (r == 0)
+		request->tmpfs[request->tmpfs_count - 1].is_mount = true;
+	return r;
 }
 
 static int read_tmpfs(struct request *request, struct cay_error *err)
@@ -348,7 +351,9 @@ static int read_tmpfs(struct request *request, struct cay_error *err)
 			return r;
 	}
 	json_array_foreach(mounts, i, value) {
-		r = add_mount(request, value, err);
+		const char *type = json_string_value(json_object_get(value, "Type"));
+
+		r = type && strcmp(type, "tmpfs") == 0 ? add_mount(request, value, err) : 0;
 		if (r < 0)
 			return r;
 	}

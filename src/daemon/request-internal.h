@@ -24,3 +24,11 @@ int request_read_network(struct request *request, struct cay_error *err);
 /* After it: the endpoints. `networking` is NetworkingConfig or NULL. */
 int request_read_endpoints(struct request *request, const json_t *networking,
 			   struct cay_error *err);
+
+/* request-mounts.c: what a client says in Config's Volumes, before the image's are added. */
+int request_check_volumes(const json_t *config, struct cay_error *err);
+/* Binds and volumes, of a new request and as they were stored. */
+int request_read_mounts(struct request *request, struct cay_error *err);
+int request_load_mounts(struct request *request, const json_t *document, struct cay_error *err);
+/* The published sockets, of both. */
+int request_read_publish_sockets(struct request *request, struct cay_error *err);

@@ -112,6 +112,7 @@ static const struct member host_members[] = {
 	{ "IOMaximumIOps", MEMBER_INT, "0" },
 	{ "IOMaximumBandwidth", MEMBER_INT, "0" },
 	{ "Mounts", MEMBER_OBJECTS, NULL },
+	{ "PublishSockets", MEMBER_STRINGS, NULL }, /* cay's own */
 	/* null is docker's own list; an empty list is none. */
 	{ "MaskedPaths", MEMBER_STRINGS, "null" },
 	{ "ReadonlyPaths", MEMBER_STRINGS, "null" },

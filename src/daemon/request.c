@@ -31,9 +31,17 @@ void request_free(struct request *request)
 		free(request->tmpfs[i].target);
 		strv_done(&request->tmpfs[i].options);
 	}
+	for (size_t i = 0; i < request->mount_count; i++)
+		mount_point_done(&request->mounts[i]);
+	for (size_t i = 0; i < request->publish_socket_count; i++) {
+		free(request->publish_sockets[i].host);
+		free(request->publish_sockets[i].container);
+	}
 	for (size_t i = 0; i < request->endpoint_count; i++)
 		endpoint_config_done(&request->endpoints[i]);
 	free(request->tmpfs);
+	free(request->mounts);
+	free(request->publish_sockets);
 	free(request->endpoints);
 	free(request->exposed);
 	free(request->ports);
@@ -184,6 +192,8 @@ static int request_read(json_t *config, json_t *host_config, struct request **re
 		r = request_read_host(request, err);
 	if (r == 0)
 		r = request_read_network(request, err);
+	if (r == 0)
+		r = request_read_publish_sockets(request, err);
 	if (r < 0)
 		return r;
 	*ret_request = TAKE_PTR(request);
@@ -229,6 +239,13 @@ static void add_warnings(const struct request *request, unsigned int host_cpus,
 			   ?: "no",
 		   "no") != 0)
 		strv_add(warnings, "Restart policies are stored but not acted on yet.");
+	for (size_t i = 0; i < request->mount_count; i++)
+		if (request->mounts[i].propagation == MOUNT_SHARED ||
+		    request->mounts[i].propagation == MOUNT_RSHARED)
+			strv_addf(warnings,
+				  "%.200s: what the container mounts there stays in its VM, so "
+				  "propagation is one way, as with rslave.",
+				  request->mounts[i].target);
 	if (request->cpu_quota > 0 && request->cpu_period > 0 &&
 	    request->cpu_quota / request->cpu_period > (int64_t)host_cpus)
 		strv_add(warnings, "The CPU quota is more than the host has.");
@@ -251,6 +268,8 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 	if (r == 0)
 		r = request_shape_host_config(host, &host_config, err);
 	if (r == 0)
+		r = request_check_volumes(config, err);
+	if (r == 0)
 		r = check_volumes(config, image, err);
 	if (r == 0)
 		r = request_merge_image(config, image, err);
@@ -264,6 +283,8 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 	if (r < 0)
 		return r;
 	r = request_read(TAKE_PTR(ordered), TAKE_PTR(host_config), &request, err);
+	if (r == 0)
+		r = request_read_mounts(request, err);
 	if (r == 0)
 		r = request_read_endpoints(request, networking, err);
 	if (r < 0)
@@ -285,15 +306,20 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 char *request_print(const struct request *request)
 {
 	_cleanup_json_ json_t *document = json_object();
+	json_t *mounts = json_array();
 
 	json_set(document, "Config", json_incref(request->config));
 	json_set(document, "HostConfig", json_incref(request->host_config));
+	for (size_t i = 0; i < request->mount_count; i++)
+		(void)json_array_append_new(mounts, mount_point_to_json(&request->mounts[i]));
+	json_set(document, "Mounts", mounts);
 	return json_print(document);
 }
 
 int request_load(const char *text, struct request **ret_request, struct cay_error *err)
 {
 	_cleanup_json_ json_t *document = NULL, *config = NULL, *host_config = NULL;
+	_cleanup_request_ struct request *request = NULL;
 	int r;
 
 	r = json_parse(text, strlen(text), "the stored container", &document, err);
@@ -305,5 +331,11 @@ int request_load(const char *text, struct request **ret_request, struct cay_erro
 					      err);
 	if (r < 0)
 		return r;
-	return request_read(TAKE_PTR(config), TAKE_PTR(host_config), ret_request, err);
+	r = request_read(TAKE_PTR(config), TAKE_PTR(host_config), &request, err);
+	if (r == 0)
+		r = request_load_mounts(request, document, err);
+	if (r < 0)
+		return r;
+	*ret_request = TAKE_PTR(request);
+	return 0;
 }

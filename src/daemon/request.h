@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 #include "daemon/endpoint-config.h"
+#include "daemon/mount-point.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -24,6 +25,7 @@ enum {
 	REQUEST_ITEMS_MAX = 8192, /* items of any one list or map */
 	REQUEST_PORTS_MAX = 2048, /* exposed ones, and published ones */
 	REQUEST_ENDPOINTS_MAX = 64,
+	REQUEST_MOUNTS_MAX = 128, /* binds and volumes */
 };
 
 /* Flags and limits of setrlimit, by docker's names. */
@@ -34,6 +36,7 @@ struct request_ulimit {
 
 struct request_tmpfs {
 	char *target;
+	bool is_mount; /* by --mount, which inspect shows, not by --tmpfs */
 	struct strv options;
 };
 
@@ -52,6 +55,11 @@ struct request_port {
 	uint16_t container_port;
 	struct net_address host_address; /* unset: all of the host's */
 	uint16_t host_first, host_last;  /* any free one of these; 0: any at all */
+};
+
+/* A socket in the container that the host sees: both absolute paths. */
+struct request_socket {
+	char *host, *container;
 };
 
 struct request {
@@ -92,6 +100,15 @@ struct request {
 	struct endpoint_config *endpoints;
 	size_t endpoint_count;
 
+	/*
+	 * Binds and volumes, each with a target of its own. Of a new request without those of
+	 * VolumesFrom, which mounts_prepare() adds; later the container's, as they are stored.
+	 */
+	struct mount_point *mounts;
+	size_t mount_count;
+	struct request_socket *publish_sockets; /* HostConfig's PublishSockets */
+	size_t publish_socket_count;
+
 	bool log_kept; /* false: the "none" driver */
 	uint64_t log_max_size;
 	unsigned int log_max_files;
@@ -107,6 +124,14 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 /* As the database keeps it, and back. The caller frees the text. */
 char *request_print(const struct request *request);
 int request_load(const char *text, struct request **ret_request, struct cay_error *err);
+
+/* The bind or volume at this cleaned path, or NULL. */
+struct mount_point *request_find_mount(const struct request *request, const char *target);
+/* Takes *point over on success. Over REQUEST_MOUNTS_MAX is an error. */
+int request_add_mount(struct request *request, struct mount_point *point, struct cay_error *err);
+/* "CONTAINER[:ro|rw]". The caller frees. */
+int request_parse_volumes_from(const char *text, char **ret_container, bool *ret_read_only,
+			       struct cay_error *err);
 
 const char *request_protocol_name(enum request_protocol protocol); /* "tcp" */
 
