@@ -251,7 +251,7 @@ void firewall_render(const struct firewall_state *state, struct buf *out)
 	render_table("bridge", state->table, out);
 	render_sets(firewall_frame_sets, frames[BRIDGE], FRAME_SET_COUNT, out);
 	render_frame_rules("iifname", out);
-	buf_printf(out, "%s}\n", firewall_bridge_hook);
+	buf_printf(out, "%s}\n", firewall_bridge_hooks);
 	render_table("netdev", state->table, out);
 	render_sets(firewall_frame_sets, frames[NETDEV], FRAME_SET_COUNT, out);
 	render_frame_rules("oifname", out);

@@ -127,11 +127,22 @@ mld2-listener-report } accept\n\
 		drop\n\
 	}\n";
 
-/* Before the bridge learns, forwards or delivers anything. */
-const char firewall_bridge_hook[] = "\
+/*
+ * Before the bridge learns, forwards or delivers anything; and on its way to a guest. Which groups
+ * somebody listens to is told to routers and switches. The host tells it to each new port of a
+ * bridge, and a guest would take the message apart in the middle of its start.
+ */
+const char firewall_bridge_hooks[] = "\
 	chain prerouting {\n\
 		type filter hook prerouting priority -300; policy accept;\n\
 		iifname @links goto guest\n\
+	}\n\
+	chain postrouting {\n\
+		type filter hook postrouting priority 300; policy accept;\n\
+		icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } \
+oifname @links drop\n\
+		igmp type { membership-report-v1, membership-report-v2, membership-report-v3, \
+leave-group } oifname @links drop\n\
 	}\n";
 
 /*

@@ -52,5 +52,5 @@ extern const struct set_row firewall_packet_sets[PACKET_SET_COUNT];
 
 /* Chains; "$link" stands for the expression that names the guest's card. */
 extern const char firewall_frame_rules[];
-extern const char firewall_bridge_hook[];
+extern const char firewall_bridge_hooks[];
 extern const char firewall_packet_rules[];

@@ -253,7 +253,6 @@ static void test_hidden_headers(void **state)
 	static const uint8_t datagram[16] = { IPPROTO_DSTOPTS, 0, 0, 1, 0, 0, 0, 7,
 					      IPPROTO_UDP,     0, 1, 4 };
 	static const uint8_t dhcp[12] = { 2, 35, 2, 34, 0, 12 };
-	static const uint8_t report[8] = { 143 };
 	static const uint8_t udp[12] = { 9, 9, 2, 34, 0, 12 };
 	static const char *const metadata[] = { "fd00:ec2::254", "fd20:ce::254",
 						"fd00:c1::a9fe:a9fe", "fe80::a9fe:a9fe" };
@@ -272,14 +271,30 @@ static void test_hidden_headers(void **state)
 	expect("a DHCPv6 answer", false, behind((const uint8_t *)"", 0, IPPROTO_UDP, dhcp, 12));
 	expect("a forged segment", false,
 	       frame_ip6(OTHER, ME, "fd00:a::3", "fd00:a::3", IPPROTO_TCP, udp, 12));
-	expect("a multicast report from nowhere", true,
-	       frame_ip6(&frame_everybody, ME, "::", "ff02::16", IPPROTO_ICMPV6, report, 8));
 	expect("a datagram from nowhere", false,
 	       frame_ip6(&frame_everybody, ME, "::", "ff02::1", IPPROTO_UDP, udp, 12));
 	for (size_t i = 0; i < ARRAY_SIZE(metadata); i++)
 		expect(metadata[i], false,
 		       frame_ip6(OTHER, ME, "fd00:a::2", metadata[i], IPPROTO_UDP, udp, 12));
 	expect("another datagram", true, behind((const uint8_t *)"", 0, IPPROTO_UDP, udp, 12));
+}
+
+/* Who listens to which group is for bridges, not for neighbours. */
+static void test_groups(void **state)
+{
+	static const uint8_t report6[8] = { 143 }, query6[24] = { 130 };
+	static const uint8_t report4[16] = { 0x22 }, query4[12] = { 0x11, 10 };
+
+	expect("a report of IPv6 groups", false,
+	       frame_ip6(&frame_everybody, ME, "::", "ff02::16", IPPROTO_ICMPV6, report6, 8));
+	expect("a query", true,
+	       frame_ip6(&frame_everybody, ME, MY_LOCAL, ALL_NODES, IPPROTO_ICMPV6, query6, 24));
+	expect("a report of IPv4 groups", false,
+	       frame_ip4(&frame_everybody, ME, "172.30.0.2", "224.0.0.22", IPPROTO_IGMP, 0, report4,
+			 16));
+	expect("a query", true,
+	       frame_ip4(&frame_everybody, ME, "172.30.0.2", "224.0.0.1", IPPROTO_IGMP, 0, query4,
+			 12));
 }
 
 static void test_neighbours(void **state)
@@ -719,6 +734,7 @@ int main(void)
 		cmocka_unit_test(test_ip4),
 		cmocka_unit_test(test_discovery),
 		cmocka_unit_test(test_hidden_headers),
+		cmocka_unit_test(test_groups),
 		BOTH_WAYS(test_neighbours),
 		BOTH_WAYS(test_outbound),
 		BOTH_WAYS(test_leaks),
