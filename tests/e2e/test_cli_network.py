@@ -1,79 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line's part of networks: what it asks for and prints, beside what docker's client does with the same words."""
 
-import contextlib
-import http.server
 import json
-import os
-import pathlib
 import random
 import re
-import shlex
-import shutil
-import socketserver
-import subprocess
-import tempfile
-import threading
 import unittest
 
+from cli_recorder import DOCKER, BesideDocker, plain
 from harness import BUILD, CayTestCase
-
-DOCKER = shutil.which("docker")
-
-
-def docker_version():
-    """The docker client's major version; 0 where there is none."""
-    if not DOCKER:
-        return 0
-    done = subprocess.run([DOCKER, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"version (\d+)\.", done.stdout)
-    return int(found[1]) if found else 0
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Notes every request and answers from the server's table, by path without the API's version."""
-
-    protocol_version = "HTTP/1.1"
-
-    def address_string(self):
-        return "client"
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self):
-        size = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(size)
-        path = re.sub(r"^/v[0-9.]+", "", self.path)
-        if path != "/_ping":
-            self.server.requests.append((self.command, path, json.loads(body) if body else None))
-        status, value = self.server.answers.get(path.partition("?")[0], (200, {}))
-        if path.partition("?")[0].endswith("/create"):
-            status, value = 201, {"Id": "a" * 64, "Warnings": []}
-        data = b"" if self.command == "DELETE" and status < 300 else json.dumps(value).encode()
-        self.send_response(204 if self.command == "DELETE" and status < 300 else status)
-        self.send_header("Api-Version", "1.48")
-        self.send_header("Ostype", "linux")
-        if data:
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command != "HEAD":
-            with contextlib.suppress(BrokenPipeError):  # of a client that reads no farther
-                self.wfile.write(data)
-
-    do_GET = do_HEAD = do_POST = do_DELETE = answer
-
-
-class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    daemon_threads = True
-
-
-def plain(value):
-    """Without members that say nothing, and with the filters' two spellings as one."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items() if plain(item) not in (None, "", [], {}, False, 0)}
-    return [plain(item) for item in value] if isinstance(value, list) else value
 
 
 def container_part(body):
@@ -238,41 +172,7 @@ port c 9/udp
 """
 
 
-@unittest.skipIf(docker_version() < 28, "the docker client to compare with is older than 28, or there is none")
-class BesideDocker(unittest.TestCase):
-    """Both clients talk to a server that writes down what they ask for."""
-
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory(prefix="cay-cli-network-")
-        self.addCleanup(directory.cleanup)
-        self.directory = pathlib.Path(directory.name)
-        self.server = Server(str(self.directory / "socket"), Handler)
-        self.server.answers, self.server.requests = {}, []
-        thread = threading.Thread(target=self.server.serve_forever)
-        thread.start()
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(thread.join)
-        self.addCleanup(self.server.shutdown)
-
-    def run_client(self, program, line):
-        """Exit code, standard output, standard error and the requests."""
-        self.server.requests.clear()
-        host = f"unix://{self.directory}/socket"
-        environment = dict(os.environ, DOCKER_HOST=host, CAY_HOST=host, DOCKER_CONFIG=str(self.directory))
-        done = subprocess.run([program, *shlex.split(line)], env=environment, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=60, check=False)
-        return done.returncode, done.stdout, done.stderr, list(self.server.requests)
-
-    def both(self, line):
-        return self.run_client(DOCKER, line), self.run_client(BUILD / "cay", line)
-
-    def compare(self, lines, prefix, check):
-        """check(docker, cay) for what both make of each line."""
-        for line in lines.strip().splitlines():
-            with self.subTest(line):
-                docker, cay = self.both(prefix + line)
-                check(docker, cay)
-
+class NetworksBesideDocker(BesideDocker):
     def test_containers(self):
         def check(docker, cay):
             self.assertEqual((docker[0], cay[0]), (0, 0), docker[2] + cay[2])
