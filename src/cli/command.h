@@ -18,7 +18,8 @@ enum operand_kind {
 	OPERAND_IMAGE,
 	OPERAND_NETWORK,
 	OPERAND_NETWORK_CONTAINER, /* a network, and then a container */
-	OPERAND_ANY,               /* a container, an image or a network */
+	OPERAND_VOLUME,
+	OPERAND_ANY, /* a container, an image, a network or a volume */
 	OPERAND_FILE,
 	OPERAND_REGISTRY, /* one that credentials are stored for */
 };

@@ -253,6 +253,22 @@ static const struct command network_commands[] = {
 	{ 0 },
 };
 
+static const struct command volume_commands[] = {
+	{ "create", NULL, "[VOLUME]", "Create a volume", NULL, volume_create_options, NULL, 0, 1,
+	  OPERAND_NONE, COMMAND_STARTS_DAEMON, command_create_volume },
+	{ "ls", "list", NULL, "List volumes", NULL, volume_list_options, NULL, 0, 0, OPERAND_NONE,
+	  0, command_list_volumes },
+	{ "inspect", NULL, "VOLUME [VOLUME...]", "Show all about volumes", NULL,
+	  volume_inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_VOLUME, 0,
+	  command_inspect_volume },
+	{ "rm", "remove delete", "VOLUME [VOLUME...]", "Remove volumes that no container uses",
+	  NULL, volume_remove_options, NULL, 1, OPERANDS_ANY, OPERAND_VOLUME, 0,
+	  command_remove_volume },
+	{ "prune", NULL, NULL, "Remove all volumes that no container uses", NULL,
+	  volume_prune_options, NULL, 0, 0, OPERAND_NONE, 0, command_prune_volumes },
+	{ 0 },
+};
+
 static const struct command registry_commands[] = {
 	ROW_LOGIN(NULL),
 	ROW_LOGOUT,
@@ -272,6 +288,8 @@ static const struct command system_commands[] = {
 	ROW_INFO,
 	{ "df", NULL, NULL, "Show what takes disk space", NULL, disk_options, NULL, 0, 0,
 	  OPERAND_NONE, 0, command_disk },
+	{ "prune", NULL, NULL, "Remove all that nothing uses", NULL, system_prune_options, NULL, 0,
+	  0, OPERAND_NONE, 0, command_system_prune },
 	ROW_EVENTS,
 	{ 0 },
 };
@@ -292,8 +310,9 @@ static const struct command root_commands[] = {
 	ROW_REMOVE,
 	ROW_ATTACH,
 	ROW_WAIT,
-	{ "inspect", NULL, "NAME [NAME...]", "Show all about containers, images or networks", NULL,
-	  inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_ANY, 0, command_inspect },
+	{ "inspect", NULL, "NAME [NAME...]",
+	  "Show all about containers, images, networks or volumes", NULL, inspect_options, NULL, 1,
+	  OPERANDS_ANY, OPERAND_ANY, 0, command_inspect },
 	ROW_TOP,
 	ROW_STATS,
 	ROW_PAUSE,
@@ -319,6 +338,8 @@ static const struct command root_commands[] = {
 	{ "image", "i", NULL, "Manage images", NULL, NULL, image_commands, 0, 0, OPERAND_NONE,
 	  COMMAND_LOCAL, NULL },
 	{ "network", "n", NULL, "Manage networks", NULL, NULL, network_commands, 0, 0, OPERAND_NONE,
+	  COMMAND_LOCAL, NULL },
+	{ "volume", "v", NULL, "Manage volumes", NULL, NULL, volume_commands, 0, 0, OPERAND_NONE,
 	  COMMAND_LOCAL, NULL },
 	{ "registry", "r", NULL, "Manage credentials for registries", NULL, NULL, registry_commands,
 	  0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },

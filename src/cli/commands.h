@@ -22,6 +22,9 @@ extern const struct option image_prune_options[], prune_options[];
 extern const struct option network_create_options[], network_list_options[];
 extern const struct option network_inspect_options[], network_remove_options[];
 extern const struct option network_connect_options[], network_disconnect_options[];
+extern const struct option volume_create_options[], volume_list_options[];
+extern const struct option volume_inspect_options[], volume_remove_options[];
+extern const struct option volume_prune_options[], system_prune_options[];
 extern const struct option version_options[], info_options[], disk_options[];
 extern const struct option system_start_options[], system_stop_options[], system_status_options[];
 
@@ -69,6 +72,12 @@ int command_connect_network(const struct invocation *invocation, struct cay_erro
 int command_disconnect_network(const struct invocation *invocation, struct cay_error *err);
 int command_remove_network(const struct invocation *invocation, struct cay_error *err);
 int command_prune_networks(const struct invocation *invocation, struct cay_error *err);
+int command_create_volume(const struct invocation *invocation, struct cay_error *err);
+int command_list_volumes(const struct invocation *invocation, struct cay_error *err);
+int command_inspect_volume(const struct invocation *invocation, struct cay_error *err);
+int command_remove_volume(const struct invocation *invocation, struct cay_error *err);
+int command_prune_volumes(const struct invocation *invocation, struct cay_error *err);
+int command_system_prune(const struct invocation *invocation, struct cay_error *err);
 int command_version(const struct invocation *invocation, struct cay_error *err);
 int command_info(const struct invocation *invocation, struct cay_error *err);
 int command_disk(const struct invocation *invocation, struct cay_error *err);
@@ -109,6 +118,8 @@ int container_inspect(struct client *client, const char *name, json_t **ret_valu
 const char *json_text_at(const json_t *value, const char *key, const char *inner);
 int64_t json_int_at(const json_t *value, const char *key, const char *inner);
 bool json_bool_at(const json_t *value, const char *key, const char *inner);
+/* The items of a list in the order of their "Name"s; the caller frees the array alone. */
+json_t **json_sort_by_name(const json_t *list, size_t *ret_count);
 /* "sha256:abc…" and a container's id, as lists show them: twelve characters. */
 void short_id(const char *id, bool whole, char ret_id[80]);
 
@@ -124,12 +135,6 @@ char *absolute_path(const char *path);
  */
 bool print_formatted(const struct options *options, const json_t *value, int *ret_r,
 		     struct cay_error *err);
-
-/*
- * Warns in docker's words that this removes `what`, and asks; true only for an answer that starts
- * with "y".
- */
-bool confirm(const char *what);
 
 /*
  * A row of `images`; `digest` "" leaves it out. And one of `ps`. With `whole` nothing in them is

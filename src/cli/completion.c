@@ -2,7 +2,7 @@
 /*
  * Completion. The scripts for the shells only pass the words on to
  * "cay __complete", which answers from the command table and, for names of
- * containers, images and networks, from the daemon.
+ * containers, images, networks and volumes, from the daemon.
  */
 #include "cli/commands.h"
 
@@ -132,6 +132,19 @@ static void complete_networks(struct client *client, const char *start, struct b
 	}
 }
 
+static void complete_volumes(struct client *client, const char *start, struct buf *out)
+{
+	_cleanup_json_ json_t *answer = NULL;
+	const json_t *volume;
+	size_t i;
+
+	if (client_call_named(client, "GET", "/volumes", "", &answer, NULL) < 0)
+		return;
+	json_array_foreach(json_object_get(answer, "Volumes"), i, volume) {
+		add_matching(out, "", start, json_text_at(volume, "Name", NULL));
+	}
+}
+
 /* Of the file only: a helper might ask the user something. */
 static void complete_registries(const char *start, struct buf *out)
 {
@@ -165,6 +178,8 @@ static void complete_operand(struct client *client, enum operand_kind kind, size
 		complete_images(client, start, out);
 	if (kind == OPERAND_NETWORK || kind == OPERAND_ANY)
 		complete_networks(client, start, out);
+	if (kind == OPERAND_VOLUME || kind == OPERAND_ANY)
+		complete_volumes(client, start, out);
 }
 
 static void complete_option(const struct option *options, const char *start, struct buf *out)
@@ -219,6 +234,8 @@ void complete(struct client *client, const char *const *words, size_t count, str
 			complete_words(out, "", start, pending->choices);
 		else if (client && strcmp(pending->value, "NETWORK") == 0)
 			complete_networks(client, start, out);
+		else if (client && starts_with(pending->value, "CONTAINER"))
+			complete_containers(client, true, start, out);
 		return;
 	}
 	if (operands > 0 && (command->flags & COMMAND_STOPS_AT_OPERAND))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* rmi, tag, history, and image prune. */
+/* rmi, tag and history. */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
@@ -29,14 +29,6 @@ const struct option history_options[] = {
 	{ 0 },
 };
 
-const struct option image_prune_options[] = {
-	{ 'a', OPTION_FLAG, "all", NULL, NULL,
-	  "All that no container uses, not only those without a name" },
-	{ 0, OPTION_LIST, "filter", "KEY=VALUE", NULL, "Remove only those that match" },
-	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Don't ask" },
-	{ 0 },
-};
-
 static const struct column history_columns[] = {
 	{ "ID", "IMAGE" },
 	{ "CreatedSince", "CREATED" },
@@ -47,8 +39,7 @@ static const struct column history_columns[] = {
 	{ 0 },
 };
 
-static void append_removed(struct buf *out, const json_t *removed, const char *as_untagged,
-			   const char *as_deleted)
+static void append_removed(struct buf *out, const json_t *removed)
 {
 	const json_t *item;
 	size_t index;
@@ -58,9 +49,9 @@ static void append_removed(struct buf *out, const json_t *removed, const char *a
 		const char *deleted = json_text_at(item, "Deleted", NULL);
 
 		if (*untagged)
-			buf_printf(out, "%s: %s\n", as_untagged, untagged);
+			buf_printf(out, "Untagged: %s\n", untagged);
 		if (*deleted)
-			buf_printf(out, "%s: %s\n", as_deleted, deleted);
+			buf_printf(out, "Deleted: %s\n", deleted);
 	}
 }
 
@@ -84,7 +75,7 @@ static int remove_one(const struct invocation *invocation, const char *name, str
 	}
 	if (r < 0)
 		return r;
-	append_removed(&out, removed, "Untagged", "Deleted");
+	append_removed(&out, removed);
 	return text_print(&out, err);
 }
 
@@ -164,36 +155,4 @@ int command_history(const struct invocation *invocation, struct cay_error *err)
 			return r;
 	}
 	return table_print(table, err);
-}
-
-int command_prune_images(const struct invocation *invocation, struct cay_error *err)
-{
-	const struct options *options = invocation->options;
-	bool all = option_flag(options, "all");
-	_cleanup_json_ json_t *filters = NULL, *answer = NULL;
-	_cleanup_target_ struct target target = { 0 };
-	_cleanup_buf_ struct buf out = { 0 }, text = { 0 };
-	char size[HUMAN_MAX];
-	int r = filters_build(options, &filters, err);
-
-	if (r < 0)
-		return r;
-	if (!option_flag(options, "force") &&
-	    !confirm(all ? "all images without at least one container associated to them"
-			 : "all dangling images"))
-		return 0;
-	if (!filters)
-		filters = json_object();
-	json_set(filters, "dangling", json_pack("[s]", all ? "false" : "true"));
-	target_set(&target, "/images/prune", NULL, NULL);
-	target_add_json(&target, "filters", filters);
-	r = client_call(invocation->client, "POST", &target, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	append_removed(&out, json_object_get(answer, "ImagesDeleted"), "untagged", "deleted");
-	human_size((double)json_int_at(answer, "SpaceReclaimed", NULL), true, size);
-	buf_printf(&text, "%s%s%sTotal reclaimed space: %s\n",
-		   out.length > 0 ? "Deleted Images:\n" : "", buf_text(&out),
-		   out.length > 0 ? "\n" : "", size);
-	return text_print(&text, err);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect, for containers, images and networks: whole documents, or templates over them. And top.
+/* inspect, for containers, images, networks and volumes: whole documents, or templates over them.
+ * And top.
  */
 #include "cli/commands.h"
 
@@ -14,7 +15,8 @@ const struct option inspect_options[] = {
 	{ 'f', OPTION_TEXT, "format", "FORMAT", NULL,
 	  "Print by a template such as {{.State.Status}}, or json" },
 	{ 's', OPTION_FLAG, "size", NULL, NULL, "With the sizes of containers" },
-	{ 0, OPTION_TEXT, "type", "TYPE", "container image network", "Look for this kind only" },
+	{ 0, OPTION_TEXT, "type", "TYPE", "container image network volume",
+	  "Look for this kind only" },
 	{ 0 },
 };
 
@@ -59,7 +61,13 @@ static int get_network_verbosely(const struct invocation *invocation, const char
 	return client_call(invocation->client, "GET", &target, NULL, ret_value, err);
 }
 
-/* A container of that name, else an image, else a network. */
+static int get_volume(const struct invocation *invocation, const char *name, json_t **ret_value,
+		      struct cay_error *err)
+{
+	return client_call_named(invocation->client, "GET", "/volumes/%s", name, ret_value, err);
+}
+
+/* A container of that name, else an image, a network, a volume. */
 static int get_any(const struct invocation *invocation, const char *name, json_t **ret_value,
 		   struct cay_error *err)
 {
@@ -69,7 +77,8 @@ static int get_any(const struct invocation *invocation, const char *name, json_t
 			   json_t **ret_value, struct cay_error *err);
 	} kinds[] = { { "container", get_container },
 		      { "image", get_image },
-		      { "network", get_network } };
+		      { "network", get_network },
+		      { "volume", get_volume } };
 	const char *type = option_text(invocation->options, "type");
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -84,7 +93,7 @@ static int get_any(const struct invocation *invocation, const char *name, json_t
 			return r;
 	}
 	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
-			     "there is no container, image or network %s", name);
+			     "there is no container, image, network or volume %s", name);
 }
 
 static int inspect_all(const struct invocation *invocation,
@@ -144,6 +153,11 @@ int command_inspect_image(const struct invocation *invocation, struct cay_error 
 int command_inspect_network(const struct invocation *invocation, struct cay_error *err)
 {
 	return inspect_all(invocation, get_network_verbosely, err);
+}
+
+int command_inspect_volume(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_volume, err);
 }
 
 static void append_cells(struct buf *line, const json_t *cells)

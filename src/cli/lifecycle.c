@@ -2,8 +2,6 @@
 /* The commands that change a container's state with one call to the daemon each. */
 #include "cli/commands.h"
 
-#include "base/alloc.h"
-#include "cli/human.h"
 #include "cli/text.h"
 
 #include <errno.h>
@@ -25,12 +23,6 @@ const struct option kill_options[] = {
 const struct option remove_options[] = {
 	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Kill a container that runs" },
 	{ 'v', OPTION_FLAG, "volumes", NULL, NULL, "Remove its anonymous volumes too" },
-	{ 0 },
-};
-
-const struct option prune_options[] = {
-	{ 0, OPTION_LIST, "filter", "KEY=VALUE", NULL, "Remove only those that match" },
-	{ 'f', OPTION_FLAG, "force", NULL, NULL, "Don't ask" },
 	{ 0 },
 };
 
@@ -166,33 +158,4 @@ static int wait_one(const struct invocation *invocation, const char *name, struc
 int command_wait(const struct invocation *invocation, struct cay_error *err)
 {
 	return each_operand(invocation, wait_one, false);
-}
-
-int command_prune(const struct invocation *invocation, struct cay_error *err)
-{
-	_cleanup_target_ struct target target = { 0 };
-	_cleanup_json_ json_t *filters = NULL, *answer = NULL;
-	_cleanup_buf_ struct buf out = { 0 };
-	char size[HUMAN_MAX];
-	json_t *id;
-	size_t index;
-	int r = filters_build(invocation->options, &filters, err);
-
-	if (r < 0)
-		return r;
-	if (!option_flag(invocation->options, "force") && !confirm("all stopped containers"))
-		return 0;
-	target_set(&target, "/containers/prune", NULL, NULL);
-	if (filters)
-		target_add_json(&target, "filters", filters);
-	r = client_call(invocation->client, "POST", &target, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(answer, "ContainersDeleted"), index, id) {
-		buf_printf(&out, "%s%s\n", index == 0 ? "Deleted Containers:\n" : "",
-			   json_is_string(id) ? json_string_value(id) : "");
-	}
-	human_size((double)json_int_at(answer, "SpaceReclaimed", NULL), true, size);
-	buf_printf(&out, "%sTotal reclaimed space: %s\n", out.length > 0 ? "\n" : "", size);
-	return text_print(&out, err);
 }

@@ -169,6 +169,7 @@ json_t *container_row(const json_t *container, bool whole)
 static int set_target(const struct options *options, struct target *target, struct cay_error *err)
 {
 	int64_t last = option_flag(options, "latest") ? 1 : option_number(options, "last", -1);
+	const char *format = option_text(options, "format");
 	_cleanup_json_ json_t *filters = NULL;
 	int r = filters_build(options, &filters, err);
 
@@ -179,7 +180,8 @@ static int set_target(const struct options *options, struct target *target, stru
 		target_add(target, "all", "1");
 	if (last > 0)
 		target_add_int(target, "limit", last);
-	if (option_flag(options, "size"))
+	/* Sizes take the daemon longer, so they are asked for where they are shown. */
+	if (option_flag(options, "size") || (format && strstr(format, ".Size")))
 		target_add(target, "size", "1");
 	if (filters)
 		target_add_json(target, "filters", filters);

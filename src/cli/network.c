@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* network: list, inspect, connect, disconnect, rm and prune; network-create.c has the rest. */
+/* network: list, connect, disconnect and rm; network-create.c has another. */
 #include "cli/commands.h"
 
 #include "base/alloc.h"
@@ -95,22 +95,12 @@ static json_t *network_row(const json_t *network, bool whole)
 	return row;
 }
 
-/* Numbers in names count as such: net9 stands before net10. */
-static int compare_names(const void *a, const void *b)
-{
-	return strverscmp(json_text_at(*(json_t *const *)a, "Name", NULL),
-			  json_text_at(*(json_t *const *)b, "Name", NULL));
-}
-
 static int add_rows(struct table *table, const json_t *list, bool whole, struct cay_error *err)
 {
-	size_t count = json_array_size(list);
-	_cleanup_free_ json_t **sorted = xcalloc(count + 1, sizeof(json_t *));
+	size_t count;
+	_cleanup_free_ json_t **sorted = json_sort_by_name(list, &count);
 	int r = 0;
 
-	for (size_t i = 0; i < count; i++)
-		sorted[i] = json_array_get(list, i);
-	qsort(sorted, count, sizeof(json_t *), compare_names);
 	for (size_t i = 0; i < count && r >= 0; i++) {
 		_cleanup_json_ json_t *row = network_row(sorted[i], whole);
 
@@ -196,7 +186,7 @@ int command_disconnect_network(const struct invocation *invocation, struct cay_e
 	return post(invocation, "/networks/%s/disconnect", body, err);
 }
 
-/* ---- rm and prune ---- */
+/* ---- rm ---- */
 
 static int remove_one(const struct invocation *invocation, const char *name, struct cay_error *err)
 {
@@ -210,33 +200,4 @@ static int remove_one(const struct invocation *invocation, const char *name, str
 int command_remove_network(const struct invocation *invocation, struct cay_error *err)
 {
 	return each_operand(invocation, remove_one, false);
-}
-
-int command_prune_networks(const struct invocation *invocation, struct cay_error *err)
-{
-	_cleanup_json_ json_t *filters = NULL, *answer = NULL;
-	_cleanup_target_ struct target target = { 0 };
-	_cleanup_buf_ struct buf out = { 0 };
-	json_t *name;
-	size_t index;
-	int r = filters_build(invocation->options, &filters, err);
-
-	if (r < 0)
-		return r;
-	if (!option_flag(invocation->options, "force") &&
-	    !confirm("all custom networks not used by at least one container"))
-		return 0;
-	target_set(&target, "/networks/prune", NULL, NULL);
-	if (filters)
-		target_add_json(&target, "filters", filters);
-	r = client_call(invocation->client, "POST", &target, NULL, &answer, err);
-	if (r < 0)
-		return r;
-	json_array_foreach(json_object_get(answer, "NetworksDeleted"), index, name) {
-		buf_printf(&out, "%s%s\n", index == 0 ? "Deleted Networks:\n" : "",
-			   json_is_string(name) ? json_string_value(name) : "");
-	}
-	if (out.length > 0)
-		buf_putc(&out, '\n');
-	return text_print(&out, err);
 }

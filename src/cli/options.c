@@ -125,7 +125,7 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
-static int parse_flag(const char *text, bool *ret_flag)
+int flag_parse(const char *text, bool *ret_flag)
 {
 	if (has_word("1 t T true TRUE True", text))
 		*ret_flag = true;
@@ -150,7 +150,7 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 	switch (option->kind) {
 	case OPTION_FLAG:
 		value->flag = true;
-		if (text && parse_flag(text, &value->flag) < 0)
+		if (text && flag_parse(text, &value->flag) < 0)
 			return cay_error_set(err, CAY_INVALID, EINVAL,
 					     "--%s: \"%s\" is not true or false", option->name,
 					     text);
@@ -165,10 +165,8 @@ static int store(struct walk *walk, size_t row, const char *text, struct cay_err
 		strv_add(&value->list, text);
 		break;
 	case OPTION_WORDS:
-		if (words_split(text, &value->list) < 0)
-			return cay_error_set(err, CAY_INVALID, EINVAL,
-					     "--%s: \"%s\" has text behind a quote", option->name,
-					     text);
+		if (*text && words_split(text, &value->list, err) < 0)
+			return cay_error_prefix(err, "--%s", option->name);
 		break;
 	case OPTION_SAME: /* option_find() has led to another row */
 		break;

@@ -59,5 +59,8 @@ int64_t option_number(const struct options *options, const char *name, int64_t o
 /* The row of that name, or that another spelling stands for; NULL when there is none. */
 const struct option *option_find(const struct option *table, struct str name);
 
+/* "true", "0", "F" and the other words that Go's strconv.ParseBool knows; -EINVAL for the rest. */
+int flag_parse(const char *text, bool *ret_flag);
+
 /* Letters that must change to get from one word to the other, at most `limit` + 1. */
 unsigned int word_distance(const char *a, const char *b, unsigned int limit);

@@ -27,9 +27,8 @@ static int parse_network(const char *text, json_t *endpoint, char **ret_name, st
 
 	if (!strchr(text, '='))
 		name = xstrdup(text);
-	else if (words_split(text, &words) < 0)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--network: \"%s\" has text behind a quote", text);
+	else if (words_split(text, &words, err) < 0)
+		return cay_error_prefix(err, "--network");
 	for (size_t i = 0; i < words.count; i++) {
 		struct str value, key = str_split(str_from(words.items[i]), '=', &value);
 		_cleanup_free_ char *field = str_dup(key);

@@ -160,7 +160,7 @@ static int add_published_words(const char *text, json_t *exposed, json_t *bindin
 	const char *values[ARRAY_SIZE(keys)] = { 0 };
 	_cleanup_free_ char *port = NULL;
 
-	if (words_split(text, &words) < 0)
+	if (words_split(text, &words, NULL) < 0)
 		return invalid_port(err, "publish", text);
 	for (size_t i = 0; i < words.count; i++) {
 		struct str value, key = str_split(str_from(words.items[i]), '=', &value);

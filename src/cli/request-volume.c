@@ -1,202 +1,197 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The options that mount something: -v, --mount and --tmpfs. */
+/*
+ * The options that bring files and sockets into a container, but for --mount:
+ * -v, --tmpfs, --volumes-from, --storage-opt, --publish-socket and --ssh.
+ * What docker's client passes on unread, cay does: the daemon judges it.
+ */
 #include "cli/request.h"
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "base/file.h"
-#include "cli/human.h"
-#include "cli/words.h"
+#include "cli/lexical.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <sys/stat.h>
 
-/* The host's paths are cay's to resolve: the daemon stands in another directory. */
-static char *resolve(const char *path)
+/* Where Docker's desktop edition and Apple's tool put it, and programs so look for it. */
+static const char agent_target[] = "/run/host-services/ssh-auth.sock";
+
+char *request_host_path(const char *path)
 {
-	_cleanup_free_ char *directory = NULL;
-
-	if (*path != '.' || !(directory = getcwd(NULL, 0)))
-		return xstrdup(path);
-	if (strcmp(path, ".") == 0)
-		return xstrdup(directory);
-	return path_join(directory, starts_with(path, "./") ? path + 2 : path);
+	return *path == '.' ? lexical_absolute(path) : xstrdup(path);
 }
 
-/* "PATH", "SOURCE:PATH" or "SOURCE:PATH:OPTIONS" */
-static int add_volume(const char *text, json_t *volumes, json_t *binds, struct cay_error *err)
+json_t *request_member_array(json_t *object, const char *key)
 {
-	struct str options, path, source = str_split(str_from(text), ':', &path);
-	_cleanup_free_ char *source_text = str_dup(source), *resolved = NULL;
+	json_t *list = json_object_get(object, key);
 
-	if (source.length == strlen(text)) {
-		if (*text == '/' && json_object_set_new(volumes, text, json_object()) == 0)
-			return 0;
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--volume: \"%s\" is not an absolute path", text);
+	if (!list) {
+		list = json_array();
+		json_set(object, key, list);
 	}
-	path = str_split(path, ':', &options);
-	if (source.length == 0 || path.length == 0 || path.data[0] != '/' ||
-	    memchr(options.data, ':', options.length))
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--volume: \"%s\" is not of the form [SOURCE:]PATH[:OPTIONS] "
-				     "with an absolute PATH",
-				     text);
-	resolved = resolve(source_text);
-	_cleanup_free_ char *bind = xasprintf("%s:%s", resolved, path.data);
-	if (json_array_append_new(binds, json_string(bind)) < 0)
-		return cay_error_set(err, CAY_INVALID, EILSEQ, "--volume: \"%s\" is not UTF-8",
+	return list;
+}
+
+static int append_text(json_t *list, const char *option, const char *text, struct cay_error *err)
+{
+	if (json_array_append_new(list, json_string(text)) < 0)
+		return cay_error_set(err, CAY_INVALID, EILSEQ, "--%s: \"%s\" is not UTF-8", option,
 				     text);
 	return 0;
 }
 
-/* ---- --mount ---- */
+/* ---- -v ---- */
 
-enum mount_value { MOUNT_TEXT, MOUNT_PATH, MOUNT_FLAG, MOUNT_SIZE, MOUNT_MODE };
-
-static const struct mount_key {
-	const char *name;
-	const char *object; /* the member of the mount it belongs into; NULL: the mount itself */
-	const char *key;
-	enum mount_value value;
-} mount_keys[] = {
-	{ "type", NULL, "Type", MOUNT_TEXT },
-	{ "source", NULL, "Source", MOUNT_PATH },
-	{ "src", NULL, "Source", MOUNT_PATH },
-	{ "target", NULL, "Target", MOUNT_TEXT },
-	{ "destination", NULL, "Target", MOUNT_TEXT },
-	{ "dst", NULL, "Target", MOUNT_TEXT },
-	{ "readonly", NULL, "ReadOnly", MOUNT_FLAG },
-	{ "ro", NULL, "ReadOnly", MOUNT_FLAG },
-	{ "consistency", NULL, "Consistency", MOUNT_TEXT },
-	{ "bind-propagation", "BindOptions", "Propagation", MOUNT_TEXT },
-	{ "bind-create-src", "BindOptions", "CreateMountpoint", MOUNT_FLAG },
-	{ "volume-nocopy", "VolumeOptions", "NoCopy", MOUNT_FLAG },
-	{ "volume-subpath", "VolumeOptions", "Subpath", MOUNT_TEXT },
-	{ "tmpfs-size", "TmpfsOptions", "SizeBytes", MOUNT_SIZE },
-	{ "tmpfs-mode", "TmpfsOptions", "Mode", MOUNT_MODE },
-};
-
-static const struct mount_key *find_mount_key(struct str name)
+/*
+ * Where the first section of "SOURCE:PATH:OPTIONS" ends. A single letter before the colon is a
+ * drive of Windows to docker's client wherever it runs, and so part of the section.
+ */
+static const char *section_end(const char *at)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(mount_keys); i++)
-		if (str_equals(name, mount_keys[i].name))
-			return &mount_keys[i];
-	return NULL;
+	const char *start = at;
+
+	while (*at && (*at != ':' || (at - start == 1 && isalpha((unsigned char)*start))))
+		at++;
+	return at;
 }
 
-/* The value as JSON, or NULL where it is not one. */
-static json_t *mount_value(enum mount_value kind, const char *text, bool given)
+static int invalid_spec(const char *text, const char *what, struct cay_error *err)
 {
-	_cleanup_free_ char *path = NULL;
-	uint64_t size;
-	char *end;
-	long mode;
+	return cay_error_set(err, CAY_INVALID, EINVAL, "invalid spec: %s: %s", text, what);
+}
 
-	switch (kind) {
-	case MOUNT_TEXT:
-		return given ? json_string(text) : NULL;
-	case MOUNT_PATH:
-		path = resolve(text);
-		return given ? json_string(path) : NULL;
-	case MOUNT_FLAG:
-		if (!given || strcmp(text, "true") == 0 || strcmp(text, "1") == 0)
-			return json_true();
-		return strcmp(text, "false") == 0 || strcmp(text, "0") == 0 ? json_false() : NULL;
-	case MOUNT_SIZE:
-		if (parse_human_size(text, &size) < 0 || size > INT64_MAX)
-			return NULL;
-		return json_integer((json_int_t)size);
-	case MOUNT_MODE:
-		mode = strtol(text, &end, 8);
-		return *text && !*end && mode >= 0 && mode <= 07777 ? json_integer(mode) : NULL;
+/* "PATH", "SOURCE:PATH" or "SOURCE:PATH:OPTIONS"; the options are the daemon's to read. */
+static int add_volume(const char *text, json_t *body, json_t *host, struct cay_error *err)
+{
+	const char *end = section_end(text);
+	_cleanup_free_ char *source = NULL, *bind = NULL;
+	unsigned int sections = 1;
+
+	if (!*text)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "invalid empty volume spec");
+	if (strlen(text) <= 2 || !*end) { /* a path alone: an anonymous volume */
+		json_t *volumes = json_object_get(body, "Volumes");
+
+		if (!volumes) {
+			volumes = json_object();
+			json_set(body, "Volumes", volumes);
+		}
+		if (json_object_set_new(volumes, text, json_object()) < 0)
+			return invalid_spec(text, "not UTF-8", err);
+		return 0;
 	}
-	return NULL;
-}
-
-static json_t *member_object(json_t *object, const char *key)
-{
-	json_t *member = key ? json_object_get(object, key) : object;
-
-	if (!member) {
-		member = json_object();
-		json_set(object, key, member);
+	for (const char *at = text;; at = end + 1) {
+		end = section_end(at);
+		if (end == at)
+			return invalid_spec(text, "empty section between colons", err);
+		if (*end && sections++ == 3)
+			return invalid_spec(text, "too many colons", err);
+		if (!*end)
+			break;
 	}
-	return member;
+	end = section_end(text);
+	source = xstrndup(text, (size_t)(end - text));
+	if (*source == '.') {
+		_cleanup_free_ char *path = request_host_path(source);
+
+		bind = xasprintf("%s%s", path, end);
+	}
+	return append_text(request_member_array(host, "Binds"), "volume", bind ? bind : text, err);
 }
 
-static int add_mount_word(struct str word, json_t *mount, struct cay_error *err)
-{
-	struct str value, name = str_split(word, '=', &value);
-	_cleanup_free_ char *text = str_dup(value);
-	const struct mount_key *row = find_mount_key(name);
-	json_t *json;
+/* ---- sockets ---- */
 
-	if (!row)
-		return cay_error_set(err, CAY_INVALID, EINVAL, "--mount: unknown key \"%.*s\"",
-				     (int)MIN(name.length, 100), name.data);
-	json = mount_value(row->value, text, name.length < word.length);
-	if (!json)
-		return cay_error_set(err, CAY_INVALID, EINVAL, "--mount: \"%s\" is no value for %s",
-				     text, row->name);
-	json_set(member_object(mount, row->object), row->key, json);
-	return 0;
+/* "HOST:CONTAINER", both paths. */
+static int add_published_socket(const char *text, json_t *host, struct cay_error *err)
+{
+	struct str target, source = str_split(str_from(text), ':', &target);
+	_cleanup_free_ char *path = str_dup(source), *whole = NULL, *line = NULL;
+
+	if (source.length == 0 || target.length == 0 || target.data[0] != '/' ||
+	    memchr(target.data, ':', target.length))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--publish-socket: \"%s\" is not of the form HOST:CONTAINER, "
+				     "the paths of a socket on this host and in the container, the "
+				     "second one absolute",
+				     text);
+	whole = lexical_absolute(path);
+	line = xasprintf("%s:%s", whole, target.data);
+	return append_text(request_member_array(host, "PublishSockets"), "publish-socket", line,
+			   err);
 }
 
-static int add_mount(const char *text, json_t *mounts, struct cay_error *err)
+/* The agent's socket as a bind, and where the container's programs look for it. */
+static int add_agent(json_t *body, json_t *host, struct cay_error *err)
 {
-	_cleanup_strv_ struct strv words = { 0 };
+	const char *agent = getenv("SSH_AUTH_SOCK");
+	_cleanup_free_ char *variable = xasprintf("SSH_AUTH_SOCK=%s", agent_target);
+	_cleanup_free_ char *path = agent ? lexical_absolute(agent) : NULL;
 	json_t *mount = json_object();
+	struct stat status;
+	int r;
 
-	(void)json_array_append_new(mounts, mount);
-	if (words_split(text, &words) < 0)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--mount: \"%s\" has text behind a quote", text);
-	for (size_t i = 0; i < words.count; i++) {
-		int r = add_mount_word(str_from(words.items[i]), mount, err);
+	(void)json_array_append_new(request_member_array(host, "Mounts"), mount);
+	if (!agent || !*agent)
+		return cay_error_set(err, CAY_INVALID, ENOENT,
+				     "--ssh: SSH_AUTH_SOCK is not set, so there is no agent to "
+				     "forward; \"eval $(ssh-agent)\" starts one");
+	if (stat(path, &status) < 0)
+		return cay_error_set(err, CAY_INVALID, errno,
+				     "--ssh: the agent's socket %s that SSH_AUTH_SOCK names: %s",
+				     path, errno_text(errno));
+	if (!S_ISSOCK(status.st_mode))
+		return cay_error_set(err, CAY_INVALID, ENOTSOCK,
+				     "--ssh: %s, which SSH_AUTH_SOCK names, is no socket", path);
+	json_set_string(mount, "Type", "bind");
+	json_set_string(mount, "Source", path);
+	json_set_string(mount, "Target", agent_target);
+	/* First, so that the user's own word about the variable counts. */
+	r = json_array_insert_new(request_member_array(body, "Env"), 0, json_string(variable));
+	return r < 0 ? cay_error_set(err, CAY_INTERNAL, ENOMEM, "--ssh: out of memory") : 0;
+}
 
-		if (r < 0)
-			return r;
+/* ---- all of them ---- */
+
+static int add_tmpfs(const char *text, json_t *host, struct cay_error *err)
+{
+	struct str settings, path = str_split(str_from(text), ':', &settings);
+	_cleanup_free_ char *target = str_dup(path);
+	json_t *map = json_object_get(host, "Tmpfs");
+
+	if (!map) {
+		map = json_object();
+		json_set(host, "Tmpfs", map);
 	}
-	if (!json_object_get(mount, "Target"))
-		return cay_error_set(err, CAY_INVALID, EINVAL, "--mount: \"%s\" has no target",
+	if (json_object_set_new(map, target, json_stringn(settings.data, settings.length)) < 0)
+		return cay_error_set(err, CAY_INVALID, EILSEQ, "--tmpfs: \"%s\" is not UTF-8",
 				     text);
-	if (!json_object_get(mount, "Type"))
-		json_set_string(mount, "Type", "volume");
 	return 0;
 }
 
 int request_add_volumes(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err)
 {
-	const struct strv *volume_list = option_list(options, "volume");
-	const struct strv *mount_list = option_list(options, "mount");
-	const struct strv *tmpfs_list = option_list(options, "tmpfs");
-	_cleanup_json_ json_t *volumes = json_object(), *binds = json_array();
-	_cleanup_json_ json_t *mounts = json_array(), *tmpfs = json_object();
-	int r = 0;
+	const struct strv *volumes = option_list(options, "volume");
+	const struct strv *sources = option_list(options, "volumes-from");
+	const struct strv *tmpfs = option_list(options, "tmpfs");
+	const struct strv *sockets = option_list(options, "publish-socket");
+	int r = request_set_map(option_list(options, "storage-opt"), "storage-opt", false, host,
+				"StorageOpt", err);
 
-	for (size_t i = 0; i < volume_list->count && r >= 0; i++)
-		r = add_volume(volume_list->items[i], volumes, binds, err);
-	for (size_t i = 0; i < mount_list->count && r >= 0; i++)
-		r = add_mount(mount_list->items[i], mounts, err);
-	for (size_t i = 0; i < tmpfs_list->count; i++) {
-		struct str rest, path = str_split(str_from(tmpfs_list->items[i]), ':', &rest);
-		_cleanup_free_ char *path_text = str_dup(path);
-
-		if (*path_text != '/' ||
-		    json_object_set_new(tmpfs, path_text, json_string(rest.data)) < 0)
-			return cay_error_set(err, CAY_INVALID, EINVAL,
-					     "--tmpfs: \"%s\" is not of the form PATH[:OPTIONS] "
-					     "with an absolute PATH",
-					     tmpfs_list->items[i]);
-	}
-	if (json_object_size(volumes) > 0)
-		json_set(body, "Volumes", json_incref(volumes));
-	if (json_array_size(binds) > 0)
-		json_set(host, "Binds", json_incref(binds));
-	if (json_array_size(mounts) > 0)
-		json_set(host, "Mounts", json_incref(mounts));
-	if (json_object_size(tmpfs) > 0)
-		json_set(host, "Tmpfs", json_incref(tmpfs));
+	if (option_given(options, "volume-driver"))
+		json_set_string(host, "VolumeDriver", option_text(options, "volume-driver"));
+	if (sources->count > 0)
+		json_set(host, "VolumesFrom", json_from_strv(sources));
+	for (size_t i = 0; i < volumes->count && r >= 0; i++)
+		r = add_volume(volumes->items[i], body, host, err);
+	if (r >= 0)
+		r = request_add_mounts(options, host, err);
+	for (size_t i = 0; i < tmpfs->count && r >= 0; i++)
+		r = add_tmpfs(tmpfs->items[i], host, err);
+	for (size_t i = 0; i < sockets->count && r >= 0; i++)
+		r = add_published_socket(sockets->items[i], host, err);
+	if (r >= 0 && option_flag(options, "ssh"))
+		r = add_agent(body, host, err);
 	return r;
 }

@@ -86,6 +86,12 @@
 		{ 'P',  OPTION_FLAG, "publish-all", \
 		  NULL, NULL,        "Publish all exposed ports, on free ports of the host" }, \
 		{ 0, \
+		  OPTION_LIST, \
+		  "publish-socket", \
+		  "HOST:CONTAINER", \
+		  NULL, \
+		  "Make a unix socket of the container reachable at a path of the host" }, \
+		{ 0, \
 		  OPTION_TEXT, \
 		  "pull", \
 		  "WHEN", \
@@ -100,10 +106,14 @@
 		{ 0,        OPTION_LIST, "security-opt", \
 		  "OPTION", NULL,        "Set a security option, such as no-new-privileges" }, \
 		{ 0, OPTION_TEXT, "shm-size", "SIZE", NULL, "Size of /dev/shm" }, \
+		{ 0,    OPTION_FLAG, "ssh", \
+		  NULL, NULL,        "Let the container use the SSH agent of SSH_AUTH_SOCK" }, \
 		{ 0,        OPTION_TEXT, "stop-signal", \
 		  "SIGNAL", NULL,        "Signal that asks the process to end" }, \
 		{ 0,         OPTION_NUMBER, "stop-timeout", \
 		  "SECONDS", NULL,          "How long it may take to end before it is killed" }, \
+		{ 0,           OPTION_LIST, "storage-opt", \
+		  "KEY=VALUE", NULL,        "Set an option of the writable layer, such as size=20g" }, \
 		{ 0, OPTION_LIST, "sysctl", "KEY=VALUE", NULL, "Set a kernel parameter in the VM" }, \
 		{ 0,       OPTION_LIST, \
 		  "tmpfs", "PATH[:OPTIONS]", \
@@ -116,6 +126,13 @@
 		{ 'v',      OPTION_LIST, \
 		  "volume", "[SOURCE:]PATH[:OPTIONS]", \
 		  NULL,     "Mount a directory of the host, or a volume" }, \
+		{ 0, OPTION_TEXT, "volume-driver", "DRIVER", NULL, "Make volumes by this driver" }, \
+		{ 0, \
+		  OPTION_LIST, \
+		  "volumes-from", \
+		  "CONTAINER[:ro|rw]", \
+		  NULL, \
+		  "Mount the volumes and directories of another container" }, \
 	{ \
 		'w', OPTION_TEXT, "workdir", "PATH", NULL, "Start in this directory" \
 	}
@@ -145,6 +162,7 @@ int request_build(const struct options *options, const char *image, const char *
 
 int request_add_volumes(const struct options *options, json_t *body, json_t *host,
 			struct cay_error *err);
+int request_add_mounts(const struct options *options, json_t *host, struct cay_error *err);
 int request_add_ports(const struct options *options, json_t *body, json_t *host,
 		      struct cay_error *err);
 int request_add_names(const struct options *options, json_t *body, json_t *host,
@@ -154,6 +172,13 @@ int request_add_network(const struct options *options, json_t *body, json_t *hos
 /* --env and --env-file as "Env" of `body`, which run, create and exec share; nothing without them.
  */
 int request_add_environment(const struct options *options, json_t *body, struct cay_error *err);
+/*
+ * A path of the host that the request names: absolute where it begins with a dot, for the daemon
+ * stands in another directory; what else is relative is the daemon's to judge. The caller frees.
+ */
+char *request_host_path(const char *path);
+/* The array `key` of the object, borrowed; made where it is not there yet. */
+json_t *request_member_array(json_t *object, const char *key);
 /*
  * KEY=VALUE words as the map `key` of `object`; nothing for no words. A KEY alone is an error, or
  * stands for an empty value with `key_alone`.

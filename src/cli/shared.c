@@ -141,6 +141,25 @@ bool json_bool_at(const json_t *value, const char *key, const char *inner)
 	return json_is_true(member_at(value, key, inner));
 }
 
+/* Numbers in names count as such: net9 stands before net10. */
+static int compare_names(const void *a, const void *b)
+{
+	return strverscmp(json_text_at(*(json_t *const *)a, "Name", NULL),
+			  json_text_at(*(json_t *const *)b, "Name", NULL));
+}
+
+json_t **json_sort_by_name(const json_t *list, size_t *ret_count)
+{
+	size_t count = json_array_size(list);
+	json_t **sorted = xcalloc(count + 1, sizeof(json_t *));
+
+	for (size_t i = 0; i < count; i++)
+		sorted[i] = json_array_get(list, i);
+	qsort(sorted, count, sizeof(json_t *), compare_names);
+	*ret_count = count;
+	return sorted;
+}
+
 void short_id(const char *id, bool whole, char ret_id[80])
 {
 	if (!whole && starts_with(id, "sha256:"))
@@ -168,18 +187,6 @@ char *absolute_path(const char *path)
 	if (!path || *path == '/' || !(directory = getcwd(NULL, 0)))
 		return xstrdup(path);
 	return path_join(directory, path);
-}
-
-bool confirm(const char *what)
-{
-	char answer[16];
-
-	(void)printf("WARNING! This will remove %s.\nAre you sure you want to continue? [y/N] ",
-		     what);
-	(void)fflush(stdout);
-	if (!fgets(answer, sizeof(answer), stdin))
-		return false;
-	return answer[0] == 'y' || answer[0] == 'Y';
 }
 
 bool print_formatted(const struct options *options, const json_t *value, int *ret_r,

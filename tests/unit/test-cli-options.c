@@ -139,7 +139,8 @@ static void test_mistakes(void **state)
 		{ "-e", "--env needs a value (X)" },
 		{ "--environment", "--env needs a value (X)" },
 		{ "--environmemt=A=1", "unknown option: --environmemt" },
-		{ "--subnet \"a\"b", "--subnet: \"\"a\"b\" has text behind a quote" },
+		{ "--subnet \"a\"b",
+		  "--subnet: parse error on line 1, column 3: extraneous or missing \" in quoted-field" },
 		{ "--tty=maybe", "--tty: \"maybe\" is not true or false" },
 		{ "--pull=often", "--pull: \"often\" is not one of: always never" },
 	};

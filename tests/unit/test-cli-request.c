@@ -83,6 +83,18 @@ static const struct cli_row bodies[] = {
 	  "\"Target\":\"/m\",\"TmpfsOptions\":{\"SizeBytes\":1048576,\"Mode\":1023}}],"
 	  "\"Tmpfs\":{\"/t\":\"size=1m\"}}," STREAMS "\"Image\":\"img\","
 	  "\"Volumes\":{\"/anon\":{}}}" },
+	{ "-v rel -v a:/b -v ab:c:z,ro --volumes-from x --volumes-from y:ro --volume-driver d "
+	  "--storage-opt size=1g --publish-socket /h:/c --tmpfs t:u:v "
+	  "--mount SRC=s,dst=/d,volume-opt=o=a=b,volume-label=c,volume-driver=e,volume-subpath=f "
+	  "--mount type=BIND,dst=/e,bind-recursive=disabled,bind-create-src,consistency=Cached img",
+	  "{\"HostConfig\":{\"StorageOpt\":{\"size\":\"1g\"},\"VolumeDriver\":\"d\","
+	  "\"VolumesFrom\":[\"x\",\"y:ro\"],\"Binds\":[\"ab:c:z,ro\"],\"Mounts\":[{\"Type\":"
+	  "\"volume\",\"Source\":\"s\",\"Target\":\"/d\",\"VolumeOptions\":{\"DriverConfig\":{"
+	  "\"Options\":{\"o\":\"a=b\"},\"Name\":\"e\"},\"Labels\":{\"c\":\"\"},\"Subpath\":"
+	  "\"f\"}},{\"Type\":\"bind\",\"Target\":\"/e\",\"BindOptions\":{\"NonRecursive\":true,"
+	  "\"CreateMountpoint\":true},\"Consistency\":\"cached\"}],\"Tmpfs\":{\"t\":\"u:v\"},"
+	  "\"PublishSockets\":[\"/h:/c\"]}," STREAMS
+	  "\"Image\":\"img\",\"Volumes\":{\"rel\":{},\"a:/b\":{}}}" },
 	{ "-p 8080:80 -p 127.0.0.1:53:53/udp -p [::1]::9 -p 7-8:17-18 --expose 99 img",
 	  "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}],"
 	  "\"53/udp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"53\"}],"
@@ -153,17 +165,30 @@ static void test_refused(void **state)
 		{ "-d -a stdout i", "--attach and --detach exclude each other" },
 		{ "--sysctl x i", "--sysctl: \"x\" is not of the form KEY=VALUE" },
 		{ "-e =x i", "\"=x\" is not an environment variable" },
-		{ "-v a:b i",
-		  "--volume: \"a:b\" is not of the form [SOURCE:]PATH[:OPTIONS] with "
-		  "an absolute PATH" },
-		{ "-v rel i", "--volume: \"rel\" is not an absolute path" },
-		{ "--tmpfs rel i",
-		  "--tmpfs: \"rel\" is not of the form PATH[:OPTIONS] with an "
-		  "absolute PATH" },
-		{ "--mount type=bind,src=/x i", "--mount: \"type=bind,src=/x\" has no target" },
-		{ "--mount colour=red i", "--mount: unknown key \"colour\"" },
+		{ "-v :/b i", "invalid spec: :/b: empty section between colons" },
+		{ "-v /a:/b:cc:d i", "invalid spec: /a:/b:cc:d: too many colons" },
+		{ "--mount type=bind,src=/x i",
+		  "invalid argument \"type=bind,src=/x\" for \"--mount\" flag: target is "
+		  "required" },
+		{ "--mount colour=red i",
+		  "invalid argument \"colour=red\" for \"--mount\" flag: unexpected key 'colour' "
+		  "in 'colour=red'" },
 		{ "--mount target=/a,readonly=maybe i",
-		  "--mount: \"maybe\" is no value for readonly" },
+		  "invalid argument \"target=/a,readonly=maybe\" for \"--mount\" flag: invalid "
+		  "value for readonly: maybe" },
+		{ "--mount type=tmpfs,dst=/a,tmpfs-mode=77777777777 i",
+		  "invalid argument \"type=tmpfs,dst=/a,tmpfs-mode=77777777777\" for \"--mount\" "
+		  "flag: invalid value for tmpfs-mode: 77777777777" },
+		{ "--mount type=bind,dst=/a,volume-nocopy i",
+		  "invalid argument \"type=bind,dst=/a,volume-nocopy\" for \"--mount\" flag: cannot "
+		  "mix 'volume-*' options with mount type 'bind'" },
+		{ "--mount dst=/a\"b i",
+		  "invalid argument \"dst=/a\\\"b\" for \"--mount\" flag: parse error on line 1, "
+		  "column 7: bare \" in non-quoted-field" },
+		{ "--storage-opt size i", "--storage-opt: \"size\" is not of the form KEY=VALUE" },
+		{ "--publish-socket /a:b i",
+		  "--publish-socket: \"/a:b\" is not of the form HOST:CONTAINER, the paths of a "
+		  "socket on this host and in the container, the second one absolute" },
 		{ "-p 70000 i",
 		  "--publish: \"70000\" is not of the form [[IP:]PORT:]PORT[/PROTOCOL]" },
 		{ "-p 1.2.3:80:80 i",
