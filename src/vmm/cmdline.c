@@ -103,6 +103,12 @@ static void add_channel(const struct cmdline *cmdline, struct strv *argv)
 		  SLOT_SERIAL);
 	add(argv, "-device", "virtconsole,bus=serial.0,nr=0,chardev=console");
 	add(argv, "-device", "virtserialport,bus=serial.0,nr=1,chardev=channel,name=cay.channel");
+	if (cmdline->files_fd > 0) {
+		strv_add(argv, "-chardev");
+		strv_addf(argv, "socket,id=files,fd=%d", cmdline->files_fd);
+		add(argv, "-device",
+		    "virtserialport,bus=serial.0,nr=2,chardev=files,name=cay.files");
+	}
 }
 
 static void add_drives(const struct cmdline *cmdline, struct strv *argv)

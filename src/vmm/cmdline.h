@@ -8,7 +8,8 @@
  * slots. Each has one purpose for ever, so that any sandbox of one shape is
  * the same machine:
  *
- *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel"
+ *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel",
+ *           port 2 "cay.files" where the host shares directories
  *   slot 6  disk 0, /dev/vda: the root
  *   slot 5  disk 1, /dev/vdb: the scratch
  *   slot 4  disk 2, /dev/vdc; else network card 3, or empty
@@ -75,6 +76,7 @@ struct cmdline {
 	unsigned int vcpus;
 	uint64_t memory_bytes;
 	int channel_fd, console_fd, qmp_fd;
+	int files_fd; /* 0: no such port */
 	const struct cmdline_fd *fds;
 	size_t fd_count;
 	struct cmdline_drive drives[VMM_DISKS_MAX];

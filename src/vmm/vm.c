@@ -28,7 +28,7 @@ enum {
 	FD_QMP,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
-	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX, /* with vhost's */
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 1, /* with vhost's; files */
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -213,6 +213,17 @@ static void open_vhost(enum vmm_accel accel, struct handover *handover, struct c
 	nic->vhost = true;
 }
 
+static int copy_fd(int ours, struct handover *handover, int *ret_theirs)
+{
+	int fd = fcntl(ours, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	*ret_theirs = their_fd(handover->count);
+	handover->fds[handover->count++] = fd;
+	return 0;
+}
+
 static int open_nic(const struct vm_machine *machine, const struct vm_nic *from,
 		    struct handover *handover, struct cmdline_nic *nic, struct cay_error *err)
 {
@@ -228,19 +239,20 @@ static int open_nic(const struct vm_machine *machine, const struct vm_nic *from,
 	};
 	memcpy(nic->mac, from->mac, sizeof(nic->mac));
 	for (size_t i = 0; i < from->fd_count; i++) {
-		int fd = fcntl(from->fds[i], F_DUPFD_CLOEXEC, 0);
+		int r = copy_fd(from->fds[i], handover, &nic->fds[i]);
 
-		if (fd < 0)
-			return cay_error_errno(err, errno, "handing a network card to QEMU");
-		nic->fds[i] = their_fd(handover->count);
-		handover->fds[handover->count++] = fd;
+		if (r < 0)
+			return cay_error_errno(err, r, "handing a network card to QEMU");
 	}
 	if (!from->stream)
 		open_vhost(machine->accel, handover, nic);
 	return 0;
 }
 
-/* Opens all that QEMU gets: three sockets at fixed places, then the disks, then the cards. */
+/*
+ * Opens all that QEMU gets: three sockets at fixed places, then the disks, then the cards, then the
+ * files' stream.
+ */
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
 		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
 {
@@ -263,6 +275,11 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 	for (size_t i = 0; r == 0 && i < machine->nic_count; i++)
 		r = open_nic(machine, &machine->nics[i], handover, &cmdline->nics[i], err);
 	cmdline->nic_count = machine->nic_count;
+	if (r == 0 && machine->files_fd > 0) {
+		r = copy_fd(machine->files_fd, handover, &cmdline->files_fd);
+		if (r < 0)
+			return cay_error_errno(err, r, "handing the files' stream to QEMU");
+	}
 	return r;
 }
 

@@ -47,6 +47,7 @@ struct vm_machine {
 	size_t disk_count;
 	struct vm_nic nics[VMM_NICS_MAX];
 	size_t nic_count;
+	int files_fd; /* what the port "cay.files" is connected to, the caller's; 0: no port */
 };
 
 /* Descriptors are this process's ends of socket pairs (output: a pipe), CLOEXEC, blocking. */

@@ -77,6 +77,20 @@ static void test_tcg(void **state)
 		"-device\nvirtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.0\n");
 }
 
+/* The port for shared files is there only where there are any. */
+static void test_files(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *without = join(&cmdline), *with = NULL;
+
+	cmdline.files_fd = 9;
+	with = join(&cmdline);
+	assert_null(strstr(without, "cay.files"));
+	assert_non_null(strstr(with,
+			       "\n-chardev\nsocket,id=files,fd=9\n-device\n"
+			       "virtserialport,bus=serial.0,nr=2,chardev=files,name=cay.files\n"));
+}
+
 static void test_kvm(void **state)
 {
 	struct cmdline cmdline = example();
@@ -184,7 +198,7 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcg),         cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_tcg), cmocka_unit_test(test_kvm), cmocka_unit_test(test_files),
 		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_stock_kernel),
 		cmocka_unit_test(test_vmdk),        cmocka_unit_test(test_names),
 		cmocka_unit_test(test_nics),
