@@ -84,10 +84,10 @@ static void on_network_ready(const ProtobufCMessage *response, const struct cay_
 		log_warning("no DHCP server has answered within %d seconds; the container starts"
 			    " without an address",
 			    SANDBOX_LEASE_TIMEOUT_MS / 1000);
-	sandbox->events.on_ready(sandbox, sandbox->user);
+	sandbox_part_ready(sandbox);
 }
 
-bool sandbox_configure_network(struct sandbox *sandbox)
+void sandbox_configure_network(struct sandbox *sandbox)
 {
 	const struct sandbox_config *config = sandbox->config;
 	Cay__Vminitd__V1__WaitNetworkRequest wait = CAY__VMINITD__V1__WAIT_NETWORK_REQUEST__INIT;
@@ -117,11 +117,11 @@ bool sandbox_configure_network(struct sandbox *sandbox)
 	if (parts.count > 0)
 		send_request(sandbox, &parts, SANDBOX_BOOT_TIMEOUT_MS, on_configured);
 	if (!dhcp)
-		return true;
+		return;
+	sandbox->awaited++;
 	wait.timeout_ms = SANDBOX_LEASE_TIMEOUT_MS;
 	sandbox_call(sandbox->conn, "WaitNetwork", &wait.base, 2 * SANDBOX_LEASE_TIMEOUT_MS,
 		     on_network_ready, sandbox);
-	return false;
 }
 
 static void on_released(const ProtobufCMessage *response, const struct cay_error *err, void *user)

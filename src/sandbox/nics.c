@@ -154,4 +154,5 @@ void nics_done(struct nics *nics)
 		    macvtap_remove(interface->device, &err) < 0)
 			log_warning("%s", err.message);
 	}
+	nics->config = NULL;
 }

@@ -2,7 +2,8 @@
 /*
  * What the files of a sandbox share: sandbox.c has its life, listen.c hears
  * what the machine says beside the channel's calls (console, kernel log, QMP),
- * network.c tells the guest about its network.
+ * network.c tells the guest about its network, shares.c has the server of the
+ * host's files.
  */
 #pragma once
 
@@ -20,6 +21,8 @@ enum state { BOOTING, READY, ENDING, GONE };
 
 enum { KERNEL_NAME_MAX = 128 };
 
+struct shares;
+
 struct sandbox {
 	uv_loop_t *loop;
 	const struct sandbox_config *config;
@@ -28,6 +31,8 @@ struct sandbox {
 	enum state state;
 	struct vm vm;
 	struct nics nics;
+	struct shares *shares; /* NULL: none */
+	unsigned int awaited;  /* what on_ready still waits for */
 	struct boot_log boot_log;
 	struct rpc_conn *conn;
 	struct qmp *qmp; /* from READY on */
@@ -54,6 +59,12 @@ void sandbox_release_handle(struct sandbox *sandbox);
 /* One of farewells was answered, or won't be; after the last one the VM is killed. */
 void sandbox_farewell_done(struct sandbox *sandbox);
 
+/* One of awaited has come; the last one is on_ready. */
+void sandbox_part_ready(struct sandbox *sandbox);
+/* Watches a descriptor of the sandbox for reading, as one of open_handles. */
+void sandbox_watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback);
+void sandbox_close_handle(void *handle);
+
 /* ---- listen.c ---- */
 
 /* The callback of both descriptors that carry text, and what reads their rest at the end. */
@@ -66,8 +77,24 @@ void sandbox_fetch_kernel_log(struct sandbox *sandbox);
 
 /* ---- network.c ---- */
 
-/* Part of the greeting. False: there is a lease to wait for, and on_ready comes from here. */
-bool sandbox_configure_network(struct sandbox *sandbox);
+/* Part of the greeting; where there is a lease to wait for, it is awaited. */
+void sandbox_configure_network(struct sandbox *sandbox);
 /* At the end: adds giving back the leases to the farewells; false where there are none. */
 bool sandbox_release_leases(struct sandbox *sandbox);
 void sandbox_on_lease(struct sandbox *sandbox, const Cay__Vminitd__V1__LeaseEvent *event);
+
+/* ---- shares.c ---- */
+
+/* cay-files' arguments, its name first. */
+void sandbox_files_arguments(const struct sandbox_config *config, struct strv *argv);
+/*
+ * Starts cay-files where there are shares; *ret_port is then what QEMU is to connect the port to.
+ * sandbox_close_shares() follows, also after a failure.
+ */
+int sandbox_open_shares(struct sandbox *sandbox, const struct sandbox_config *config, int *ret_port,
+			struct cay_error *err);
+/* Once QEMU runs. */
+void sandbox_watch_shares(struct sandbox *sandbox);
+void sandbox_unwatch_shares(struct sandbox *sandbox);
+/* Ends cay-files; once its handles are closed. */
+void sandbox_close_shares(struct sandbox *sandbox);

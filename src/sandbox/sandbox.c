@@ -77,6 +77,7 @@ void sandbox_release_handle(struct sandbox *sandbox)
 {
 	if (--sandbox->open_handles > 0)
 		return;
+	sandbox_close_shares(sandbox);
 	vm_done(&sandbox->vm);
 	nics_done(&sandbox->nics);
 	set_state(sandbox, GONE);
@@ -88,7 +89,7 @@ static void on_handle_closed(uv_handle_t *handle)
 	sandbox_release_handle(handle->data);
 }
 
-static void close_handle(void *handle)
+void sandbox_close_handle(void *handle)
 {
 	if (!uv_is_closing(handle))
 		uv_close(handle, on_handle_closed);
@@ -96,12 +97,13 @@ static void close_handle(void *handle)
 
 static void close_handles(struct sandbox *sandbox)
 {
-	close_handle(&sandbox->channel);
-	close_handle(&sandbox->exit);
-	close_handle(&sandbox->console);
-	close_handle(&sandbox->output);
-	close_handle(&sandbox->timer);
-	close_handle(&sandbox->log_timer);
+	sandbox_close_handle(&sandbox->channel);
+	sandbox_close_handle(&sandbox->exit);
+	sandbox_close_handle(&sandbox->console);
+	sandbox_close_handle(&sandbox->output);
+	sandbox_close_handle(&sandbox->timer);
+	sandbox_close_handle(&sandbox->log_timer);
+	sandbox_unwatch_shares(sandbox);
 	if (sandbox->qmp)
 		qmp_close(sandbox->qmp);
 }
@@ -240,6 +242,13 @@ static void channel_failed(struct sandbox *sandbox, int error)
 	begin_end(sandbox, LAST_WORDS_MS);
 }
 
+void sandbox_part_ready(struct sandbox *sandbox)
+{
+	assert(sandbox->awaited > 0);
+	if (--sandbox->awaited == 0 && sandbox->state == READY)
+		sandbox->events.on_ready(sandbox, sandbox->user);
+}
+
 /* The guest has echoed the session's line: HTTP/2 begins. */
 static void open_session(struct sandbox *sandbox)
 {
@@ -247,7 +256,7 @@ static void open_session(struct sandbox *sandbox)
 	struct cay_error err = { 0 };
 
 	(void)uv_poll_stop(&sandbox->channel);
-	close_handle(&sandbox->channel);
+	sandbox_close_handle(&sandbox->channel);
 	if (rpc_conn_new(sandbox->loop, TAKE_FD(sandbox->vm.channel_fd), &options,
 			 sandbox->opening.data, sandbox->opening.length, &sandbox->conn,
 			 &err) < 0) {
@@ -259,8 +268,8 @@ static void open_session(struct sandbox *sandbox)
 	set_state(sandbox, READY);
 	send_greeting(sandbox);
 	listen_to_events(sandbox);
-	if (sandbox_configure_network(sandbox))
-		sandbox->events.on_ready(sandbox, sandbox->user);
+	sandbox_configure_network(sandbox);
+	sandbox_part_ready(sandbox);
 	sandbox_listen(sandbox);
 }
 
@@ -334,7 +343,7 @@ static struct vm_machine describe(const struct sandbox_config *config, struct vm
 	return machine;
 }
 
-static void watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback)
+void sandbox_watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback)
 {
 	(void)fd_set_nonblocking(fd, true);
 	if (uv_poll_init(sandbox->loop, poll, fd) < 0 ||
@@ -351,25 +360,29 @@ static void add_timer(struct sandbox *sandbox, uv_timer_t *timer)
 	sandbox->open_handles++;
 }
 
-/* Cards and machine; after a failure there is nothing of either. */
+/* Files, cards and machine; after a failure there is nothing of them. */
 static int start_vm(struct vm_machine *machine, const struct sandbox_config *config,
 		    struct sandbox *sandbox, struct cay_error *err)
 {
 	struct nics *nics = &sandbox->nics;
-	int r = nics_open(nics, config, err);
+	int r = sandbox_open_shares(sandbox, config, &machine->files_fd, err);
 
-	if (r < 0)
-		return r;
-	memcpy(machine->nics, nics->cards, sizeof(nics->cards));
-	machine->nic_count = nics->count;
-	r = vm_start(machine, &sandbox->vm, err);
+	if (r == 0)
+		r = nics_open(nics, config, err);
+	if (r == 0) {
+		memcpy(machine->nics, nics->cards, sizeof(nics->cards));
+		machine->nic_count = nics->count;
+		r = vm_start(machine, &sandbox->vm, err);
+	}
 	if (r == 0) {
 		r = nics_attach(nics, err);
 		if (r < 0)
 			vm_done(&sandbox->vm);
 	}
-	if (r < 0)
+	if (r < 0) {
 		nics_done(nics);
+		sandbox_close_shares(sandbox);
+	}
 	return r;
 }
 
@@ -393,10 +406,12 @@ int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 	sandbox->events = *events;
 	sandbox->user = user;
 	boot_log_init(&sandbox->boot_log, config->boot_log_path);
-	watch(sandbox, &sandbox->channel, vm->channel_fd, on_channel);
-	watch(sandbox, &sandbox->exit, vm->pidfd, on_exit_readable);
-	watch(sandbox, &sandbox->console, vm->console_fd, sandbox_on_text);
-	watch(sandbox, &sandbox->output, vm->output_fd, sandbox_on_text);
+	sandbox_watch(sandbox, &sandbox->channel, vm->channel_fd, on_channel);
+	sandbox_watch(sandbox, &sandbox->exit, vm->pidfd, on_exit_readable);
+	sandbox_watch(sandbox, &sandbox->console, vm->console_fd, sandbox_on_text);
+	sandbox_watch(sandbox, &sandbox->output, vm->output_fd, sandbox_on_text);
+	sandbox->awaited = 1; /* the guest */
+	sandbox_watch_shares(sandbox);
 	add_timer(sandbox, &sandbox->timer);
 	add_timer(sandbox, &sandbox->log_timer);
 	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, SANDBOX_BOOT_TIMEOUT_MS, 0);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The host's side of a sandbox's shares: cay-files, which is started beside
+ * QEMU and serves the guest by a socket of which QEMU has the other end.
+ *
+ * It tells by its status pipe that it is ready, or why it can't be; the
+ * sandbox is ready no sooner. When it dies later, the VM goes on: the guest
+ * sees that its port was closed, and its shares give ENOTCONN.
+ */
+#include "sandbox/sandbox-internal.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "vmm/cgroup.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+enum { STREAM_FD = 3, STATUS_FD = 4, STATUS_MAX = 4096 };
+
+struct shares {
+	pid_t pid; /* 0: reaped */
+	int pidfd;
+	int stream; /* QEMU's end of the socket, until QEMU has it */
+	int status;
+	struct buf text; /* what came by the status pipe */
+	bool settled;    /* that is closed: it is ready or has failed */
+	int wait_status; /* once it is reaped */
+	uv_poll_t status_poll, exit;
+};
+
+static void add_flag(struct buf *flags, bool on, const char *name)
+{
+	if (on)
+		buf_printf(flags, ",%s", name);
+}
+
+void sandbox_files_arguments(const struct sandbox_config *config, struct strv *argv)
+{
+	strv_add(argv, config->files_program);
+	for (size_t i = 0; i < config->share_count; i++) {
+		const struct sandbox_share *share = &config->shares[i];
+		struct buf flags = { 0 };
+
+		buf_puts(&flags, share->read_only ? "ro" : "rw");
+		add_flag(&flags, share->recursive, "rec");
+		add_flag(&flags, share->slave, "slave");
+		add_flag(&flags, share->cached, "cached");
+		strv_add(argv, "--share");
+		strv_take(argv, buf_steal(&flags));
+		strv_add(argv, share->source);
+	}
+}
+
+static int spawn(const struct sandbox_config *config, struct shares *shares, int stream, int status,
+		 struct cay_error *err)
+{
+	const struct process_fd fds[] = {
+		{ STDERR_FILENO, STDOUT_FILENO },
+		{ STDERR_FILENO, STDERR_FILENO },
+		{ stream, STREAM_FD },
+		{ status, STATUS_FD },
+	};
+	_cleanup_strv_ struct strv argv = { 0 };
+	const struct process_spec spec = {
+		.argv = &argv,
+		.fds = fds,
+		.fd_count = ARRAY_SIZE(fds),
+		.new_session = true,
+	};
+	int r;
+
+	sandbox_files_arguments(config, &argv);
+	r = process_spawn(&spec, &shares->pid, err);
+	if (r < 0)
+		return r;
+	shares->pidfd = (int)syscall(SYS_pidfd_open, shares->pid, 0);
+	return shares->pidfd < 0 ? cay_error_errno(err, errno, "watching cay-files") : 0;
+}
+
+/* Ends the process; it dies with its stream as well. */
+static void end(struct shares *shares)
+{
+	int status;
+
+	if (shares->pid <= 0)
+		return;
+	(void)kill(shares->pid, SIGKILL); /* our child, not reaped yet */
+	(void)process_wait(shares->pid, &status);
+	shares->pid = 0;
+}
+
+static void shares_free(struct shares *shares)
+{
+	end(shares);
+	cay_close_p(&shares->pidfd);
+	cay_close_p(&shares->stream);
+	cay_close_p(&shares->status);
+	buf_done(&shares->text);
+	free(shares);
+}
+
+int sandbox_open_shares(struct sandbox *sandbox, const struct sandbox_config *config, int *ret_port,
+			struct cay_error *err)
+{
+	_cleanup_close_ int stream = -1, status = -1;
+	struct shares *shares;
+	int pair[2], pipe_fds[2], r;
+
+	if (config->share_count == 0)
+		return 0;
+	shares = xcalloc(1, sizeof(*shares));
+	shares->pidfd = shares->stream = shares->status = -1;
+	sandbox->shares = shares;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return cay_error_errno(err, errno, "making a socket for cay-files");
+	shares->stream = pair[0];
+	stream = pair[1];
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return cay_error_errno(err, errno, "making a pipe for cay-files");
+	shares->status = pipe_fds[0];
+	status = pipe_fds[1];
+	r = spawn(config, shares, stream, status, err);
+	if (r == 0)
+		*ret_port = shares->stream;
+	return r;
+}
+
+/* ---- while the VM runs ---- */
+
+static void set_ended(const struct shares *shares, struct cay_error *why)
+{
+	(void)cay_error_set(why, CAY_INTERNAL, EIO, "cay-files ended with status %d",
+			    process_exit_code(shares->wait_status));
+}
+
+/* The status pipe is closed. */
+static void settle(struct sandbox *sandbox)
+{
+	struct shares *shares = sandbox->shares;
+	const char *text = buf_text(&shares->text);
+	struct cay_error why = { 0 };
+
+	shares->settled = true;
+	(void)uv_poll_stop(&shares->status_poll);
+	if (shares->text.length > 0)
+		(void)cay_error_set(&why, CAY_INTERNAL, EIO, "%.*s", (int)strcspn(text, "\n"),
+				    text);
+	else if (shares->pid == 0)
+		set_ended(shares, &why);
+	if (why.code == CAY_OK)
+		sandbox_part_ready(sandbox);
+	else
+		sandbox_fail(sandbox, &why);
+}
+
+static void on_status(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *sandbox = poll->data;
+	struct shares *shares = sandbox->shares;
+	ssize_t n = read(shares->status, buf_reserve(&shares->text, STATUS_MAX), STATUS_MAX);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0)
+		shares->text.length += (size_t)n;
+	if (n <= 0 || shares->text.length >= STATUS_MAX)
+		settle(sandbox);
+}
+
+static void on_files_exit(uv_poll_t *poll, int status, int events)
+{
+	struct sandbox *sandbox = poll->data;
+	struct shares *shares = sandbox->shares;
+	struct cay_error why = { 0 };
+
+	(void)uv_poll_stop(&shares->exit);
+	(void)process_wait(shares->pid, &shares->wait_status); /* it has ended */
+	shares->pid = 0;
+	/* Status 0: its stream has ended, as QEMU has. */
+	if (!shares->settled || sandbox->state >= ENDING || shares->wait_status == 0)
+		return;
+	set_ended(shares, &why);
+	if (sandbox->awaited > 0)
+		sandbox_fail(sandbox, &why);
+	else
+		log_error("%s: what it shared is gone from the container until that is started "
+			  "again (accesses fail with ENOTCONN)",
+			  why.message);
+}
+
+void sandbox_watch_shares(struct sandbox *sandbox)
+{
+	struct shares *shares = sandbox->shares;
+	struct cay_error err = { 0 };
+
+	if (!shares)
+		return;
+	cay_close_p(&shares->stream); /* QEMU has it: its end is then the stream's end */
+	shares->stream = -1;
+	sandbox->awaited++;
+	sandbox_watch(sandbox, &shares->status_poll, shares->status, on_status);
+	sandbox_watch(sandbox, &shares->exit, shares->pidfd, on_files_exit);
+	/* What a guest makes it hold in memory counts as the guest's. */
+	if (cgroup_attach(sandbox->config->id, shares->pid, &err) < 0)
+		log_warning("cay-files is not in the VM's cgroup: %s", err.message);
+}
+
+void sandbox_unwatch_shares(struct sandbox *sandbox)
+{
+	if (!sandbox->shares)
+		return;
+	sandbox_close_handle(&sandbox->shares->status_poll);
+	sandbox_close_handle(&sandbox->shares->exit);
+}
+
+void sandbox_close_shares(struct sandbox *sandbox)
+{
+	if (sandbox->shares)
+		shares_free(TAKE_PTR(sandbox->shares));
+}
