@@ -13,6 +13,7 @@
 #include "guest/channel.h"
 
 #include "guest/guest.h"
+#include "guest/port.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -22,15 +23,12 @@
 #include "rpc/session.h"
 #include "rpc/watch.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <time.h>
 
-#define PORT_NAME  "cay.channel"
-#define PORT_CLASS "/sys/class/virtio-ports"
+#define PORT_NAME "cay.channel"
 
 enum {
 	PORT_WAIT_MS = 10000,
@@ -45,47 +43,6 @@ struct channel {
 	struct buf received;   /* what has arrived before the session began */
 	struct rpc_conn *conn; /* the session, or NULL */
 };
-
-/* Whether the port of this directory entry has our name. */
-static bool is_our_port(int class_fd, const char *entry)
-{
-	char path[64], name[sizeof(PORT_NAME) + 1];
-	_cleanup_close_ int fd = -1;
-	ssize_t n;
-
-	if (snprintf(path, sizeof(path), "%s/name", entry) >= (int)sizeof(path))
-		return false;
-	fd = openat(class_fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return false;
-	n = read_full(fd, name, sizeof(name));
-	return n >= (ssize_t)strlen(PORT_NAME) && memcmp(name, PORT_NAME, strlen(PORT_NAME)) == 0 &&
-		(n == (ssize_t)strlen(PORT_NAME) || name[strlen(PORT_NAME)] == '\n');
-}
-
-/* Opens the device of our port: a descriptor, or -ENOENT while the kernel has not found it. */
-static int open_port(void)
-{
-	DIR *directory = opendir(PORT_CLASS);
-	struct dirent *entry;
-	int fd = -ENOENT;
-
-	if (!directory)
-		return -errno;
-	while (fd == -ENOENT && (entry = readdir(directory))) {
-		char path[64];
-
-		if (entry->d_name[0] == '.' || !is_our_port(dirfd(directory), entry->d_name))
-			continue;
-		if (snprintf(path, sizeof(path), "/dev/%s", entry->d_name) >= (int)sizeof(path))
-			continue;
-		fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		if (fd < 0)
-			fd = -errno;
-	}
-	(void)closedir(directory);
-	return fd;
-}
 
 static void listen_again(struct channel *channel);
 
@@ -213,7 +170,8 @@ int channel_open(struct guest *guest, struct channel **ret_channel, struct cay_e
 	struct channel *channel;
 	int fd;
 
-	while ((fd = open_port()) == -ENOENT && clock_monotonic_ms() < end)
+	while ((fd = port_open(PORT_NAME, O_RDWR | O_NONBLOCK)) == -ENOENT &&
+	       clock_monotonic_ms() < end)
 		(void)nanosleep(&pause, NULL); /* a short sleep is tried again all the same */
 	if (fd < 0)
 		return cay_error_errno(err, fd, "opening the port named " PORT_NAME);

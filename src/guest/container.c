@@ -5,6 +5,7 @@
 #include "guest/device-filter.h"
 #include "guest/guest.h"
 #include "guest/launch.h"
+#include "guest/share.h"
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -182,6 +183,14 @@ static int all_namespaces(const struct oci_config *config)
 	return flags;
 }
 
+static bool has_share(const Cay__Vminitd__V1__CreateContainerRequest *request)
+{
+	for (size_t i = 0; i < request->n_mounts; i++)
+		if (strcmp(request->mounts[i]->type, SHARE_TYPE) == 0)
+			return true;
+	return false;
+}
+
 static int begin_creation(struct container *container, struct oci_config *config,
 			  const Cay__Vminitd__V1__CreateContainerRequest *request,
 			  struct cay_error *err)
@@ -203,10 +212,20 @@ static int begin_creation(struct container *container, struct oci_config *config
 		.mount_count = request->n_mounts,
 		.files = request->files,
 		.file_count = request->n_files,
+		.fills = request->fills,
+		.fill_count = request->n_fills,
+		.relay_fd = -1,
 		.use_init = request->use_init,
 		.pidfd = -1,
 	};
 	int r;
+
+	if (has_share(request)) {
+		r = shares_open(container->guest, err);
+		if (r < 0)
+			return r;
+		launch.relay_fd = container->guest->relay_fd;
+	}
 
 	if ((r = cgroup_create(path, &container->cgroup, err)) < 0 ||
 	    (r = cgroup_apply(&container->cgroup, &config->resources, err)) < 0)
@@ -317,6 +336,7 @@ static int begin_process(struct container *container, struct creation *creation,
 		.seccomp = container->seccomp,
 		.additional_groups = &groups,
 		.cgroup_fd = container->cgroup.fd,
+		.relay_fd = -1,
 		.namespaces = container->namespaces,
 	};
 	int r = check_new_process(container, request->process_id, err);

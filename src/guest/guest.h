@@ -36,6 +36,8 @@ struct guest {
 	int64_t booted_us; /* on the monotonic clock */
 	int proc_fd;       /* the guest's own /proc, which no container can replace */
 	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */
+	pid_t relay_pid;   /* of the shares' relay; 0: none */
+	int relay_fd;
 	bool shutting_down;
 	struct rpc_call *shutdown_call; /* the one to answer, or NULL */
 };

@@ -8,9 +8,11 @@
 #include "guest/launch-internal.h"
 
 #include "guest/capability.h"
+#include "guest/fill.h"
 #include "guest/machine.h"
 #include "guest/mounts.h"
 #include "guest/rootfs.h"
+#include "guest/share.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -58,16 +60,37 @@ static int write_file(const Cay__Vminitd__V1__File *file, struct cay_error *err)
 	return 0;
 }
 
+static int mount_one(const struct launch *launch, const Cay__Vminitd__V1__Mount *mount,
+		     struct cay_error *err)
+{
+	const struct strv options = { mount->options, mount->n_options };
+
+	if (strcmp(mount->type, SHARE_TYPE) == 0)
+		return share_mount(launch->relay_fd, mount->source, mount->target, &options, err);
+	return mount_guest(mount->type, mount->source, mount->target, &options, err);
+}
+
+static int fill_volumes(const struct launch *launch, struct cay_error *err)
+{
+	_cleanup_close_ int root =
+		open(launch->config->root_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = 0;
+
+	if (root < 0)
+		return cay_error_errno(err, errno, "opening the root %s",
+				       launch->config->root_path);
+	for (size_t i = 0; r == 0 && i < launch->fill_count; i++)
+		r = fill_volume(root, launch->fills[i]->path, launch->fills[i]->target, err);
+	return r;
+}
+
 /* Child, in the guest's mount namespace. */
 static int prepare_guest(const struct launch *launch, struct cay_error *err)
 {
 	int r;
 
 	for (size_t i = 0; i < launch->mount_count; i++) {
-		const Cay__Vminitd__V1__Mount *mount = launch->mounts[i];
-		const struct strv options = { mount->options, mount->n_options };
-
-		r = mount_guest(mount->type, mount->source, mount->target, &options, err);
+		r = mount_one(launch, launch->mounts[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -76,7 +99,7 @@ static int prepare_guest(const struct launch *launch, struct cay_error *err)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return launch->fill_count > 0 ? fill_volumes(launch, err) : 0;
 }
 
 /* Child: joins the namespaces that the configuration names by path, makes the others. */

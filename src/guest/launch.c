@@ -26,7 +26,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { CHILD_FDS_MAX = 4 };
+enum { CHILD_FDS_MAX = 5 };
 
 struct pipes {
 	int stdin_pipe[2], output[2], error[2];
@@ -93,6 +93,7 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	keep[1] = child->proc_fd;
 	keep[2] = child->self_fd;
 	keep[3] = child->launch->pidfd;
+	keep[4] = child->launch->relay_fd;
 	close_others(keep, CHILD_FDS_MAX);
 	return r;
 }

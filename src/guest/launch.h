@@ -45,6 +45,9 @@ struct launch {
 	size_t mount_count;
 	Cay__Vminitd__V1__File **files;
 	size_t file_count;
+	Cay__Vminitd__V1__Fill **fills;
+	size_t fill_count;
+	int relay_fd; /* for its shares (guest/share.h), or -1 */
 	bool use_init;
 
 	/* The others join the namespaces of this one. */

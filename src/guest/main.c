@@ -13,6 +13,7 @@
 #include "guest/guest.h"
 #include "guest/init.h"
 #include "guest/service.h"
+#include "guest/share.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -111,8 +112,10 @@ static void on_child(uv_signal_t *handle, int number)
 
 	(void)number;
 	/* Signals coalesce, so all that have ended are taken; every orphan of the guest is ours. */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		shares_reaped(guest, pid);
 		containers_reaped(guest, pid, status);
+	}
 }
 
 static int guest_init(struct guest *guest, struct cay_error *err)
