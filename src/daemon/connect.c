@@ -104,15 +104,6 @@ static struct placement_card *find_free(struct placement *placement)
 	return NULL;
 }
 
-static struct placement_card *find_card(struct placement *placement,
-					const struct endpoint *endpoint)
-{
-	for (size_t i = 0; i < placement->card_count; i++)
-		if (placement->cards[i].endpoint == endpoint)
-			return &placement->cards[i];
-	return NULL;
-}
-
 /* With the lock held. */
 static void bind_card(struct placement_card *card, struct endpoint *endpoint)
 {
@@ -137,19 +128,6 @@ static int cut_card(struct networks *networks, const struct placement_card *card
 		return cay_error_prefix(err, "taking %s off its bridge", card->device);
 	placement_expel(networks, card);
 	return 0;
-}
-
-/* With the lock held. */
-static void release_card(const struct networks *networks, struct placement *placement,
-			 struct placement_card *card)
-{
-	card->endpoint->active = false;
-	card->endpoint->device[0] = '\0';
-	if (placement->publisher == card->endpoint)
-		placement->publisher = NULL; /* the relay leads to its address, and to no other */
-	card->endpoint = NULL;
-	placement->main = placement_choose_main(networks, placement, NETWORK_IPV4)
-		?: placement_choose_main(networks, placement, NETWORK_IPV6);
 }
 
 static int attach_card(struct networks *networks, struct network *network,
@@ -198,13 +176,15 @@ static int connect_running(struct networks *networks, struct network *network,
 				     "network %s: stop it, connect it, and start it again",
 				     endpoint->container->id, network->spec.name);
 	r = attach_card(networks, network, placement, card, err);
-	if (r < 0) {
+	if (r == 0) {
+		placement_lead_ports(networks, placement);
+	} else {
 		struct cay_error fault = { 0 };
 
 		if (cut_card(networks, card, &fault) < 0)
 			log_error("container %.12s: %s", endpoint->container->id, fault.message);
 		(void)pthread_mutex_lock(&networks->lock);
-		release_card(networks, placement, card);
+		placement_release(placement, card);
 		(void)pthread_mutex_unlock(&networks->lock);
 	}
 	return r;
@@ -223,7 +203,7 @@ static size_t describe_routes(const struct networks *networks, struct placement 
 	for (unsigned int i = 0; i < NETWORK_FAMILIES; i++) {
 		const struct endpoint *endpoint = placement_choose_main(networks, placement, i);
 		const struct placement_card *card =
-			endpoint ? find_card(placement, endpoint) : NULL;
+			endpoint ? placement_find_card(placement, endpoint) : NULL;
 
 		if (!card || !lost[i] || endpoint == told || card->kind != SANDBOX_TAP)
 			continue;
@@ -256,7 +236,7 @@ static int disconnect_running(struct networks *networks, struct endpoint *endpoi
 	(void)pthread_mutex_lock(&networks->lock);
 	placement = placement_find(networks, endpoint->container);
 	if (placement)
-		card = find_card(placement, endpoint);
+		card = placement_find_card(placement, endpoint);
 	for (unsigned int i = 0; card && i < NETWORK_FAMILIES; i++)
 		lost[i] = placement_choose_main(networks, placement, i) == endpoint;
 	if (card)
@@ -274,9 +254,10 @@ static int disconnect_running(struct networks *networks, struct endpoint *endpoi
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&networks->lock);
-	release_card(networks, placement, card);
+	placement_release(placement, card);
 	count += describe_routes(networks, placement, lost, &guest[count]);
 	(void)pthread_mutex_unlock(&networks->lock);
+	placement_lead_ports(networks, placement);
 	tell_of_loss(placement->container, &guest[first], count - first);
 	return 0;
 }

@@ -38,6 +38,14 @@ struct endpoint *endpoint_new(struct container *container, const struct network 
 	return endpoint;
 }
 
+void endpoint_deactivate(struct endpoint *endpoint)
+{
+	endpoint->active = false;
+	endpoint->device[0] = '\0';
+	memset(endpoint->leases, 0, sizeof(endpoint->leases));
+	endpoint->lease_gateway = (struct net_address){ 0 };
+}
+
 void endpoint_free(struct endpoint *endpoint)
 {
 	if (!endpoint)

@@ -84,6 +84,8 @@ struct endpoint **endpoints_of(const struct networks *networks, const struct con
 /* This one and networks_insert_endpoint() take the container's lock, too, for its name. */
 struct endpoint *endpoint_new(struct container *container, const struct network *network,
 			      struct endpoint_config *config, int position);
+/* With the lock held: its container has no card on the network any more. */
+void endpoint_deactivate(struct endpoint *endpoint);
 void endpoint_free(struct endpoint *endpoint);
 DEFINE_CLEANUP(struct endpoint *, endpoint_free);
 void networks_insert_endpoint(struct networks *networks, struct endpoint *endpoint);

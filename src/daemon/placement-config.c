@@ -272,8 +272,8 @@ void networks_add_files(struct networks *networks, const struct container *conta
 
 	(void)pthread_mutex_lock(&networks->lock);
 	placement = placement_find(networks, container);
-	if (placement && placement->main)
-		names = placement->main;
+	for (unsigned int i = 0; placement && !names && i < NETWORK_FAMILIES; i++)
+		names = placement_choose_main(networks, placement, i);
 	for (size_t i = 0; placement && !names && i < placement->card_count; i++)
 		names = placement->cards[i].endpoint;
 	if (names)

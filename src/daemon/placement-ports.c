@@ -9,6 +9,8 @@
 #include "daemon/placement.h"
 
 #include "base/alloc.h"
+#include "base/log.h"
+#include "daemon/shim.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -211,8 +213,39 @@ int placement_choose_ports(const struct networks *networks, struct placement *pl
 struct endpoint *placement_choose_publisher(const struct networks *networks,
 					    const struct placement *placement)
 {
-	return placement_choose_driver(networks, placement, NETWORK_IPV4, NETWORK_BRIDGE)
-		?: placement_choose_driver(networks, placement, NETWORK_IPV6, NETWORK_BRIDGE);
+	return placement_choose_bridged(networks, placement, NETWORK_IPV4)
+		?: placement_choose_bridged(networks, placement, NETWORK_IPV6);
+}
+
+void placement_lead_ports(struct networks *networks, struct placement *placement)
+{
+	char addresses[NETWORK_FAMILIES][NET_ADDRESS_TEXT_MAX] = { "" };
+	const struct placement_card *card = NULL;
+	const struct endpoint *publisher = NULL;
+	struct cay_error err = { 0 };
+	bool lost;
+	int r = 0;
+
+	(void)pthread_mutex_lock(&networks->lock);
+	lost = placement->port_count > 0 && !placement->publisher;
+	if (lost)
+		publisher = placement->publisher = placement_choose_publisher(networks, placement);
+	for (unsigned int i = 0; publisher && i < NETWORK_FAMILIES; i++)
+		if (net_address_is_set(&publisher->addresses[i]))
+			net_address_format(&publisher->addresses[i], addresses[i]);
+	if (publisher)
+		card = placement_find_card(placement, publisher);
+	(void)pthread_mutex_unlock(&networks->lock);
+	if (!lost)
+		return;
+	if (card)
+		r = placement_admit(networks, placement, card, false, &err);
+	if (r == 0)
+		r = shim_lead_ports(placement->container, addresses[NETWORK_IPV4],
+				    addresses[NETWORK_IPV6], &err);
+	if (r < 0)
+		log_error("container %.12s: its published ports: %s", placement->container->id,
+			  err.message);
 }
 
 size_t placement_routed_ports(const struct networks *networks, const struct placement *placement,

@@ -50,16 +50,7 @@ static void take_up_port(struct net_port *port, const struct sandbox_port *sourc
 	port->port = source->container_port;
 }
 
-static struct endpoint *find_main(const struct placement *placement,
-				  const struct sandbox_config *config)
-{
-	for (size_t i = 0; i < config->interface_count; i++)
-		if (config->interfaces[i].gateways.count > 0 || config->interfaces[i].dhcp)
-			return placement->cards[i].endpoint;
-	return NULL;
-}
-
-/* The endpoint that the relay's ports were given the address of. */
+/* The endpoint that the relay's ports were given the address of when it started. */
 static struct endpoint *find_publisher(const struct placement *placement,
 				       const struct sandbox_config *config)
 {
@@ -96,13 +87,7 @@ static void cut_off(struct networks *networks, struct placement *placement,
 		log_error("container %.12s: %s: %s", placement->container->id, card->device,
 			  fault.message);
 	(void)pthread_mutex_lock(&networks->lock);
-	card->endpoint->active = false;
-	card->endpoint->device[0] = '\0';
-	if (placement->main == card->endpoint)
-		placement->main = NULL;
-	if (placement->publisher == card->endpoint)
-		placement->publisher = NULL;
-	card->endpoint = NULL;
+	placement_release(placement, card);
 	(void)pthread_mutex_unlock(&networks->lock);
 }
 
@@ -132,11 +117,8 @@ void networks_take_up(struct networks *networks, struct container *container)
 		take_up_card(&placement->cards[i], &config->interfaces[i], endpoints, count);
 	for (size_t i = 0; i < config->port_count; i++)
 		take_up_port(&placement->ports[i], &config->ports[i]);
-	placement->main = find_main(placement, config);
 	placement->publisher = find_publisher(placement, config);
-	networks->placements = xreallocarray(networks->placements, networks->placement_count + 1,
-					     sizeof(*networks->placements));
-	networks->placements[networks->placement_count++] = placement;
+	placement_insert(networks, placement);
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; i < placement->card_count; i++) {
 		struct placement_card *card = &placement->cards[i];
@@ -146,6 +128,7 @@ void networks_take_up(struct networks *networks, struct container *container)
 		if (placement_admit(networks, placement, card, false, &err) < 0)
 			cut_off(networks, placement, card, &err);
 	}
+	placement_lead_ports(networks, placement);
 }
 
 /* ---- taps that are not where they belong ---- */

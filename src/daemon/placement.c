@@ -33,7 +33,7 @@ struct placement *placement_find(const struct networks *networks, const struct c
 	return NULL;
 }
 
-static void insert(struct networks *networks, struct placement *placement)
+void placement_insert(struct networks *networks, struct placement *placement)
 {
 	networks->placements = xreallocarray(networks->placements, networks->placement_count + 1,
 					     sizeof(*networks->placements));
@@ -51,6 +51,23 @@ static struct placement *take_out(struct networks *networks, const struct contai
 		return placement;
 	}
 	return NULL;
+}
+
+struct placement_card *placement_find_card(const struct placement *placement,
+					   const struct endpoint *endpoint)
+{
+	for (size_t i = 0; i < placement->card_count; i++)
+		if (placement->cards[i].endpoint == endpoint)
+			return &placement->cards[i];
+	return NULL;
+}
+
+void placement_release(struct placement *placement, struct placement_card *card)
+{
+	endpoint_deactivate(card->endpoint);
+	if (placement->publisher == card->endpoint)
+		placement->publisher = NULL;
+	card->endpoint = NULL;
 }
 
 /* ---- which endpoint does what ---- */
@@ -90,9 +107,8 @@ struct endpoint *placement_choose_main(const struct networks *networks,
 	return best;
 }
 
-struct endpoint *placement_choose_driver(const struct networks *networks,
-					 const struct placement *placement, unsigned int family,
-					 enum network_driver driver)
+struct endpoint *placement_choose_bridged(const struct networks *networks,
+					  const struct placement *placement, unsigned int family)
 {
 	struct endpoint *best = NULL;
 
@@ -101,7 +117,7 @@ struct endpoint *placement_choose_driver(const struct networks *networks,
 		const struct network *network =
 			endpoint ? networks_by_name(networks, endpoint->config.network) : NULL;
 
-		if (network && network->spec.driver == driver)
+		if (network && network->spec.driver == NETWORK_BRIDGE)
 			best = choose_better(networks, best, endpoint, family);
 	}
 	return best;
@@ -109,36 +125,24 @@ struct endpoint *placement_choose_driver(const struct networks *networks,
 
 /* ---- placing ---- */
 
-static struct placement_card *add_card(struct placement *placement, struct endpoint *endpoint,
-				       enum sandbox_interface_kind kind)
+/* One without an endpoint is for a network that is connected while the container runs. */
+static void add_card(struct placement *placement, enum sandbox_interface_kind kind,
+		     struct net_mac mac, struct endpoint *endpoint)
 {
 	struct placement_card *card;
 
 	placement->cards = xreallocarray(placement->cards, placement->card_count + 1,
 					 sizeof(*placement->cards));
 	card = &placement->cards[placement->card_count];
-	*card = (struct placement_card){ .kind = kind, .endpoint = endpoint, .mac = endpoint->mac };
+	*card = (struct placement_card){ .kind = kind, .mac = mac, .endpoint = endpoint };
 	if (kind != SANDBOX_PASST)
 		(void)snprintf(card->device, sizeof(card->device), "cayt%.8s.%zu",
 			       placement->container->id, placement->card_count);
+	placement->card_count++;
+	if (!endpoint)
+		return;
 	memcpy(endpoint->device, card->device, sizeof(endpoint->device));
-	endpoint->card_mac = endpoint->mac;
-	placement->card_count++;
-	return card;
-}
-
-/* A card without a network, for one that is connected while the container runs. */
-static void add_spare(struct placement *placement)
-{
-	struct placement_card *card;
-
-	placement->cards = xreallocarray(placement->cards, placement->card_count + 1,
-					 sizeof(*placement->cards));
-	card = &placement->cards[placement->card_count];
-	*card = (struct placement_card){ .kind = SANDBOX_TAP, .mac = net_mac_random() };
-	(void)snprintf(card->device, sizeof(card->device), "cayt%.8s.%zu", placement->container->id,
-		       placement->card_count);
-	placement->card_count++;
+	endpoint->card_mac = mac;
 }
 
 /* With the lock held: its network is there, it has its addresses, and it is active. */
@@ -161,10 +165,11 @@ static int activate(struct networks *networks, struct placement *placement,
 	if (r < 0)
 		return cay_error_prefix(err, "failed to set up container networking");
 	endpoint->active = true;
-	(void)add_card(placement, endpoint,
-		       !networks->privileged                         ? SANDBOX_PASST
-			       : network->spec.driver == NETWORK_LAN ? SANDBOX_MACVTAP
-								     : SANDBOX_TAP);
+	add_card(placement,
+		 !networks->privileged                         ? SANDBOX_PASST
+			 : network->spec.driver == NETWORK_LAN ? SANDBOX_MACVTAP
+							       : SANDBOX_TAP,
+		 endpoint->mac, endpoint);
 	return 0;
 }
 
@@ -188,16 +193,14 @@ static int reserve(struct networks *networks, struct placement *placement, bool 
 		*ret_changed = *ret_changed || changed;
 	}
 	if (r == 0) {
-		placement->main = placement_choose_main(networks, placement, NETWORK_IPV4)
-			?: placement_choose_main(networks, placement, NETWORK_IPV6);
 		placement->publisher = placement_choose_publisher(networks, placement);
 		/* As docker: ports of a container without a way out are not published. */
 		if (placement->publisher)
 			r = placement_choose_ports(networks, placement, err);
 	}
 	if (r == 0 && networks->privileged && placement->card_count == 1)
-		add_spare(placement);
-	insert(networks, placement);
+		add_card(placement, SANDBOX_TAP, net_mac_random(), NULL);
+	placement_insert(networks, placement);
 	(void)pthread_mutex_unlock(&networks->lock);
 	return r;
 }
@@ -382,14 +385,8 @@ static void unplace(struct networks *networks, const struct container *container
 	(void)pthread_mutex_lock(&networks->lock);
 	placement = take_out(networks, container);
 	for (size_t i = 0; placement && i < placement->card_count; i++) {
-		struct endpoint *endpoint = placement->cards[i].endpoint;
-
-		if (!endpoint)
-			continue;
-		endpoint->active = false;
-		endpoint->device[0] = '\0';
-		memset(endpoint->leases, 0, sizeof(endpoint->leases));
-		endpoint->lease_gateway = (struct net_address){ 0 };
+		if (placement->cards[i].endpoint)
+			endpoint_deactivate(placement->cards[i].endpoint);
 	}
 	(void)pthread_mutex_unlock(&networks->lock);
 	for (size_t i = 0; placement && i < placement->card_count; i++)

@@ -26,7 +26,6 @@ struct placement {
 	size_t card_count;
 	struct net_port *ports;
 	size_t port_count;
-	struct endpoint *main;      /* has the default route; NULL: none. In the table */
 	struct endpoint *publisher; /* the ports lead to it; NULL: nowhere. In the table */
 	bool announced;             /* clients were told of its networks */
 };
@@ -52,6 +51,11 @@ void networks_learn_address(struct networks *networks, struct container *contain
 
 void placement_free(struct placement *placement);
 
+/* With the table's lock held: takes it over. */
+void placement_insert(struct networks *networks, struct placement *placement);
+/* With the table's lock held: the card is free from now on, and ports don't lead to it. */
+void placement_release(struct placement *placement, struct placement_card *card);
+
 /* With the table's lock held: that of a container, borrowed; NULL where it does not run. */
 struct placement *placement_find(const struct networks *networks,
 				 const struct container *container);
@@ -66,10 +70,12 @@ void networks_each_port(struct networks *networks, const struct container *conta
 /* With the table's lock held: the endpoint that has the default route of a family, or NULL. */
 struct endpoint *placement_choose_main(const struct networks *networks,
 				       const struct placement *placement, unsigned int family);
-/* The same among those on networks of one driver. */
-struct endpoint *placement_choose_driver(const struct networks *networks,
-					 const struct placement *placement, unsigned int family,
-					 enum network_driver driver);
+/* The same among those on bridges. */
+struct endpoint *placement_choose_bridged(const struct networks *networks,
+					  const struct placement *placement, unsigned int family);
+/* With the table's lock held: the card behind which an endpoint is, or NULL. */
+struct placement_card *placement_find_card(const struct placement *placement,
+					   const struct endpoint *endpoint);
 /*
  * Tells the firewall of a card's endpoint; `make`: makes the link on the host first, where that is
  * not the shim's to do.
@@ -99,6 +105,13 @@ size_t placement_routed_ports(const struct networks *networks, const struct plac
  */
 int placement_choose_ports(const struct networks *networks, struct placement *placement,
 			   struct cay_error *err);
+
+/*
+ * For a running container whose published ports lead nowhere, since the network that they led to
+ * is gone: leads them to another one, or has the relay refuse them. Call with `work` held, without
+ * the table's lock; the shim is called. Faults are logged.
+ */
+void placement_lead_ports(struct networks *networks, struct placement *placement);
 
 /* placement-config.c */
 /* Adds an endpoint's interface to the configuration. `main` of either family has its route. */

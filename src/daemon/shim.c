@@ -206,6 +206,17 @@ int shim_resize(const struct container *container, const char *exec_id, unsigned
 		    SHIM_CALL_MS, NULL, err);
 }
 
+int shim_lead_ports(const struct container *container, const char *ipv4, const char *ipv6,
+		    struct cay_error *err)
+{
+	Cay__Shim__V1__LeadPortsRequest request = CAY__SHIM__V1__LEAD_PORTS_REQUEST__INIT;
+
+	request.ipv4 = (char *)ipv4;
+	request.ipv6 = (char *)ipv6;
+	return call(container, &cay__shim__v1__shim__descriptor, "LeadPorts", &request.base,
+		    SHIM_CALL_MS, NULL, err);
+}
+
 int shim_shutdown(const struct container *container, struct cay_error *err)
 {
 	Cay__Shim__V1__ShutdownRequest request = CAY__SHIM__V1__SHUTDOWN_REQUEST__INIT;

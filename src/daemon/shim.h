@@ -38,6 +38,9 @@ int shim_kill(const struct container *container, const char *exec_id, int signal
 	      struct cay_error *err);
 int shim_resize(const struct container *container, const char *exec_id, unsigned int columns,
 		unsigned int rows, struct cay_error *err);
+/* Addresses as text; "": the container has none of that family. */
+int shim_lead_ports(const struct container *container, const char *ipv4, const char *ipv6,
+		    struct cay_error *err);
 int shim_shutdown(const struct container *container, struct cay_error *err);
 
 /* A call of the guest's own service, passed on by the shim. */

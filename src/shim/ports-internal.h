@@ -25,6 +25,7 @@ struct listener {
 		uv_tcp_t tcp;
 		uv_poll_t udp;
 	} handle;
+	char target[INET6_ADDRSTRLEN]; /* the container's address; "": none */
 	bool started;
 	bool waiting; /* TCP: a client is not accepted for lack of room */
 };
@@ -47,7 +48,7 @@ struct ports {
 	char *datagram; /* room for the largest one */
 };
 
-/* Where the port leads to, which passt's ports don't say. */
+/* Where the port leads to; -EADDRNOTAVAIL: nowhere. */
 int ports_target(const struct listener *listener, union port_address *ret_address);
 socklen_t port_address_length(const union port_address *address);
 /* A handle of the relay has closed; the last one frees everything. */

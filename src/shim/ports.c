@@ -37,11 +37,36 @@ static int make_address(const char *text, uint16_t port, union port_address *ret
 
 int ports_target(const struct listener *listener, union port_address *ret_address)
 {
-	const struct sandbox_port *port = listener->port;
-
-	return port->container_address
-		? make_address(port->container_address, port->container_port, ret_address)
+	return listener->target[0] != '\0'
+		? make_address(listener->target, listener->port->container_port, ret_address)
 		: -EADDRNOTAVAIL;
+}
+
+static void set_target(struct listener *listener, const char *address)
+{
+	(void)snprintf(listener->target, sizeof(listener->target), "%s", address);
+}
+
+int ports_lead(struct ports *ports, const char *ipv4, const char *ipv6, struct cay_error *err)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if ((*ipv4 && inet_pton(AF_INET, ipv4, &v4) != 1) ||
+	    (*ipv6 && inet_pton(AF_INET6, ipv6, &v6) != 1))
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "ports can't lead to \"%.64s\" and \"%.64s\"", ipv4, ipv6);
+	for (size_t i = 0; i < ports->count; i++) {
+		struct listener *listener = &ports->listeners[i];
+
+		if (strchr(listener->port->host_address, ':'))
+			set_target(listener, *ipv6 ? ipv6 : ipv4);
+		else
+			set_target(listener, *ipv4 ? ipv4 : ipv6);
+	}
+	if (ports->loop)
+		ports_udp_close_all(ports);
+	return 0;
 }
 
 /* As docker's clients know it. */
@@ -130,6 +155,8 @@ int ports_bind(const struct sandbox_config *config, struct ports **ret_ports, st
 
 		*listener =
 			(struct listener){ .ports = ports, .port = &config->ports[i], .fd = -1 };
+		if (listener->port->container_address)
+			set_target(listener, listener->port->container_address);
 		r = bind_port(listener, err);
 		if (r < 0) {
 			ports_free(ports);

@@ -27,5 +27,11 @@ int ports_bind(const struct sandbox_config *config, struct ports **ret_ports,
 	       struct cay_error *err);
 /* Begins to relay on the loop. */
 int ports_start(struct ports *ports, uv_loop_t *loop, struct cay_error *err);
+/*
+ * Where the ports lead to from now on, by address; "" for a family that the container has not got,
+ * whose ports then lead to the other. With neither, clients are refused. What is connected already
+ * stays, but for UDP. CAY_INVALID for what is no address: then nothing has changed.
+ */
+int ports_lead(struct ports *ports, const char *ipv4, const char *ipv6, struct cay_error *err);
 /* Closes everything; frees once the loop has seen to it. Connections break. NULL is allowed. */
 void ports_close(struct ports *ports);

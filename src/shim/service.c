@@ -344,6 +344,23 @@ static void resize_begin(struct rpc_call *call, const ProtobufCMessage *message,
 		     GUEST_CALL_TIMEOUT_MS, on_resized, reply_new(call, &shim->open_calls));
 }
 
+/* ---- LeadPorts ---- */
+
+static void lead_ports_begin(struct rpc_call *call, const ProtobufCMessage *message, void *user)
+{
+	const Cay__Shim__V1__LeadPortsRequest *request = (const void *)message;
+	const Cay__Shim__V1__LeadPortsResponse response = CAY__SHIM__V1__LEAD_PORTS_RESPONSE__INIT;
+	struct shim *shim = user;
+	struct cay_error err = { 0 };
+
+	if (!shim->ports)
+		fail(call, CAY_CONFLICT, ESRCH, shim->config->id, "has no ports now");
+	else if (ports_lead(shim->ports, request->ipv4, request->ipv6, &err) < 0)
+		rpc_call_finish(call, &err);
+	else
+		reply_send(reply_new(call, &shim->open_calls), &response.base);
+}
+
 /* ---- Shutdown ---- */
 
 static void shutdown_begin(struct rpc_call *call, const ProtobufCMessage *request, void *user)
@@ -368,6 +385,7 @@ const struct rpc_method service_methods[] = {
 	{ "Wait", false, wait_begin },
 	{ "Kill", false, kill_begin },
 	{ "Resize", false, resize_begin },
+	{ "LeadPorts", false, lead_ports_begin },
 	{ "Attach", true, attach_begin },
 	{ "Events", false, watch_begin },
 	{ "Shutdown", false, shutdown_begin },

@@ -132,6 +132,27 @@ class Ports(NetworkTestCase):
         self.peer("names", "-p", f"{lab.HOST_ADDRESS}:53:{ECHO}/udp")
         self.assertIsNotNone(ask("udp", lab.HOST_ADDRESS, 53))
 
+    def test_they_follow_the_container(self):
+        """Off its network they lead nowhere, not to who gets its address next; then to where it is connected."""
+        self.network("left", "--subnet", "10.77.0.0/24")
+        self.network("joined")
+        self.peer("moves", "--network", "left", "-p", f"8049:{ECHO}", "-p", f"8049:{ECHO}/udp")
+        address = self.addresses("moves")[0]
+        self.reached("127.0.0.1", 8049)
+        self.cay("network", "disconnect", "left", "moves")
+        self.peer("heir", "--network", "left", "--ip", address)
+        for where in ({}, {"where": IN_OUTSIDE}):
+            for protocol in ("tcp", "udp"):
+                self.assertIsNone(ask(protocol, lab.HOST_ADDRESS, 8049, **where))
+        self.assertFalse(any(self.published("moves").values()))
+        self.cay("network", "connect", "joined", "moves")
+        for target in ("127.0.0.1", "::1", lab.HOST_ADDRESS):
+            self.reached(target, 8049)
+        self.assertEqual(self.reached(lab.HOST_ADDRESS, 8049, IN_OUTSIDE), lab.OUTSIDE_ADDRESS)
+        self.daemon.restart()
+        self.assertEqual(self.reached(lab.HOST_ADDRESS, 8049, IN_OUTSIDE), lab.OUTSIDE_ADDRESS)
+        self.assertIn(f"{ECHO}/tcp", self.published("moves"))
+
     def test_they_are_listed(self):
         self.peer("listed", "-p", f"8050:{ECHO}", "-p", f"127.0.0.1:8051:{ECHO}/udp")
         self.assertEqual(sorted(self.cay("port", "listed").splitlines()),

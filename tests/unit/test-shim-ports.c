@@ -101,16 +101,28 @@ static void prepare(struct fixture *fixture, bool udp)
 	fixture->config.port_count = 1;
 }
 
-static void start(struct fixture *fixture)
+static void hold(struct fixture *fixture)
 {
 	struct cay_error err = { 0 };
 
 	assert_ok(ports_bind(&fixture->config, &fixture->ports, &err));
+}
+
+static void relay(struct fixture *fixture)
+{
+	struct cay_error err = { 0 };
+
 	assert_int_equal(uv_loop_init(&fixture->loop), 0);
 	assert_int_equal(uv_async_init(&fixture->loop, &fixture->stop, on_stop), 0);
 	fixture->stop.data = fixture;
 	assert_ok(ports_start(fixture->ports, &fixture->loop, &err));
 	assert_int_equal(pthread_create(&fixture->thread, NULL, run_loop, fixture), 0);
+}
+
+static void start(struct fixture *fixture)
+{
+	hold(fixture);
+	relay(fixture);
 }
 
 static void stop(struct fixture *fixture)
@@ -291,6 +303,38 @@ static void test_refused(void **state)
 	stop(&f);
 }
 
+/* The container is at another address than when the ports were bound, or at none. */
+static void test_lead(void **state)
+{
+	struct fixture f;
+	struct cay_error err = { 0 };
+	char byte;
+	int fd, peer;
+
+	prepare(&f, false);
+	f.port.container_address = (char *)"127.0.0.9";
+	hold(&f);
+	assert_int_equal(ports_lead(f.ports, "127.0.0.1", "", &err), 0);
+	assert_int_equal(ports_lead(f.ports, "127.0.0.1:80", "", &err), -EINVAL);
+	assert_int_equal(err.code, CAY_INVALID);
+	relay(&f);
+	fd = dial(SOCK_STREAM, f.port.host_port);
+	peer = accept(f.server, NULL, NULL);
+	assert_int_equal(write(peer, "x", 1), 1);
+	assert_int_equal(read(fd, &byte, 1), 1);
+	(void)close(fd);
+	(void)close(peer);
+	stop(&f);
+
+	prepare(&f, false);
+	hold(&f);
+	cay_error_clear(&err);
+	assert_ok(ports_lead(f.ports, "", "", &err));
+	relay(&f);
+	expect_reset(&f);
+	stop(&f);
+}
+
 /* Closing the ports breaks what is open. */
 static void test_close(void **state)
 {
@@ -383,8 +427,8 @@ int main(void)
 		cmocka_unit_test(test_taken),         cmocka_unit_test(test_bad_address),
 		cmocka_unit_test(test_both_families), cmocka_unit_test(test_half_close),
 		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_close),         cmocka_unit_test(test_udp),
-		cmocka_unit_test(test_udp_flood),
+		cmocka_unit_test(test_lead),          cmocka_unit_test(test_close),
+		cmocka_unit_test(test_udp),           cmocka_unit_test(test_udp_flood),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
