@@ -301,6 +301,11 @@ static int remove_at(int parent, const char *name, dev_t device, unsigned int de
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+int remove_tree_at(int directory, const char *name)
+{
+	return remove_at(directory, name, 0, 0);
+}
+
 int remove_tree(const char *path, struct cay_error *err)
 {
 	int r = remove_at(AT_FDCWD, path, 0, 0);

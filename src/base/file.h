@@ -58,6 +58,9 @@ int make_dirs(const char *path, mode_t mode, struct cay_error *err);
  */
 int remove_tree(const char *path, struct cay_error *err);
 
+/* The same for a name in an open directory; -errno. */
+int remove_tree_at(int directory, const char *name);
+
 bool file_exists(const char *path);
 /* "a/b" from "a" and "b"; the caller frees. */
 char *path_join(const char *directory, const char *name);
