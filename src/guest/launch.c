@@ -15,6 +15,7 @@
 #include "guest/guest.h"
 
 #include "base/alloc.h"
+#include "base/unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,60 +112,26 @@ static void reset_signals(void)
 static void send_message(int socket, enum launch_kind kind, const struct cay_error *err, int fd)
 {
 	struct launch_message message = { .kind = kind };
-	struct iovec part = { .iov_base = &message,
-			      .iov_len = offsetof(struct launch_message, message) };
-	union {
-		char data[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+	size_t size = offsetof(struct launch_message, message);
 
 	if (kind == LAUNCH_FAILED) {
 		message.code = (int32_t)err->code;
 		message.err = err->err;
 		memcpy(message.message, err->message, sizeof(message.message));
-		part.iov_len = sizeof(message);
+		size = sizeof(message);
 	}
-	if (fd >= 0) {
-		struct cmsghdr *rights;
-
-		header.msg_control = control.data;
-		header.msg_controllen = sizeof(control.data);
-		rights = CMSG_FIRSTHDR(&header);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = CMSG_LEN(sizeof(fd));
-		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-	}
-	(void)sendmsg(socket, &header, MSG_NOSIGNAL); /* vminitd has gone if this fails */
+	(void)unix_send_fd(socket, &message, size, fd); /* vminitd has gone if this fails */
 }
 
 int launch_receive(int socket, struct launch_message *ret_message, int *ret_terminal)
 {
-	struct iovec part = { .iov_base = ret_message, .iov_len = sizeof(*ret_message) };
-	union {
-		char data[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct msghdr header = { .msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.data,
-				 .msg_controllen = sizeof(control.data) };
-	struct cmsghdr *rights;
 	ssize_t n;
 
 	*ret_message = (struct launch_message){ 0 };
-	*ret_terminal = -1;
-	do {
-		n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
+	n = unix_receive_fd(socket, ret_message, sizeof(*ret_message), ret_terminal);
 	if (n <= 0)
-		return n < 0 && errno == EAGAIN ? -EAGAIN : 0;
+		return n == -EAGAIN ? -EAGAIN : 0;
 	ret_message->message[sizeof(ret_message->message) - 1] = '\0';
-	rights = CMSG_FIRSTHDR(&header);
-	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
-	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(ret_terminal, CMSG_DATA(rights), sizeof(*ret_terminal));
 	return 1;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/unix.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -68,7 +69,7 @@ static void on_connection(uv_poll_t *poll, int status, int events)
 int rpc_listener_new(uv_loop_t *loop, const char *path, const struct rpc_conn_options *options,
 		     struct rpc_listener **ret_listener, struct cay_error *err)
 {
-	_cleanup_close_ int fd = unix_listen(path, err);
+	_cleanup_close_ int fd = unix_listen(path, 0600, err);
 	_cleanup_free_ struct rpc_listener *listener = NULL;
 	int r;
 

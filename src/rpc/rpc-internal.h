@@ -192,12 +192,3 @@ void call_release_large(struct rpc_call *call);
 void server_begin(struct rpc_call *call);
 /* The first message of a method that takes one. */
 void server_request(struct rpc_call *call, const ProtobufCMessage *request);
-
-/* ---- unix.c ---- */
-
-/*
- * A unix socket bound to (listen) or connected to a path of any length. Connecting waits a few
- * seconds at most, where the listener's queue is full.
- */
-int unix_listen(const char *path, struct cay_error *err);
-int unix_connect(const char *path, struct cay_error *err);

@@ -5,6 +5,7 @@
 #include "rpc/rpc-internal.h"
 
 #include "base/alloc.h"
+#include "base/unix.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unix sockets at paths of any length: sun_path holds 107 bytes, too few for
- * some run directories, so a longer path is reached through its open directory.
+ * Unix sockets. sun_path holds 107 bytes, too few for some run directories, so
+ * a longer path is reached through its open directory.
  */
-#include "rpc/rpc-internal.h"
+#include "base/unix.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -68,7 +69,7 @@ static int remove_old(const char *path, struct cay_error *err)
 	return 0;
 }
 
-int unix_listen(const char *path, struct cay_error *err)
+int unix_listen(const char *path, mode_t mode, struct cay_error *err)
 {
 	_cleanup_close_ int directory = -1, fd = -1;
 	struct sockaddr_un address;
@@ -84,11 +85,26 @@ int unix_listen(const char *path, struct cay_error *err)
 	if (r < 0)
 		return r;
 	/* The file is made with the mode of the socket: at no time may others connect. */
-	if (fchmod(fd, 0600) < 0 ||
+	if (fchmod(fd, mode) < 0 ||
 	    bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
 	    listen(fd, BACKLOG) < 0)
 		return cay_error_errno(err, errno, "listening on %s", path);
 	return TAKE_FD(fd);
+}
+
+int unix_try_connect(const char *path)
+{
+	_cleanup_close_ int directory = -1, fd = -1;
+	struct sockaddr_un address;
+	int r = make_address(path, &address, &directory, NULL);
+
+	if (r < 0)
+		return r;
+	fd = open_socket(SOCK_NONBLOCK, NULL);
+	if (fd < 0)
+		return fd;
+	return connect(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? -errno
+										   : TAKE_FD(fd);
 }
 
 int unix_connect(const char *path, struct cay_error *err)
@@ -116,4 +132,54 @@ int unix_connect(const char *path, struct cay_error *err)
 		return r;
 	}
 	return TAKE_FD(fd);
+}
+
+/* ---- descriptors on their way ---- */
+
+union rights {
+	char data[CMSG_SPACE(sizeof(int))];
+	struct cmsghdr align;
+};
+
+int unix_send_fd(int socket, const void *data, size_t size, int fd)
+{
+	struct iovec part = { .iov_base = (void *)data, .iov_len = size };
+	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
+	union rights control = { 0 };
+	struct cmsghdr *rights;
+
+	if (fd >= 0) {
+		header.msg_control = control.data;
+		header.msg_controllen = sizeof(control.data);
+		rights = CMSG_FIRSTHDR(&header);
+		rights->cmsg_level = SOL_SOCKET;
+		rights->cmsg_type = SCM_RIGHTS;
+		rights->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
+	}
+	return sendmsg(socket, &header, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+ssize_t unix_receive_fd(int socket, void *data, size_t size, int *ret_fd)
+{
+	struct iovec part = { .iov_base = data, .iov_len = size };
+	union rights control;
+	struct msghdr header = { .msg_iov = &part,
+				 .msg_iovlen = 1,
+				 .msg_control = control.data,
+				 .msg_controllen = sizeof(control.data) };
+	const struct cmsghdr *rights;
+	ssize_t n;
+
+	*ret_fd = -1;
+	do {
+		n = recvmsg(socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	rights = CMSG_FIRSTHDR(&header);
+	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+	    rights->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(rights), sizeof(*ret_fd));
+	return n;
 }
