@@ -9,6 +9,7 @@
 
 #include "guest/events.h"
 #include "guest/network.h"
+#include "guest/sockets.h"
 
 #include "base/error.h"
 
@@ -33,6 +34,7 @@ struct guest {
 	struct events events;
 	struct network_card_list cards;
 	struct network_wait_list network_waits;
+	struct sockets sockets;
 	int64_t booted_us; /* on the monotonic clock */
 	int proc_fd;       /* the guest's own /proc, which no container can replace */
 	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */

@@ -124,6 +124,7 @@ static int guest_init(struct guest *guest, struct cay_error *err)
 	TAILQ_INIT(&guest->cards);
 	TAILQ_INIT(&guest->network_waits);
 	events_init(&guest->events);
+	sockets_init(&guest->sockets);
 	guest->service = service_new(guest);
 	guest->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	guest->pid_ns_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);

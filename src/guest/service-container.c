@@ -4,6 +4,7 @@
 
 #include "guest/container.h"
 #include "guest/held.h"
+#include "guest/sockets.h"
 #include "guest/stats.h"
 #include "guest/streams.h"
 #include "guest/task.h"
@@ -239,6 +240,17 @@ void service_stdio(struct rpc_call *call, const ProtobufCMessage *request, void 
 {
 	(void)request; /* it comes as the first message */
 	streams_serve(user, call);
+}
+
+void service_listen_socket(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	sockets_listen(user, call, (const Cay__Vminitd__V1__ListenSocketRequest *)request);
+}
+
+void service_relay_socket(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	(void)request; /* it comes as the first message */
+	sockets_relay(user, call);
 }
 
 void service_events(struct rpc_call *call, const ProtobufCMessage *request, void *user)

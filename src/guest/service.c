@@ -33,6 +33,8 @@ static const struct rpc_method methods[] = {
 	{ "ResizeTerminal", false, service_resize_terminal },
 	{ "DeleteProcess", false, service_delete_process },
 	{ "Stdio", true, service_stdio },
+	{ "ListenSocket", false, service_listen_socket },
+	{ "RelaySocket", true, service_relay_socket },
 	{ "Events", false, service_events },
 };
 

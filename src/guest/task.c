@@ -1,28 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Work that may block, in a forked child. It answers through a pipe; SIGCHLD reaps it like any. */
+/* Work that may block, in a forked child. It answers by a socket; SIGCHLD reaps it like any. */
 #include "guest/task.h"
 
 #include "guest/guest.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
+#include "base/unix.h"
 #include "rpc/watch.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <string.h>
+#include <sys/socket.h>
 
-/* Small enough for one write to a pipe to be whole (PIPE_BUF). */
+/* One message of the socket. */
 struct answer {
 	int result;
 	uint64_t value;
 	struct cay_error err;
 };
-static_assert(sizeof(struct answer) <= 4096, "an answer is one write");
 
 struct pending_task {
 	struct watch *watch;
+	bool opens; /* the value is a descriptor */
 	void (*done)(int result, uint64_t value, const struct cay_error *err, void *user);
 	void *user;
 };
@@ -30,22 +29,28 @@ struct pending_task {
 static void on_answer(struct watch *watch, int events, void *user)
 {
 	struct pending_task *task = user;
-	struct answer answer;
-	ssize_t n = read(watch_fd(watch), &answer, sizeof(answer));
+	struct answer answer = { 0 };
+	int fd = -1;
+	ssize_t n = unix_receive_fd(watch_fd(watch), &answer, sizeof(answer), &fd);
 
 	(void)events;
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN)
 		return;
 	if (n != (ssize_t)sizeof(answer))
 		answer.result = cay_error_set(&answer.err, CAY_INTERNAL, ECHILD,
 					      "the process that did the work died");
+	else if (task->opens && answer.result >= 0 && fd < 0)
+		answer.result = cay_error_set(&answer.err, CAY_NO_SPACE, EMFILE,
+					      "no descriptor is left for what was opened");
+	if (task->opens)
+		answer.value = (uint64_t)fd;
 	watch_close(watch);
 	task->done(answer.result, answer.value, &answer.err, task->user);
 	free(task);
 }
 
 /* Child. Signals are vminitd's until they are reset, so they stay blocked till then. */
-static _Noreturn void run_child(int fd,
+static _Noreturn void run_child(int fd, bool opens,
 				int (*run)(const void *input, uint64_t *ret_value,
 					   struct cay_error *err),
 				const void *input)
@@ -58,34 +63,36 @@ static _Noreturn void run_child(int fd,
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	answer.result = run(input, &answer.value, &answer.err);
-	_exit(write_full(fd, &answer, sizeof(answer)) < 0);
+	_exit(unix_send_fd(fd, &answer, sizeof(answer),
+			   opens && answer.result >= 0 ? (int)answer.value : -1) < 0);
 }
 
-int task_start(struct guest *guest,
-	       int (*run)(const void *input, uint64_t *ret_value, struct cay_error *err),
-	       const void *input,
-	       void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
-	       void *user, struct cay_error *err)
+static int start(struct guest *guest, bool opens,
+		 int (*run)(const void *input, uint64_t *ret_value, struct cay_error *err),
+		 const void *input,
+		 void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
+		 void *user, struct cay_error *err)
 {
 	_cleanup_free_ struct pending_task *task = xcalloc(1, sizeof(*task));
 	sigset_t all, before;
 	int fds[2], r;
 	pid_t pid;
 
-	if (pipe2(fds, O_CLOEXEC) < 0)
-		return cay_error_errno(err, errno, "making a pipe");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+		return cay_error_errno(err, errno, "making a pair of sockets");
+	task->opens = opens;
 	task->done = done;
 	task->user = user;
 	r = watch_new(&guest->loop, fds[0], on_answer, task, &task->watch);
 	if (r < 0) {
 		(void)close(fds[1]);
-		return cay_error_errno(err, r, "watching a pipe");
+		return cay_error_errno(err, r, "watching a socket");
 	}
 	(void)sigfillset(&all);
 	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	pid = fork();
 	if (pid == 0)
-		run_child(fds[1], run, input);
+		run_child(fds[1], opens, run, input);
 	r = errno;
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)close(fds[1]);
@@ -96,4 +103,22 @@ int task_start(struct guest *guest,
 	watch_set(task->watch, UV_READABLE);
 	TAKE_PTR(task);
 	return 0;
+}
+
+int task_start(struct guest *guest,
+	       int (*run)(const void *input, uint64_t *ret_value, struct cay_error *err),
+	       const void *input,
+	       void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
+	       void *user, struct cay_error *err)
+{
+	return start(guest, false, run, input, done, user, err);
+}
+
+int task_open(struct guest *guest,
+	      int (*run)(const void *input, uint64_t *ret_value, struct cay_error *err),
+	      const void *input,
+	      void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
+	      void *user, struct cay_error *err)
+{
+	return start(guest, true, run, input, done, user, err);
 }

@@ -16,3 +16,9 @@ int task_start(struct guest *guest,
 	       const void *input,
 	       void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
 	       void *user, struct cay_error *err);
+/* The same where the value is a descriptor, which is passed on: *value is the caller's own then. */
+int task_open(struct guest *guest,
+	      int (*run)(const void *input, uint64_t *ret_value, struct cay_error *err),
+	      const void *input,
+	      void (*done)(int result, uint64_t value, const struct cay_error *err, void *user),
+	      void *user, struct cay_error *err);
