@@ -73,28 +73,36 @@ static void announce(struct socket_listener *listener, uint64_t id)
 		listener->held_up = true;
 }
 
-static void on_connection(struct watch *watch, int events, void *user)
+static void add_waiting(struct socket_listener *listener, int fd)
 {
-	struct socket_listener *listener = user;
-	struct waiting *waiting;
-	/* cppcheck-suppress nullPointer; whose end it is does not matter */
-	int fd = accept4(watch_fd(watch), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct waiting *waiting = xmalloc(sizeof(*waiting));
 
-	(void)events;
-	if (fd < 0) {
-		if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
-			log_warning("accepting on %s: %s", listener->path, errno_text(errno));
-			listener->short_of_room = true;
-			(void)uv_timer_start(&listener->timer, on_timer, SHORTAGE_MS, 0);
-			update(listener);
-		}
-		return;
-	}
-	waiting = xmalloc(sizeof(*waiting));
 	*waiting = (struct waiting){ .id = ++listener->guest->sockets.last_id, .fd = fd };
 	TAILQ_INSERT_TAIL(&listener->waiting, waiting, link);
 	listener->waiting_count++;
 	announce(listener, waiting->id);
+}
+
+static void on_connection(struct watch *watch, int events, void *user)
+{
+	struct socket_listener *listener = user;
+
+	(void)events;
+	while (!listener->held_up && listener->waiting_count < SOCKETS_WAITING_MAX) {
+		/* cppcheck-suppress nullPointer; whose end it is does not matter */
+		int fd = accept4(watch_fd(watch), NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+		if (fd >= 0) {
+			add_waiting(listener, fd);
+		} else if (errno != EINTR && errno != ECONNABORTED) {
+			if (errno == EAGAIN)
+				break;
+			log_warning("accepting on %s: %s", listener->path, errno_text(errno));
+			listener->short_of_room = true;
+			(void)uv_timer_start(&listener->timer, on_timer, SHORTAGE_MS, 0);
+			break;
+		}
+	}
 	update(listener);
 }
 
@@ -221,9 +229,10 @@ void sockets_listen(struct guest *guest, struct rpc_call *call,
 
 /* ---- relaying ---- */
 
-static void on_tunnel_ended(struct rpc_tunnel *tunnel, void *user)
+static void on_tunnel_ended(struct rpc_tunnel *tunnel, const struct cay_error *status, void *user)
 {
 	(void)tunnel;
+	(void)status;
 	(void)user;
 }
 

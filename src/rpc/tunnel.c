@@ -24,17 +24,18 @@
 struct rpc_tunnel {
 	struct rpc_call *call; /* NULL once it is over */
 	bool server;
-	struct watch *watch;  /* NULL once the socket is closed */
-	struct buf pending;   /* from the call, not taken by the socket yet */
-	bool paused;          /* the call, for `pending` */
-	bool held_up;         /* the call's queue is full */
-	bool read_ended;      /* the socket gives no more, and the other side was told */
-	bool write_ended;     /* the call gives no more */
-	bool shut;            /* and the socket's peer was told */
-	bool closing;         /* nor does the call take any: to be closed after `pending` */
-	bool broken;          /* the socket's peer takes no more */
-	bool hang_up_ignored; /* what looked like one was something else */
-	void (*ended)(struct rpc_tunnel *tunnel, void *user);
+	struct watch *watch;     /* NULL once the socket is closed */
+	struct buf pending;      /* from the call, not taken by the socket yet */
+	bool paused;             /* the call, for `pending` */
+	bool held_up;            /* the call's queue is full */
+	bool read_ended;         /* the socket gives no more, and the other side was told */
+	bool write_ended;        /* the call gives no more */
+	bool shut;               /* and the socket's peer was told */
+	bool closing;            /* nor does the call take any: to be closed after `pending` */
+	bool broken;             /* the socket's peer takes no more */
+	bool hang_up_ignored;    /* what looked like one was something else */
+	struct cay_error status; /* of the call, once it is over */
+	void (*ended)(struct rpc_tunnel *tunnel, const struct cay_error *status, void *user);
 	void *user;
 };
 
@@ -102,7 +103,7 @@ static void settle(struct rpc_tunnel *tunnel)
 	if (tunnel->watch) {
 		update(tunnel);
 	} else if (!tunnel->call) {
-		tunnel->ended(tunnel, tunnel->user);
+		tunnel->ended(tunnel, &tunnel->status, tunnel->user);
 		free(tunnel);
 	}
 }
@@ -218,6 +219,7 @@ static void on_end(struct rpc_call *call, const struct cay_error *status, void *
 	struct rpc_tunnel *tunnel = user;
 
 	tunnel->call = NULL;
+	tunnel->status = *status;
 	tunnel->paused = false;
 	if (status->code != CAY_OK)
 		buf_done(&tunnel->pending); /* broken off, not ended */
@@ -227,8 +229,9 @@ static void on_end(struct rpc_call *call, const struct cay_error *status, void *
 /* ---- what users call ---- */
 
 int rpc_tunnel_new(uv_loop_t *loop, int fd, struct rpc_call *call, bool server, bool input_ended,
-		   void (*ended)(struct rpc_tunnel *tunnel, void *user), void *user,
-		   struct rpc_tunnel **ret_tunnel)
+		   void (*ended)(struct rpc_tunnel *tunnel, const struct cay_error *status,
+				 void *user),
+		   void *user, struct rpc_tunnel **ret_tunnel)
 {
 	static const struct rpc_call_events events = { .on_message = on_message,
 						       .on_half_close = on_half_close,

@@ -15,13 +15,14 @@ enum { RPC_TUNNEL_DATA_MAX = 64 * 1024 }; /* bytes in one message */
 /*
  * Takes over `fd`, a connected socket, and `call` with its events, which has sent and received
  * what names the connection. input_ended says that the caller has half-closed it. `ended` comes
- * once, when the socket is closed and the call over; the tunnel is gone when it returns. It never
- * comes from inside this function. -errno where the descriptor can't be watched: it is closed then
- * and the call left as it was.
+ * once, when the socket is closed and the call over, with the call's status; the tunnel is gone
+ * when it returns. It never comes from inside this function. -errno where the descriptor can't be
+ * watched: it is closed then and the call left as it was.
  */
 int rpc_tunnel_new(uv_loop_t *loop, int fd, struct rpc_call *call, bool server, bool input_ended,
-		   void (*ended)(struct rpc_tunnel *tunnel, void *user), void *user,
-		   struct rpc_tunnel **ret_tunnel);
+		   void (*ended)(struct rpc_tunnel *tunnel, const struct cay_error *status,
+				 void *user),
+		   void *user, struct rpc_tunnel **ret_tunnel);
 
 /* Breaks it off, whatever is still on its way. `ended` comes now or later. */
 void rpc_tunnel_break(struct rpc_tunnel *tunnel);

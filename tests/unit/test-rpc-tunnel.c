@@ -23,7 +23,7 @@ static void note_ended(struct bridge *bridge)
 	bridge->both_ended = bridge->near_ended == 1 && bridge->far_ended == 1;
 }
 
-static void near_ended(struct rpc_tunnel *tunnel, void *user)
+static void near_ended(struct rpc_tunnel *tunnel, const struct cay_error *status, void *user)
 {
 	struct bridge *bridge = user;
 
@@ -32,7 +32,7 @@ static void near_ended(struct rpc_tunnel *tunnel, void *user)
 	note_ended(bridge);
 }
 
-static void far_ended(struct rpc_tunnel *tunnel, void *user)
+static void far_ended(struct rpc_tunnel *tunnel, const struct cay_error *status, void *user)
 {
 	struct bridge *bridge = user;
 
