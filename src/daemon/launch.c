@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "daemon/launch-sockets.h"
 #include "daemon/placement.h"
 #include "daemon/spec.h"
 #include "image/scratch.h"
@@ -176,6 +177,9 @@ int launch_config(struct container *container, struct sandbox_config **ret_confi
 	config->containers = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
 	fill_container(container, &config->containers[0]);
+	r = launch_published_sockets(config, container, err);
+	if (r < 0)
+		return r;
 	r = networks_place(container->daemon->networks, container, config, err);
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "daemon/daemon.h"
+#include "daemon/launch-sockets.h"
 #include "vmm/cgroup.h"
 
 #include <errno.h>
@@ -274,6 +275,7 @@ void shim_clean(const struct container *container)
 {
 	struct cay_error err = { 0 };
 
+	launch_sweep_sockets(container);
 	if (cgroup_remove(container->id, &err) < 0 && err.code != CAY_UNSUPPORTED)
 		log_warning("container %.12s: %s", container->id, err.message);
 	if (remove_tree(container->run_directory, &err) < 0)

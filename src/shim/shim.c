@@ -102,6 +102,7 @@ static void set_gone(struct shim *shim, const struct cay_error *why)
 	if (why->code == CAY_OK)
 		(void)cay_error_set(&shim->lost, CAY_UNAVAILABLE, ENOTCONN, "the VM has ended");
 	ports_close(TAKE_PTR(shim->ports));
+	sockets_close(TAKE_PTR(shim->sockets));
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		shim_process_lost(process, &shim->lost);
 	watch_end(shim);
@@ -124,6 +125,8 @@ static void on_ready(struct sandbox *sandbox, void *user)
 		sandbox_fail(sandbox, &err);
 		return;
 	}
+	if (shim->sockets)
+		sockets_start(shim->sockets, sandbox);
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->pending)
 			shim_process_run(process);
@@ -160,14 +163,22 @@ static void on_lease(struct sandbox *sandbox, const struct sandbox_lease *lease,
 	watch_lease(shim, lease);
 }
 
+/* What the containers have said through sockets is with its readers. */
+static void on_drained(void *user)
+{
+	struct shim *shim = user;
+
+	if (shim->sandbox && !shim->gone)
+		sandbox_end(shim->sandbox, !shim->config->disposable);
+}
+
 void shim_container_ended(struct shim *shim)
 {
 	for (const struct shim_process *process = shim->processes; process; process = process->next)
 		if (!process->exec_id && process->status != PROCESS_EXITED)
 			return;
 	ports_close(TAKE_PTR(shim->ports)); /* another container may have them at once */
-	if (shim->sandbox && !shim->gone)
-		sandbox_end(shim->sandbox, !shim->config->disposable);
+	sockets_drain(shim->sockets, on_drained, shim);
 }
 
 /* passt binds the ports itself, but tells what is wrong less clearly: they are tried first. */
@@ -193,6 +204,7 @@ static void boot(struct shim *shim)
 	struct cay_error err = { 0 };
 
 	if (bind_ports(shim, &err) < 0 ||
+	    sockets_bind(shim->config, shim->loop, &shim->sockets, &err) < 0 ||
 	    sandbox_boot(shim->loop, shim->config, &events, shim, &shim->sandbox, &err) < 0) {
 		log_error("%s", err.message);
 		set_gone(shim, &err);

@@ -11,6 +11,7 @@
  *   forward.c       calls for the guest's own service, passed on
  *   logs.c          the json-file log
  *   ports.c         published ports, held and relayed
+ *   sockets.c       unix sockets across the wall
  *   reply.c         calls that are answered later
  */
 #pragma once
@@ -22,6 +23,7 @@
 #include "shim/logs.h"
 #include "shim/ports.h"
 #include "shim/reply.h"
+#include "shim/sockets.h"
 #include "vmm/cmdline.h"
 
 #include "shim.pb-c.h"
@@ -82,6 +84,7 @@ struct shim {
 	struct reply_list shutdowns;
 	struct ports
 		*ports; /* NULL before the VM is started, after the containers' end, with passt */
+	struct sockets *sockets;                   /* NULL without any, and once the VM is gone */
 	struct sandbox_lease leases[VMM_NICS_MAX]; /* of the interfaces, in their order */
 	unsigned int open_calls; /* clients still to get their answer or last bytes */
 	struct cay_error lost;   /* why there is no VM, once there is none */
