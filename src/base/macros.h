@@ -66,3 +66,12 @@ DEFINE_CLEANUP(FILE *, fclose);
 		*take_ = -1; \
 		taken_; \
 	})
+
+/* Built with AddressSanitizer, whose own memory and system calls no limit of ours fits. */
+#if defined(__SANITIZE_ADDRESS__)
+#define CAY_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CAY_SANITIZED 1
+#endif
+#endif

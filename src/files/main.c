@@ -2,9 +2,12 @@
 /* cay-files: serves the shares of one sandbox to its guest (files/server.h has the contract). */
 #include "base/file.h"
 #include "base/log.h"
-#include "files/share.h"
+#include "files/jail.h"
+#include "files/server.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <signal.h>
 #include <string.h>
 
 /* What the shim hands over. */
@@ -30,11 +33,25 @@ static int parse_arguments(int argc, char **argv, struct share_list *list, struc
 	return r;
 }
 
+static int serve(struct share_list *list, struct cay_error *err)
+{
+	bool walled;
+	int r = jail_enter(list, &walled, err);
+
+	if (r < 0) {
+		(void)dprintf(STATUS_FD, "%s\n", err->message);
+		return r;
+	}
+	/* in the jail, with the capabilities that owning files takes, from here on */
+	(void)close(STATUS_FD);
+	return server_run(STREAM_FD, list, walled, err);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_(share_list_done) struct share_list list = { 0 };
 	struct cay_error err = { 0 };
-	char bytes[4096];
+	int r;
 
 	log_init("cay-files", LOG_LEVEL_INFO);
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -45,12 +62,15 @@ int main(int argc, char **argv)
 		(void)printf("cay-files %s\n", CAY_VERSION);
 		return 0;
 	}
-	if (parse_arguments(argc, argv, &list, &err) < 0) {
+	(void)mallopt(M_ARENA_MAX, 2); /* the threads allocate little */
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+	r = parse_arguments(argc, argv, &list, &err);
+	if (r < 0)
 		(void)dprintf(STATUS_FD, "%s\n", err.message);
-		return 1;
-	}
-	(void)close(STATUS_FD);
-	while (read(STREAM_FD, bytes, sizeof(bytes)) > 0)
-		;
-	return 0;
+	else
+		r = serve(&list, &err);
+	if (r < 0)
+		log_error("%s", err.message);
+	return r < 0;
 }

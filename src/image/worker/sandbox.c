@@ -20,14 +20,6 @@
 /* Beyond the ranges that distributions and container engines hand out to users. */
 enum { WORKER_UID = 2147480001 };
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
-
 static int drop_root(void)
 {
 	if (geteuid() != 0)
@@ -38,7 +30,7 @@ static int drop_root(void)
 	return 0;
 }
 
-#ifndef SANITIZED
+#ifndef CAY_SANITIZED
 /* Kept up with what the code behind sandbox_enter() calls; sysinfo is qsort()'s, the rest malloc's.
  */
 static const int allowed_calls[] = {

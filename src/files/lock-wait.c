@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Locks that wait. Linux has no way to wait for one but to sit in the system
+ * call, so each has a thread there, with a small stack, and a signal gets it
+ * out again. The signal may come just before the call, so it is sent again
+ * until the thread has ended.
+ */
+#include "files/lock-internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <time.h>
+
+enum { STACK_SIZE = 64 << 10, RESEND_NS = 2 * 1000 * 1000 };
+
+struct lock_wait {
+	struct lock_wait *next;
+	struct lock_answers *answers;
+	unsigned int share;
+	uint64_t unique;
+	struct lock_action action;
+	pthread_t thread;
+	bool interrupted; /* under the lock of `answers` */
+};
+
+static void on_signal(int number)
+{
+	/* It is there to end a system call. */
+}
+
+void lock_answers_init(struct lock_answers *answers,
+		       void (*answer)(void *user, unsigned int share, uint64_t unique, int error),
+		       void *user)
+{
+	const struct sigaction action = { .sa_handler = on_signal }; /* without SA_RESTART */
+
+	*answers = (struct lock_answers){ .answer = answer, .user = user };
+	(void)pthread_mutex_init(&answers->lock, NULL);
+	(void)pthread_cond_init(&answers->ended, NULL);
+	(void)sigaction(SIGUSR1, &action, NULL);
+}
+
+static bool is_interrupted(struct lock_wait *wait)
+{
+	bool interrupted;
+
+	(void)pthread_mutex_lock(&wait->answers->lock);
+	interrupted = wait->interrupted;
+	(void)pthread_mutex_unlock(&wait->answers->lock);
+	return interrupted;
+}
+
+static void *run(void *argument)
+{
+	struct lock_wait *wait = argument, **at;
+	struct lock_answers *answers = wait->answers;
+	int r = -EINTR;
+
+	while (r == -EINTR && !is_interrupted(wait))
+		r = lock_apply(&wait->action, true);
+	answers->answer(answers->user, wait->share, wait->unique, r);
+	(void)pthread_mutex_lock(&answers->lock);
+	for (at = &answers->waits; *at != wait; at = &(*at)->next)
+		;
+	*at = wait->next;
+	answers->count--;
+	/* Closed before anybody learns that it has ended: with it go locks that nobody has. */
+	cay_close_p(&wait->action.fd);
+	(void)pthread_cond_broadcast(&answers->ended);
+	(void)pthread_mutex_unlock(&answers->lock);
+	free(wait);
+	return NULL;
+}
+
+static bool was_interrupted(struct lock_answers *answers, unsigned int share, uint64_t unique)
+{
+	for (size_t i = 0; i < LOCK_INTERRUPTS_MAX; i++)
+		if (answers->early[i].share == share && answers->early[i].unique == unique)
+			return true;
+	return false;
+}
+
+/* With the lock held. */
+static int start(struct lock_answers *answers, struct lock_wait *wait)
+{
+	pthread_attr_t attributes;
+	int r;
+
+	if (was_interrupted(answers, wait->share, wait->unique))
+		return -EINTR;
+	if (answers->count == LOCK_WAITS_MAX)
+		return -ENOLCK;
+	(void)pthread_attr_init(&attributes);
+	(void)pthread_attr_setstacksize(&attributes, MAX(STACK_SIZE, PTHREAD_STACK_MIN));
+	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&wait->thread, &attributes, run, wait);
+	(void)pthread_attr_destroy(&attributes);
+	if (r != 0)
+		return -ENOLCK;
+	wait->next = answers->waits;
+	answers->waits = wait;
+	answers->count++;
+	return -EINPROGRESS;
+}
+
+int lock_wait(struct lock_answers *answers, unsigned int share, uint64_t unique,
+	      const struct lock_action *action)
+{
+	struct lock_wait *wait = calloc(1, sizeof(*wait));
+	int r = -ENOLCK;
+
+	if (wait) {
+		*wait = (struct lock_wait){
+			.answers = answers,
+			.share = share,
+			.unique = unique,
+			.action = *action,
+		};
+		(void)pthread_mutex_lock(&answers->lock);
+		r = start(answers, wait);
+		(void)pthread_mutex_unlock(&answers->lock);
+	}
+	if (r != -EINPROGRESS) {
+		(void)close(action->fd);
+		free(wait);
+	}
+	return r;
+}
+
+static struct lock_wait *find(struct lock_answers *answers, unsigned int share, uint64_t unique)
+{
+	struct lock_wait *wait = answers->waits;
+
+	while (wait && (wait->share != share || wait->unique != unique))
+		wait = wait->next;
+	return wait;
+}
+
+/* With the lock held, which is let go meanwhile: until the thread has ended. */
+static void interrupt(struct lock_answers *answers, unsigned int share, uint64_t unique)
+{
+	struct lock_wait *wait;
+
+	while ((wait = find(answers, share, unique))) {
+		struct timespec until;
+
+		wait->interrupted = true;
+		(void)pthread_kill(wait->thread, SIGUSR1);
+		(void)clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += RESEND_NS;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		(void)pthread_cond_timedwait(&answers->ended, &answers->lock, &until);
+	}
+}
+
+void lock_interrupt(struct lock_answers *answers, unsigned int share, uint64_t unique)
+{
+	(void)pthread_mutex_lock(&answers->lock);
+	if (find(answers, share, unique)) {
+		interrupt(answers, share, unique);
+	} else {
+		answers->early[answers->early_next++ % LOCK_INTERRUPTS_MAX] =
+			(struct lock_interrupt){ share, unique };
+	}
+	(void)pthread_mutex_unlock(&answers->lock);
+}
+
+void lock_answers_done(struct lock_answers *answers)
+{
+	(void)pthread_mutex_lock(&answers->lock);
+	while (answers->waits)
+		interrupt(answers, answers->waits->share, answers->waits->unique);
+	(void)pthread_mutex_unlock(&answers->lock);
+	(void)pthread_cond_destroy(&answers->ended);
+	(void)pthread_mutex_destroy(&answers->lock);
+}

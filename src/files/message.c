@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The checks of message.h: a table of what each operation's message is made of, and its reader. */
+#include "files/message.h"
+
+#include "base/macros.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* What stands behind an operation's structure. */
+enum tail {
+	TAIL_NONE,
+	TAIL_ENTRY,       /* the name of a directory entry */
+	TAIL_TWO_ENTRIES, /* of two */
+	TAIL_LINK,        /* of one, then a symbolic link's target */
+	TAIL_XATTR,       /* the name of an extended attribute */
+	TAIL_XATTR_VALUE, /* the same, then its value */
+	TAIL_DATA,        /* what is written */
+	TAIL_FORGETS,     /* struct fuse_forget_one, as many as announced */
+	TAIL_IGNORED,
+};
+
+struct shape {
+	bool known;
+	size_t structure;
+	enum tail tail;
+};
+
+static const struct shape shapes[] = {
+	[FUSE_LOOKUP] = { true, 0, TAIL_ENTRY },
+	[FUSE_FORGET] = { true, sizeof(struct fuse_forget_in), TAIL_NONE },
+	[FUSE_GETATTR] = { true, sizeof(struct fuse_getattr_in), TAIL_NONE },
+	[FUSE_SETATTR] = { true, sizeof(struct fuse_setattr_in), TAIL_NONE },
+	[FUSE_READLINK] = { true, 0, TAIL_NONE },
+	[FUSE_SYMLINK] = { true, 0, TAIL_LINK },
+	[FUSE_MKNOD] = { true, sizeof(struct fuse_mknod_in), TAIL_ENTRY },
+	[FUSE_MKDIR] = { true, sizeof(struct fuse_mkdir_in), TAIL_ENTRY },
+	[FUSE_UNLINK] = { true, 0, TAIL_ENTRY },
+	[FUSE_RMDIR] = { true, 0, TAIL_ENTRY },
+	[FUSE_RENAME] = { true, sizeof(struct fuse_rename_in), TAIL_TWO_ENTRIES },
+	[FUSE_LINK] = { true, sizeof(struct fuse_link_in), TAIL_ENTRY },
+	[FUSE_OPEN] = { true, sizeof(struct fuse_open_in), TAIL_NONE },
+	[FUSE_READ] = { true, sizeof(struct fuse_read_in), TAIL_NONE },
+	[FUSE_WRITE] = { true, sizeof(struct fuse_write_in), TAIL_DATA },
+	[FUSE_STATFS] = { true, 0, TAIL_NONE },
+	[FUSE_RELEASE] = { true, sizeof(struct fuse_release_in), TAIL_NONE },
+	[FUSE_FSYNC] = { true, sizeof(struct fuse_fsync_in), TAIL_NONE },
+	/* FUSE_SETXATTR_EXT is not negotiated, so it has the short form. */
+	[FUSE_SETXATTR] = { true, FUSE_COMPAT_SETXATTR_IN_SIZE, TAIL_XATTR_VALUE },
+	[FUSE_GETXATTR] = { true, sizeof(struct fuse_getxattr_in), TAIL_XATTR },
+	[FUSE_LISTXATTR] = { true, sizeof(struct fuse_getxattr_in), TAIL_NONE },
+	[FUSE_REMOVEXATTR] = { true, 0, TAIL_XATTR },
+	[FUSE_FLUSH] = { true, sizeof(struct fuse_flush_in), TAIL_NONE },
+	/* It was shorter once and may grow again. */
+	[FUSE_INIT] = { true, offsetof(struct fuse_init_in, flags2), TAIL_IGNORED },
+	[FUSE_OPENDIR] = { true, sizeof(struct fuse_open_in), TAIL_NONE },
+	[FUSE_READDIR] = { true, sizeof(struct fuse_read_in), TAIL_NONE },
+	[FUSE_RELEASEDIR] = { true, sizeof(struct fuse_release_in), TAIL_NONE },
+	[FUSE_FSYNCDIR] = { true, sizeof(struct fuse_fsync_in), TAIL_NONE },
+	[FUSE_GETLK] = { true, sizeof(struct fuse_lk_in), TAIL_NONE },
+	[FUSE_SETLK] = { true, sizeof(struct fuse_lk_in), TAIL_NONE },
+	[FUSE_SETLKW] = { true, sizeof(struct fuse_lk_in), TAIL_NONE },
+	[FUSE_CREATE] = { true, sizeof(struct fuse_create_in), TAIL_ENTRY },
+	[FUSE_INTERRUPT] = { true, sizeof(struct fuse_interrupt_in), TAIL_NONE },
+	[FUSE_DESTROY] = { true, 0, TAIL_NONE },
+	[FUSE_BATCH_FORGET] = { true, sizeof(struct fuse_batch_forget_in), TAIL_FORGETS },
+	[FUSE_FALLOCATE] = { true, sizeof(struct fuse_fallocate_in), TAIL_NONE },
+	[FUSE_READDIRPLUS] = { true, sizeof(struct fuse_read_in), TAIL_NONE },
+	[FUSE_RENAME2] = { true, sizeof(struct fuse_rename2_in), TAIL_TWO_ENTRIES },
+	[FUSE_LSEEK] = { true, sizeof(struct fuse_lseek_in), TAIL_NONE },
+	[FUSE_COPY_FILE_RANGE] = { true, sizeof(struct fuse_copy_file_range_in), TAIL_NONE },
+	[FUSE_SYNCFS] = { true, sizeof(struct fuse_syncfs_in), TAIL_NONE },
+	/* Its name is that of a file without one. */
+	[FUSE_TMPFILE] = { true, sizeof(struct fuse_create_in), TAIL_IGNORED },
+};
+
+struct cursor {
+	const char *at;
+	size_t left;
+};
+
+/* A text that ends with a NUL within what is left. */
+static int take_text(struct cursor *cursor, size_t max, const char **ret_text)
+{
+	const char *end = memchr(cursor->at, '\0', cursor->left);
+
+	if (!end || end == cursor->at)
+		return end ? -ENOENT : -EINVAL;
+	if ((size_t)(end - cursor->at) > max)
+		return -ENAMETOOLONG;
+	*ret_text = cursor->at;
+	cursor->left -= (size_t)(end - cursor->at) + 1;
+	cursor->at = end + 1;
+	return 0;
+}
+
+/* One component: never a way to another directory. */
+static int take_entry(struct cursor *cursor, const char **ret_name)
+{
+	const char *name;
+	int r = take_text(cursor, MESSAGE_NAME_MAX, &name);
+
+	if (r < 0)
+		return r;
+	if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return -EINVAL;
+	*ret_name = name;
+	return 0;
+}
+
+static int take_data(struct cursor *cursor, size_t announced, size_t max, struct message *message)
+{
+	if (announced != cursor->left || announced > max)
+		return -EINVAL;
+	message->data = cursor->at;
+	message->size = announced;
+	cursor->left = 0;
+	return 0;
+}
+
+static int take_xattr_value(struct cursor *cursor, struct message *message)
+{
+	/* Only the part that FUSE_COMPAT_SETXATTR_IN_SIZE covers may be looked at. */
+	const uint32_t *announced = message->in;
+	int r = take_text(cursor, MESSAGE_XATTR_NAME_MAX, &message->name);
+
+	return r < 0 ? r : take_data(cursor, *announced, MESSAGE_XATTR_MAX, message);
+}
+
+static int take_forgets(struct cursor *cursor, struct message *message)
+{
+	const struct fuse_batch_forget_in *in = message->in;
+
+	return take_data(cursor, in->count * sizeof(struct fuse_forget_one), MESSAGE_MAX, message);
+}
+
+static int take_tail(struct cursor *cursor, enum tail tail, struct message *message)
+{
+	int r;
+
+	switch (tail) {
+	case TAIL_NONE:
+		return 0;
+	case TAIL_ENTRY:
+		return take_entry(cursor, &message->name);
+	case TAIL_TWO_ENTRIES:
+		r = take_entry(cursor, &message->name);
+		return r < 0 ? r : take_entry(cursor, &message->second_name);
+	case TAIL_LINK:
+		r = take_entry(cursor, &message->name);
+		return r < 0 ? r : take_text(cursor, MESSAGE_TARGET_MAX, &message->second_name);
+	case TAIL_XATTR:
+		return take_text(cursor, MESSAGE_XATTR_NAME_MAX, &message->name);
+	case TAIL_XATTR_VALUE:
+		return take_xattr_value(cursor, message);
+	case TAIL_DATA:
+		return take_data(cursor, ((const struct fuse_write_in *)message->in)->size,
+				 MESSAGE_DATA_MAX, message);
+	case TAIL_FORGETS:
+		return take_forgets(cursor, message);
+	case TAIL_IGNORED:
+		cursor->left = 0;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int message_parse(const void *bytes, size_t size, struct message *ret_message)
+{
+	const struct fuse_in_header *header = bytes;
+	struct message message = { .header = header };
+	const struct shape *shape;
+	struct cursor cursor;
+	int r;
+
+	if (size < sizeof(*header) || size > MESSAGE_MAX || header->len != size)
+		return -EPROTO;
+	*ret_message = message;
+	if (header->opcode >= ARRAY_SIZE(shapes) || !shapes[header->opcode].known)
+		return -ENOSYS;
+	shape = &shapes[header->opcode];
+	cursor = (struct cursor){ (const char *)bytes + sizeof(*header), size - sizeof(*header) };
+	if (header->total_extlen != 0 || cursor.left < shape->structure)
+		return -EINVAL;
+	if (shape->structure > 0)
+		message.in = cursor.at;
+	cursor.at += shape->structure;
+	cursor.left -= shape->structure;
+	r = take_tail(&cursor, shape->tail, &message);
+	if (r < 0)
+		return r;
+	if (cursor.left > 0)
+		return -EINVAL;
+	*ret_message = message;
+	return 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operations of FUSE, one function each, and what they share. Each gets a
+ * checked message, acts on the host's files, puts its reply into the answer
+ * and returns 0 or -errno. Every path that is resolved is one component below
+ * a descriptor, and never followed through a symbolic link.
+ */
+#pragma once
+
+#include "files/session.h"
+
+struct call {
+	struct session *session;
+	struct identity *identity;
+	const struct message *message;
+	struct node *node; /* of the message's header; NULL where the operation needs none */
+	struct answer *answer;
+};
+
+typedef int operation_fn(struct call *call);
+
+/* op-attribute.c */
+operation_fn op_getattr, op_setattr, op_statfs;
+/* op-name.c */
+operation_fn op_lookup, op_forget, op_batch_forget, op_readlink, op_unlink, op_rmdir, op_rename,
+	op_rename2, op_link;
+/* op-make.c */
+operation_fn op_symlink, op_mknod, op_mkdir, op_create, op_tmpfile;
+/* op-open.c */
+operation_fn op_open, op_opendir, op_release, op_releasedir, op_flush, op_fsync, op_fsyncdir,
+	op_syncfs;
+/* op-data.c */
+operation_fn op_read, op_write, op_lseek, op_fallocate, op_copy_file_range;
+/* op-directory.c */
+operation_fn op_readdir, op_readdirplus;
+/* op-xattr.c */
+operation_fn op_setxattr, op_getxattr, op_listxattr, op_removexattr;
+/* op-lock.c */
+operation_fn op_getlk, op_setlk, op_setlkw, op_interrupt;
+/* op-session.c */
+operation_fn op_init, op_destroy;
+
+/* Room for a reply of `size` bytes (at most MESSAGE_DATA_MAX), zeroed. */
+void *call_reply(struct call *call, size_t size);
+
+/* The name of a descriptor below the working directory, /proc/self/fd. */
+struct fd_name {
+	char text[12];
+};
+struct fd_name fd_name(int fd);
+/* Opens what a node stands for: only regular files and directories; -ENXIO, -EISDIR or -ENOTDIR. */
+int node_open(const struct node *node, int flags);
+/* What `open` of the guest may ask of the host's. */
+int open_flags(uint32_t guest_flags);
+
+/* The host's answer about a descriptor, or about a name below it. */
+int stat_fd(int fd, struct statx *ret_stat);
+int stat_name(int directory, const char *name, struct statx *ret_stat);
+void node_key_of(const struct statx *stat, struct node_key *ret_key);
+
+/* Looks a name up: its node with one lookup and one use more, and its attributes. */
+int session_enter(struct session *session, int directory, const char *name, struct node **ret_node,
+		  struct statx *ret_stat);
+/* The same for an O_PATH descriptor, which is taken over. */
+int session_enter_fd(struct session *session, int *fd, struct node **ret_node,
+		     struct statx *ret_stat);
+void session_fill_attr(const struct session *session, const struct statx *stat,
+		       struct fuse_attr *ret_attr);
+/* Also remembers whether what the guest reads of the file now can be trusted later. */
+void session_fill_entry(const struct session *session, struct node *node, const struct statx *stat,
+			struct fuse_entry_out *ret_entry);
+/* The number of a file as the guest sees it: those of another file system are set apart. */
+uint64_t session_inode(const struct session *session, uint64_t device, uint64_t inode);
+/* The entry of a name just made or found, as the reply. */
+int call_reply_entry(struct call *call, int directory, const char *name);

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's beginning and end, and what leads from a message to its operation. */
+#include "files/session.h"
+
+#include "base/alloc.h"
+#include "files/operation.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* Descriptors beside those of nodes and handles: owners of locks, what is open for a moment. */
+enum { DESCRIPTORS_SPARE = 2 * LOCK_OWNERS_MAX };
+
+enum {
+	OP_NODE = 1,  /* acts on the node of the header */
+	OP_WRITES = 2 /* refused on a read-only share */
+};
+
+static const struct operation {
+	operation_fn *run;
+	unsigned int flags;
+} operations[] = {
+	[FUSE_LOOKUP] = { op_lookup, OP_NODE },
+	[FUSE_FORGET] = { op_forget, 0 },
+	[FUSE_GETATTR] = { op_getattr, OP_NODE },
+	[FUSE_SETATTR] = { op_setattr, OP_NODE | OP_WRITES },
+	[FUSE_READLINK] = { op_readlink, OP_NODE },
+	[FUSE_SYMLINK] = { op_symlink, OP_NODE | OP_WRITES },
+	[FUSE_MKNOD] = { op_mknod, OP_NODE | OP_WRITES },
+	[FUSE_MKDIR] = { op_mkdir, OP_NODE | OP_WRITES },
+	[FUSE_UNLINK] = { op_unlink, OP_NODE | OP_WRITES },
+	[FUSE_RMDIR] = { op_rmdir, OP_NODE | OP_WRITES },
+	[FUSE_RENAME] = { op_rename, OP_NODE | OP_WRITES },
+	[FUSE_LINK] = { op_link, OP_NODE | OP_WRITES },
+	[FUSE_OPEN] = { op_open, OP_NODE },
+	[FUSE_READ] = { op_read, 0 },
+	[FUSE_WRITE] = { op_write, OP_WRITES },
+	[FUSE_STATFS] = { op_statfs, OP_NODE },
+	[FUSE_RELEASE] = { op_release, 0 },
+	[FUSE_FSYNC] = { op_fsync, 0 },
+	[FUSE_SETXATTR] = { op_setxattr, OP_NODE | OP_WRITES },
+	[FUSE_GETXATTR] = { op_getxattr, OP_NODE },
+	[FUSE_LISTXATTR] = { op_listxattr, OP_NODE },
+	[FUSE_REMOVEXATTR] = { op_removexattr, OP_NODE | OP_WRITES },
+	[FUSE_FLUSH] = { op_flush, OP_NODE },
+	[FUSE_INIT] = { op_init, 0 },
+	[FUSE_OPENDIR] = { op_opendir, OP_NODE },
+	[FUSE_READDIR] = { op_readdir, OP_NODE },
+	[FUSE_RELEASEDIR] = { op_releasedir, 0 },
+	[FUSE_FSYNCDIR] = { op_fsyncdir, 0 },
+	[FUSE_GETLK] = { op_getlk, OP_NODE },
+	[FUSE_SETLK] = { op_setlk, OP_NODE },
+	[FUSE_SETLKW] = { op_setlkw, OP_NODE },
+	[FUSE_CREATE] = { op_create, OP_NODE | OP_WRITES },
+	[FUSE_INTERRUPT] = { op_interrupt, 0 },
+	[FUSE_DESTROY] = { op_destroy, 0 },
+	[FUSE_BATCH_FORGET] = { op_batch_forget, 0 },
+	[FUSE_FALLOCATE] = { op_fallocate, OP_WRITES },
+	[FUSE_READDIRPLUS] = { op_readdirplus, OP_NODE },
+	[FUSE_RENAME2] = { op_rename2, OP_NODE | OP_WRITES },
+	[FUSE_LSEEK] = { op_lseek, 0 },
+	[FUSE_COPY_FILE_RANGE] = { op_copy_file_range, OP_WRITES },
+	[FUSE_SYNCFS] = { op_syncfs, OP_NODE },
+	[FUSE_TMPFILE] = { op_tmpfile, OP_NODE | OP_WRITES },
+};
+
+void session_totals_init(struct session_totals *totals)
+{
+	const size_t others = HANDLES_MAX + DESCRIPTORS_SPARE;
+	struct rlimit limit = { 0 };
+
+	*totals = (struct session_totals){ 0 };
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	/* With a low limit nodes and handles share what there is, and who comes late gets EMFILE.
+	 */
+	totals->nodes_max = limit.rlim_cur > 2 * others
+		? MIN((size_t)NODES_MAX, (size_t)limit.rlim_cur - others)
+		: (size_t)limit.rlim_cur / 2;
+}
+
+int session_init(struct session *session, const struct share *share, unsigned int number,
+		 bool walled, struct session_totals *totals, struct lock_answers *later,
+		 struct cay_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct node *root;
+	struct statx stat;
+	int r;
+
+	*session = (struct session){ .share = share, .number = number, .walled = walled };
+	fd = fcntl(share->root_fd, F_DUPFD_CLOEXEC, 0);
+	r = fd < 0 ? -errno : stat_fd(fd, &stat);
+	if (r < 0)
+		return cay_error_errno(err, r, "share %s", share->path);
+	node_key_of(&stat, &session->root);
+	node_table_init(&session->nodes, &totals->nodes, totals->nodes_max);
+	handle_table_init(&session->handles, &totals->handles);
+	lock_table_init(&session->locks, later, number, share->read_only);
+	r = node_enter(&session->nodes, &session->root, stat.stx_mode, &fd, &root);
+	if (r < 0) {
+		session_done(session);
+		return cay_error_errno(err, r, "share %s", share->path);
+	}
+	assert(root->id == FUSE_ROOT_ID);
+	node_put(&session->nodes, root); /* its one lookup is never given back */
+	return 0;
+}
+
+void session_done(struct session *session)
+{
+	lock_table_done(&session->locks);
+	handle_table_done(&session->handles);
+	node_table_done(&session->nodes);
+}
+
+void *call_reply(struct call *call, size_t size)
+{
+	assert(size <= MESSAGE_DATA_MAX);
+	call->answer->size = size;
+	return memset(call->answer->data, 0, size);
+}
+
+static int run(struct call *call)
+{
+	const struct fuse_in_header *header = call->message->header;
+	const struct operation *operation = &operations[header->opcode];
+	int r;
+
+	/* Every operation that message_parse() knows is in the table. */
+	if ((operation->flags & OP_WRITES) && call->session->share->read_only)
+		return -EROFS;
+	if (operation->flags & OP_NODE) {
+		call->node = node_get(&call->session->nodes, header->nodeid);
+		if (!call->node)
+			return -ESTALE;
+	}
+	r = operation->run(call);
+	identity_restore(call->identity);
+	node_put(&call->session->nodes, call->node);
+	return r;
+}
+
+/* Those that are never answered, not even with an error. */
+static bool is_silent(uint32_t opcode)
+{
+	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
+}
+
+int session_handle(struct session *session, struct identity *identity, const void *bytes,
+		   size_t size, uint64_t *ret_unique, struct answer *answer)
+{
+	struct message message = { 0 };
+	struct call call = {
+		.session = session,
+		.identity = identity,
+		.message = &message,
+		.answer = answer,
+	};
+	int r = message_parse(bytes, size, &message);
+
+	if (!message.header)
+		return -EPROTO;
+	*ret_unique = message.header->unique;
+	answer->size = 0;
+	answer->silent = is_silent(message.header->opcode);
+	if (r == 0)
+		r = run(&call);
+	answer->error = r;
+	if (r < 0)
+		answer->size = 0;
+	return 0;
+}
