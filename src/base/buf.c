@@ -194,18 +194,33 @@ int parse_i64(const char *text, int64_t *ret_value)
 	return 0;
 }
 
+/* What stands behind the decimal point, in parts of 10^9; digits beyond these are dropped. */
+static uint64_t parse_fraction(const char *digits, size_t count)
+{
+	uint64_t part = 0;
+
+	for (size_t i = 0; i < 9; i++)
+		part = part * 10 + (i < count ? (uint64_t)(digits[i] - '0') : 0);
+	return part;
+}
+
 int parse_size(const char *text, uint64_t *ret_bytes)
 {
-	static const char units[] = "bkmgtp";
-	size_t digits = strspn(text, "0123456789");
-	const char *unit = text + digits;
+	static const char units[] = "bkmgtp", decimals[] = "0123456789";
+	const size_t digits = strspn(text, decimals);
+	const size_t point = text[digits] == '.';
+	const size_t fraction = point ? strspn(text + digits + 1, decimals) : 0;
+	const char *unit = text + digits + point + fraction;
 	unsigned int shift = 0;
-	uint64_t value;
-	int r;
+	uint64_t value = 0, part;
+	int r = digits + fraction > 0 ? 0 : -EINVAL;
 
-	r = str_to_u64((struct str){ text, digits }, UINT64_MAX, &value);
+	if (r == 0 && digits > 0)
+		r = str_to_u64((struct str){ text, digits }, UINT64_MAX, &value);
 	if (r < 0)
 		return r;
+	while (*unit == ' ')
+		unit++;
 	if (*unit) {
 		const char *at = strchr(units, tolower((unsigned char)*unit));
 
@@ -222,7 +237,9 @@ int parse_size(const char *text, uint64_t *ret_bytes)
 	}
 	if (shift && value > (UINT64_MAX >> shift))
 		return -ERANGE;
-	*ret_bytes = value << shift;
+	part = (uint64_t)((double)parse_fraction(text + digits + point, fraction) / 1e9 *
+			  (double)(UINT64_C(1) << shift));
+	*ret_bytes = (value << shift) + part;
 	return 0;
 }
 

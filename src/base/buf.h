@@ -61,7 +61,9 @@ int str_to_u64(struct str text, uint64_t max, uint64_t *ret_value);
 int parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
 /* The same with an optional minus sign, from -INT64_MAX to INT64_MAX. */
 int parse_i64(const char *text, int64_t *ret_value);
-/* A size with an optional unit: b, k, m, g, t (also kb, KiB …; powers of 1024), as docker has them.
+/*
+ * A size with an optional unit: b, k, m, g, t, p (also kb, KiB …; powers of 1024), as docker has
+ * them: "512m", "1.5 GiB". -EINVAL for another text, -ERANGE for what 64 bits don't hold.
  */
 int parse_size(const char *text, uint64_t *ret_bytes);
 

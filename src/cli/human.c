@@ -145,35 +145,6 @@ int parse_decimal(const char *text, uint64_t *ret_billionths)
 	return 0;
 }
 
-int parse_human_size(const char *text, uint64_t *ret_bytes)
-{
-	size_t digits = strspn(text, "0123456789.");
-	_cleanup_free_ char *number = xstrndup(text, digits);
-	_cleanup_free_ char *one = NULL;
-	uint64_t billionths, unit;
-	const char *suffix = text + digits;
-	double bytes;
-	int r;
-
-	while (*suffix == ' ')
-		suffix++;
-	if (!strchr(number, '.')) { /* exact, whatever its size */
-		one = xasprintf("%s%s", number, suffix);
-		return parse_size(one, ret_bytes);
-	}
-	one = xasprintf("1%s", suffix);
-	r = parse_size(one, &unit);
-	if (r >= 0)
-		r = parse_decimal(number, &billionths);
-	if (r < 0)
-		return r;
-	bytes = (double)billionths / 1e9 * (double)unit;
-	if (bytes >= (double)INT64_MAX)
-		return -ERANGE;
-	*ret_bytes = (uint64_t)bytes;
-	return 0;
-}
-
 /* Go's durations: "1h30m", "1.5s", "300ms". */
 static int parse_span(const char *text, int64_t *ret_ns)
 {

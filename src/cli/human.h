@@ -23,8 +23,6 @@ void human_date(int64_t ns, char ret_text[HUMAN_MAX]);
 /* "2026-01-31T12:34:56+01:00", in local time; "…Z" in UTC. */
 void human_stamp(int64_t ns, char ret_text[HUMAN_MAX]);
 
-/* "512m", "1.5g", "1 GiB": powers of 1024, 0 or more. */
-int parse_human_size(const char *text, uint64_t *ret_bytes);
 /* "0.5" with up to nine decimals, as billionths. */
 int parse_decimal(const char *text, uint64_t *ret_billionths);
 /*

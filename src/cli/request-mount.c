@@ -163,7 +163,7 @@ static int set_scalar(json_t *object, const struct mount_key *row, const char *t
 	int r;
 
 	if (row->value == MOUNT_SIZE) {
-		r = parse_human_size(text, &size);
+		r = parse_size(text, &size);
 		if (r < 0 || size > INT64_MAX)
 			return -EINVAL;
 		json_set_int(object, row->key, (int64_t)size);

@@ -81,7 +81,7 @@ static int set_size(const struct options *options, const char *option, json_t *o
 
 	if (!text)
 		return 0;
-	if (parse_human_size(text, &bytes) < 0 || bytes > INT64_MAX)
+	if (parse_size(text, &bytes) < 0 || bytes > INT64_MAX)
 		return invalid(err, option, text, "a size such as 512m or 1.5g");
 	json_set_int(object, key, (int64_t)bytes);
 	return 0;

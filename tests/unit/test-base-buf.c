@@ -66,10 +66,15 @@ static void test_sizes(void **state)
 	static const struct {
 		const char *text;
 		uint64_t bytes;
-	} good[] = { { "0", 0 },         { "512", 512 },      { "64b", 64 },
-		     { "2k", 2048 },     { "1M", 1 << 20 },   { "3GiB", 3 * GIB },
-		     { "1gb", 1 * GIB }, { "1t", 1024 * GIB } };
-	static const char *const bad[] = { "", "m", "1x", "1mm", "1bb", "-1", "1.5g", "1 g" };
+	} good[] = {
+		{ "0", 0 },         { "512", 512 },       { "64b", 64 },
+		{ "2k", 2048 },     { "1M", 1 << 20 },    { "3GiB", 3 * GIB },
+		{ "1gb", 1 * GIB }, { "1t", 1024 * GIB }, { "1.5g", 3 * GIB / 2 },
+		{ "1 GiB", GIB },   { "0.25KB", 256 },    { ".5k", 512 },
+		{ "7.", 7 },        { "1.9", 1 },         { "18446744073709551615", UINT64_MAX }
+	};
+	static const char *const bad[] = { "",   "m", "1x",    "1mm", "1bb",
+					   "-1", ".", "1.2.3", "1e3", "1 g g" };
 	uint64_t value;
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {

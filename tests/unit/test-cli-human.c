@@ -71,31 +71,6 @@ static void test_durations(void **state)
 	}
 }
 
-static void test_parse_sizes(void **state)
-{
-	static const struct {
-		const char *text;
-		uint64_t bytes;
-	} cases[] = { { "0", 0 },
-		      { "512", 512 },
-		      { "512m", 512 * MIB },
-		      { "1.5g", 3 * GIB / 2 },
-		      { "1 GiB", GIB },
-		      { "0.25KB", 256 },
-		      { "2Gb", 2 * GIB },
-		      { "9223372036854775807", INT64_MAX } };
-	static const char *const bad[] = { "",      "m",   "1x",    "-1",           ".",
-					   "1.2.3", "1e3", "1 g g", "99999999999t", "8388608.5t" };
-	uint64_t bytes;
-
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_int_equal(parse_human_size(cases[i].text, &bytes), 0);
-		assert_true(bytes == cases[i].bytes);
-	}
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		assert_true(parse_human_size(bad[i], &bytes) < 0);
-}
-
 static void test_parse_moments(void **state)
 {
 	static const struct {
@@ -179,10 +154,9 @@ static void test_stamps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sizes),       cmocka_unit_test(test_durations),
-		cmocka_unit_test(test_parse_sizes), cmocka_unit_test(test_parse_moments),
-		cmocka_unit_test(test_ago),         cmocka_unit_test(test_text),
-		cmocka_unit_test(test_stamps),
+		cmocka_unit_test(test_sizes),         cmocka_unit_test(test_durations),
+		cmocka_unit_test(test_parse_moments), cmocka_unit_test(test_ago),
+		cmocka_unit_test(test_text),          cmocka_unit_test(test_stamps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
