@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -31,7 +32,7 @@ enum { FILES_MAX = 1024, CAPABILITY_MAX = 63, KVM_MAJOR = 10, KVM_MINOR = 232 };
 
 /* ---- the plan ---- */
 
-enum op_kind { OP_DIRECTORY, OP_SYMLINK, OP_BIND_DIRECTORY, OP_BIND_FILE };
+enum op_kind { OP_DIRECTORY, OP_SYMLINK, OP_BIND_DIRECTORY, OP_BIND_FILE, OP_BIND_DISK };
 
 struct op {
 	enum op_kind kind;
@@ -200,11 +201,13 @@ static void arrange_fds(struct child *child)
 		fail(child, "closing descriptors", "");
 }
 
-static void bind_read_only(const struct child *child, const struct op *op)
+static void bind(const struct child *child, const struct op *op)
 {
+	const unsigned long flags = MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV |
+		(op->kind == OP_BIND_DISK ? MS_NOEXEC : MS_RDONLY);
+
 	if (mount(op->source, op->target, NULL, MS_BIND, NULL) < 0 ||
-	    mount(NULL, op->target, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
-		  NULL) < 0)
+	    mount(NULL, op->target, NULL, flags, NULL) < 0)
 		fail(child, "binding", op->source);
 }
 
@@ -223,14 +226,15 @@ static void run_op(const struct child *child, const struct op *op)
 			fail(child, "making the link", op->target);
 		break;
 	case OP_BIND_FILE:
+	case OP_BIND_DISK:
 		fd = open(op->target, O_WRONLY | O_CREAT | O_CLOEXEC, 0444);
 		if (fd < 0)
 			fail(child, "making the file", op->target);
 		(void)close(fd);
 		break;
 	}
-	if (op->kind == OP_BIND_FILE || op->kind == OP_BIND_DIRECTORY)
-		bind_read_only(child, op);
+	if (op->kind != OP_DIRECTORY && op->kind != OP_SYMLINK)
+		bind(child, op);
 }
 
 static void make_device(const struct child *child, const char *path, mode_t mode, dev_t device)
@@ -270,14 +274,25 @@ static void build_root(const struct child *child)
 		fail(child, "changing the root", "");
 }
 
+static void limit(const struct child *child, __rlimit_resource_t resource, rlim_t value)
+{
+	const struct rlimit both = { value, value };
+
+	if (setrlimit(resource, &both) < 0)
+		fail(child, "limiting resources", "");
+}
+
 static void limit_resources(const struct child *child)
 {
-	const struct rlimit core = { 0, 0 }, files = { FILES_MAX, FILES_MAX };
-	const struct rlimit size = { child->jail->file_size_max, child->jail->file_size_max };
+	const struct jail *jail = child->jail;
 
-	if (setrlimit(RLIMIT_CORE, &core) < 0 || setrlimit(RLIMIT_NOFILE, &files) < 0 ||
-	    setrlimit(RLIMIT_FSIZE, &size) < 0)
-		fail(child, "limiting resources", "");
+	limit(child, RLIMIT_CORE, 0);
+	limit(child, RLIMIT_NOFILE, FILES_MAX);
+	limit(child, RLIMIT_FSIZE, jail->file_size_max);
+	if (jail->memory_max)
+		limit(child, RLIMIT_AS, jail->memory_max);
+	if (jail->cpu_max)
+		limit(child, RLIMIT_CPU, jail->cpu_max);
 }
 
 /* Raw system calls: the C library's forms would look for other threads, which are not here. */
@@ -333,6 +348,9 @@ static _Noreturn void run_child(struct child *child)
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	if (child->jail->filter &&
+	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, child->jail->filter, 0, 0) < 0)
+		fail(child, "limiting system calls", "");
 	/* own uid, no capabilities, own namespaces, only the listed descriptors from here on */
 	(void)execve(child->jail->argv->items[0], child->jail->argv->items, environment);
 	fail(child, "executing", child->jail->argv->items[0]);
@@ -388,6 +406,8 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, int *ret_pidfd, struct c
 		r = plan_files(&plan, jail, err);
 		if (r < 0)
 			return r;
+		if (jail->disk)
+			plan_bind(&plan, OP_BIND_DISK, jail->disk);
 	}
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || pipe2(pipe_fds, O_CLOEXEC) < 0)

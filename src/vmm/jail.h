@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The wall around one QEMU. Started as root, the program runs as a uid and
+ * The wall around a program that handles what a guest wrote: QEMU, e2fsck.
+ * Started as root, the program runs as a uid and
  * gid of its own, with no other groups, no capabilities (none can come back:
  * the bounding set is empty and no_new_privs is set), in mount, pid, network,
  * ipc, uts and cgroup namespaces of its own. Its root is a read-only tmpfs
@@ -10,13 +11,14 @@
  *
  * Started by an ordinary user there is no way to most of that: the program
  * then keeps the user's uid and root directory and has the rest: no_new_privs,
- * limits, descriptors, death with its parent, and QEMU's own seccomp filter.
+ * limits, descriptors, death with its parent, and the system call filter.
  */
 #pragma once
 
 #include "base/error.h"
 #include "base/strv.h"
 
+#include <linux/filter.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -28,10 +30,15 @@ struct jail {
 	const char *const
 		*files; /* host paths shown under the same path; all users may read them */
 	size_t file_count;
+	const char *disk;       /* the one host path that may be written, by its owner's rights;
+				   shown under the same path. NULL: none */
 	bool kvm;               /* /dev/kvm is there, and the jail's uid may use it */
 	uid_t uid;              /* 0: stays the caller's */
 	uint64_t file_size_max; /* no file may be written beyond this; 0: not at all */
-	const int *fds;         /* become 3, 4, … */
+	uint64_t memory_max;    /* of its address space, in bytes; 0: no limit */
+	uint64_t cpu_max;       /* seconds; 0: no limit */
+	const struct sock_fprog *filter; /* system calls; NULL: the program has its own */
+	const int *fds;                  /* become 3, 4, … */
 	size_t fd_count;
 	int output_fd; /* standard output and error; input is /dev/null */
 };
