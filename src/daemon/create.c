@@ -49,6 +49,7 @@ static int make_directory(struct container *container, struct cay_error *err)
 	if (mkdir(container->directory, 0700) < 0)
 		return cay_error_errno(err, errno, "making %s", container->directory);
 	return scratch_create(container->daemon->options.root, scratch,
+			      container->request->storage_size,
 			      container->vm_uid > 0 ? container->vm_uid : geteuid(), err);
 }
 

@@ -12,10 +12,11 @@
 #include "base/file.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "daemon/launch-disk.h"
 #include "daemon/launch-sockets.h"
 #include "daemon/placement.h"
 #include "daemon/spec.h"
-#include "image/scratch.h"
+#include "image/ext4.h"
 #include "image/store.h"
 
 #include <errno.h>
@@ -127,8 +128,8 @@ static int fill_disks(const struct container *container, struct sandbox_config *
 	scratch->extents = xcalloc(1, sizeof(*scratch->extents));
 	scratch->extent_count = 1;
 	scratch->extents[0].path = container_path(container, "scratch.ext4");
-	scratch->extents[0].size = SCRATCH_SIZE;
-	return 0;
+	scratch->extents[0].size = EXT4_DISK_SIZE;
+	return launch_disk_check_scratch(container, scratch->extents[0].path, err);
 }
 
 /* Told here, by name, and not by a program that fails on it later. */

@@ -7,12 +7,10 @@
 #include "daemon/lifecycle-internal.h"
 #include "daemon/networks-internal.h"
 #include "net/tap.h"
+#include "vmm/cmdline.h"
 
 #include <errno.h>
 #include <string.h>
-
-/* Cards that a VM has slots for; see vmm/cmdline.h. */
-enum { CARDS_MAX = 4 };
 
 void placement_free(struct placement *placement)
 {
@@ -157,10 +155,12 @@ static int activate(struct networks *networks, struct placement *placement,
 				     endpoint->config.network);
 	if (network->spec.driver == NETWORK_NULL)
 		return 0;
-	if (placement->card_count == CARDS_MAX)
-		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				     "a container can be on at most %d networks at a time",
-				     CARDS_MAX);
+	if (placement->card_count == placement->card_max)
+		return cay_error_set(
+			err, CAY_UNSUPPORTED, ENOTSUP,
+			"a container can be on at most %zu networks at a time%s",
+			placement->card_max,
+			placement->card_max < VMM_NICS_MAX ? " beside its block volumes" : "");
 	r = endpoint_allocate(networks, network, endpoint, ret_changed, err);
 	if (r < 0)
 		return cay_error_prefix(err, "failed to set up container networking");
@@ -420,6 +420,7 @@ static int place_on_all(struct networks *networks, struct container *container,
 	int r;
 
 	placement->container = container_ref(container);
+	placement->card_max = cmdline_nics_max(config->disk_count);
 	r = reserve(networks, placement, &changed, err);
 	if (r == 0 && changed)
 		r = store_addresses(networks, placement, err);

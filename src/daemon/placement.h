@@ -24,6 +24,7 @@ struct placement {
 	struct container *container; /* a reference */
 	struct placement_card *cards;
 	size_t card_count;
+	size_t card_max; /* that the VM has slots for, beside its disks */
 	struct net_port *ports;
 	size_t port_count;
 	struct endpoint *publisher; /* the ports lead to it; NULL: nowhere. In the table */

@@ -460,8 +460,8 @@ static int read_sysctls(struct request *request, struct cay_error *err)
 int request_read_host(struct request *request, struct cay_error *err)
 {
 	static int (*const steps[])(struct request *, struct cay_error *) = {
-		read_limits,  read_log,   read_capabilities, read_security,
-		read_ulimits, read_tmpfs, read_lists,        read_sysctls,
+		read_limits, read_log,   read_capabilities, read_security,        read_ulimits,
+		read_tmpfs,  read_lists, read_sysctls,      request_read_storage,
 	};
 	const json_t *host = request->host_config;
 	int r;

@@ -25,7 +25,6 @@ static const struct {
 	{ "Devices", "host devices (Devices)" },
 	{ "DeviceRequests", "host devices (DeviceRequests)" },
 	{ "DeviceCgroupRules", "rules for devices (DeviceCgroupRules)" },
-	{ "StorageOpt", "options of the writable layer (StorageOpt)" },
 	{ "BlkioWeightDevice", "block I/O weights (BlkioWeightDevice)" },
 	{ "BlkioDeviceReadBps", "block I/O limits (BlkioDeviceReadBps)" },
 	{ "BlkioDeviceWriteBps", "block I/O limits (BlkioDeviceWriteBps)" },

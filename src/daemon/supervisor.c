@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exec.h"
+#include "daemon/launch-disk.h"
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
 #include "daemon/placement.h"
@@ -125,7 +126,7 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	wait_attached(container);
 	r = shim_start(supervisor->client, container, &response, err);
 	if (r < 0)
-		return r;
+		return launch_disk_note_failure(config, err);
 	(void)shim_state(supervisor->client, &state, &ignored); /* only for the pids it tells */
 	record_running(container, state, response->guest_pid, response->started_ns);
 	return 0;

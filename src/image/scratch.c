@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The empty ext4 of every writable layer, and its sparse copies.
- *
- * It is made for a guest that has little processor time: nothing is left for
- * the kernel to initialize later but the inode tables, which the mount option
- * noinit_itable leaves alone; the journal is small; nothing is reserved for
- * root; there is no room for growing, which never happens.
- */
+/* The empty ext4 of every writable layer, one for each size, and its sparse copies. */
 #include "image/scratch.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "base/process.h"
+#include "image/ext4.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -20,62 +14,27 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-enum { JOURNAL_MB = 16, OUTPUT_MAX = 4096 };
+DEFINE_CLEANUP(DIR *, closedir);
 
-static char *template_path(const char *root)
+static char *empty_path(const char *root, uint64_t size)
 {
-	return path_join(root, "images/scratch.ext4");
+	return size == 0 || size == SCRATCH_SIZE_DEFAULT
+		? path_join(root, "images/scratch.ext4")
+		: xasprintf("%s/images/scratch-%" PRIu64 ".ext4", root, size);
 }
 
-static int run_mke2fs(const char *path, struct cay_error *err)
+/* ---- the empty ones ---- */
+
+/* Written beside its name, synced, renamed: two who make the same at once do no harm. */
+static int make_empty(const char *path, uint64_t size, struct cay_error *err)
 {
-	_cleanup_strv_ struct strv argv = { 0 };
-	_cleanup_buf_ struct buf output = { 0 };
+	_cleanup_free_ char *temporary = xasprintf("%s.XXXXXX", path);
+	_cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
 	int r;
 
-	strv_add(&argv, "mke2fs");
-	strv_add(&argv, "-q");
-	strv_add(&argv, "-F");
-	strv_add(&argv, "-t");
-	strv_add(&argv, "ext4");
-	strv_add(&argv, "-b");
-	strv_add(&argv, "4096");
-	strv_add(&argv, "-I");
-	strv_add(&argv, "256");
-	strv_add(&argv, "-m");
-	strv_add(&argv, "0");
-	strv_add(&argv, "-J");
-	strv_addf(&argv, "size=%d", JOURNAL_MB);
-	strv_add(&argv, "-O");
-	strv_add(&argv, "^resize_inode,^metadata_csum,uninit_bg,flex_bg,sparse_super2,extent");
-	strv_add(&argv, "-E");
-	strv_add(&argv, "nodiscard,lazy_itable_init=1,lazy_journal_init=1,num_backup_sb=0");
-	strv_add(&argv, path);
-	strv_addf(&argv, "%" PRIu64 "k", SCRATCH_SIZE / KIB);
-	r = process_run(&argv, OUTPUT_MAX, &output, err);
-	if (r > 0)
-		return cay_error_set(err, CAY_INTERNAL, EIO, "mke2fs failed (exit code %d): %s", r,
-				     buf_text(&output));
-	return r;
-}
-
-int scratch_prepare(const char *root, struct cay_error *err)
-{
-	_cleanup_free_ char *path = template_path(root);
-	_cleanup_free_ char *temporary = xasprintf("%s.tmp", path);
-	_cleanup_free_ char *folder = path_join(root, "images");
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (file_exists(path))
-		return 0;
-	r = make_dirs(folder, 0700, err);
-	if (r < 0)
-		return r;
-	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return cay_error_errno(err, errno, "creating %s", temporary);
-	r = run_mke2fs(temporary, err);
+	r = ext4_make(temporary, EXT4_LAYER, size ? size : SCRATCH_SIZE_DEFAULT, err);
 	if (r == 0 && (fsync(fd) < 0 || rename(temporary, path) < 0))
 		r = cay_error_errno(err, errno, "creating %s", path);
 	if (r < 0) {
@@ -84,6 +43,103 @@ int scratch_prepare(const char *root, struct cay_error *err)
 	}
 	return file_sync_parent(path, err);
 }
+
+/* What one pass over the folder of the empty ones finds. */
+struct census {
+	size_t count; /* of sizes beside the default */
+	char *oldest; /* the name of the one not used for the longest time */
+	struct timespec used;
+};
+
+static bool is_older(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec < b->tv_sec || (a->tv_sec == b->tv_sec && a->tv_nsec < b->tv_nsec);
+}
+
+/* `half_made`: they are removed. */
+static int take_census(const char *root, bool half_made, struct census *census,
+		       struct cay_error *err)
+{
+	_cleanup_free_ char *folder = path_join(root, "images");
+	_cleanup_(closedir_p) DIR *directory = opendir(folder);
+	const struct dirent *entry;
+
+	if (!directory)
+		return cay_error_errno(err, errno, "opening %s", folder);
+	while ((entry = readdir(directory))) {
+		struct stat st;
+
+		if (!starts_with(entry->d_name, "scratch"))
+			continue;
+		if (!ends_with(entry->d_name, ".ext4")) {
+			if (half_made)
+				(void)unlinkat(dirfd(directory), entry->d_name, 0); /* later then */
+			continue;
+		}
+		if (!starts_with(entry->d_name, "scratch-") ||
+		    fstatat(dirfd(directory), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		census->count++;
+		if (census->oldest && !is_older(&st.st_mtim, &census->used))
+			continue;
+		free(census->oldest);
+		census->oldest = xasprintf("%s/%s", folder, entry->d_name);
+		census->used = st.st_mtim;
+	}
+	return 0;
+}
+
+/* Makes room for one size more. Who copies the one that goes has it open. */
+static int drop_oldest(const char *root, struct cay_error *err)
+{
+	struct census census = { 0 };
+	int r = take_census(root, false, &census, err);
+
+	if (r == 0 && census.count >= SCRATCH_SIZES_MAX)
+		(void)unlink(census.oldest); /* another may have done so */
+	free(census.oldest);
+	return r;
+}
+
+int scratch_prepare(const char *root, struct cay_error *err)
+{
+	_cleanup_free_ char *path = empty_path(root, 0);
+	_cleanup_free_ char *folder = path_join(root, "images");
+	struct census census = { 0 };
+	int r = make_dirs(folder, 0700, err);
+
+	if (r == 0)
+		r = take_census(root, true, &census, err);
+	free(census.oldest);
+	if (r < 0 || file_exists(path))
+		return r;
+	return make_empty(path, 0, err);
+}
+
+/* One that another's creation drops between its making and its opening is made once more. */
+static int open_empty(const char *root, uint64_t size, int *ret_fd, struct cay_error *err)
+{
+	_cleanup_free_ char *path = empty_path(root, size);
+
+	for (int tries = 0; tries < 3; tries++) {
+		int r, fd = open(path, O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0) {
+			*ret_fd = fd;
+			return 0;
+		}
+		if (errno != ENOENT)
+			break;
+		r = drop_oldest(root, err);
+		if (r == 0)
+			r = make_empty(path, size, err);
+		if (r < 0)
+			return r;
+	}
+	return cay_error_errno(err, errno, "opening %s", path);
+}
+
+/* ---- copies ---- */
 
 /* One stretch of data, in the kernel where it can. */
 static int copy_range(int from, int to, off_t start, off_t end)
@@ -129,24 +185,37 @@ static int copy_data(int from, int to)
 	}
 }
 
-int scratch_create(const char *root, const char *path, uid_t owner, struct cay_error *err)
+int scratch_create(const char *root, const char *path, uint64_t size, uid_t owner,
+		   struct cay_error *err)
 {
-	_cleanup_free_ char *template = template_path(root);
-	_cleanup_close_ int from = open(template, O_RDONLY | O_CLOEXEC), to = -1;
-	struct stat st;
-	int r = 0;
+	_cleanup_close_ int from = -1, to = -1;
+	int r = open_empty(root, size, &from, err);
 
-	if (from < 0 || fstat(from, &st) < 0)
-		return cay_error_errno(err, errno, "opening %s", template);
+	if (r < 0)
+		return r;
+	if (size != 0)
+		(void)futimens(from, NULL); /* used now; one that looks older only goes earlier */
 	to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (to < 0)
 		return cay_error_errno(err, errno, "creating %s", path);
 	r = copy_data(from, to);
-	if (r == 0 && (ftruncate(to, st.st_size) < 0 || fchown(to, owner, owner) < 0))
+	if (r == 0 && (ftruncate(to, (off_t)EXT4_DISK_SIZE) < 0 || fchown(to, owner, owner) < 0))
 		r = -errno;
 	if (r < 0) {
 		(void)unlink(path);
 		return cay_error_errno(err, r, "creating %s", path);
 	}
 	return 0;
+}
+
+uint64_t scratch_used(const char *root, const char *path, uint64_t size)
+{
+	_cleanup_free_ char *empty = empty_path(root, size);
+	struct stat st, empty_st = { 0 };
+
+	if (stat(path, &st) < 0)
+		return 0;
+	if (stat(empty, &empty_st) < 0)
+		empty_st.st_blocks = 0; /* dropped meanwhile: some 100 KiB too many are told */
+	return (uint64_t)MAX(st.st_blocks - empty_st.st_blocks, 0) * 512;
 }

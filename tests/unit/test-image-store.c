@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store: archives in, names, removal and what it gives back, holds, repair, scratch disks. */
+/* The store: archives in, names, removal and what it gives back, holds, repair. */
 #include "image-store.h"
-
-#include "image/scratch.h"
 
 #include <dlfcn.h>
 #include <stdarg.h>
@@ -524,31 +522,6 @@ static void test_cancel(void **state)
 	assert_files(fixture, "0 0 1 ");
 }
 
-static void test_scratch(void **state)
-{
-	struct fixture *fixture = *state;
-	_cleanup_free_ char *path = path_join(fixture->directory, "scratch.ext4");
-	_cleanup_strv_ struct strv argv = { 0 };
-	_cleanup_buf_ struct buf output = { 0 };
-	struct cay_error err = { 0 };
-	struct stat st;
-
-	assert_ok(scratch_prepare(fixture->root, &err));
-	assert_ok(scratch_create(fixture->root, path, geteuid() == 0 ? 4711 : geteuid(), &err));
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_size, SCRATCH_SIZE);
-	assert_true(st.st_blocks * 512 < (off_t)MIB);
-	assert_int_equal(st.st_mode & 07777, 0600);
-	if (geteuid() == 0)
-		assert_int_equal(st.st_uid, 4711);
-	assert_true(scratch_create(fixture->root, path, 0, &err) < 0);
-	assert_int_equal(err.code, CAY_EXISTS);
-	strv_add(&argv, "e2fsck");
-	strv_add(&argv, "-fn");
-	strv_add(&argv, path);
-	assert_int_equal(process_run(&argv, 4096, &output, &err), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -564,7 +537,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_repair, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_made_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cancel, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_scratch, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,10 +6,6 @@
 #include "daemon/api/containers.h"
 #include "daemon/api/network-json.h"
 #include "daemon/exec.h"
-#include "image/scratch.h"
-#include "image/store.h"
-
-#include <sys/stat.h>
 
 static void set_time(json_t *object, const char *key, int64_t ns)
 {
@@ -47,21 +43,6 @@ static void set_arguments(json_t *object, const struct request *request)
 		(void)json_array_append_new(rest, json_string(request->arguments.items[i]));
 	json_set_string(object, "Path", request->arguments.items[0]);
 	json_set(object, "Args", rest);
-}
-
-static void set_sizes(json_t *object, const struct container *container)
-{
-	_cleanup_free_ char *path = container_path(container, "scratch.ext4");
-	_cleanup_(image_free_p) struct image *image = NULL;
-	struct cay_error ignored;
-	struct stat status;
-	int64_t written = stat(path, &status) == 0 ? (int64_t)status.st_blocks * 512 : 0;
-	int64_t below = 0;
-
-	if (image_store_find(container->daemon->images, container->image_id, &image, &ignored) == 0)
-		below = (int64_t)image->size;
-	json_set_int(object, "SizeRw", written);
-	json_set_int(object, "SizeRootFs", below + written);
 }
 
 static void set_paths(json_t *object, const struct container *container)
@@ -120,6 +101,6 @@ int api_containers_inspect(struct daemon *daemon, struct http_request *request,
 	container_view(container, &view);
 	document = make_document(container, &view);
 	if (http_query_bool(request, "size", false))
-		set_sizes(document, container);
+		api_container_set_sizes(document, container);
 	return http_reply_json(request, 200, document);
 }

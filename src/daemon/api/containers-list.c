@@ -10,10 +10,10 @@
 #include "daemon/filters.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log-reader.h"
+#include "image/scratch.h"
 #include "image/store.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
 /* ---- words ---- */
 
@@ -95,21 +95,22 @@ static char *make_command(const struct request *request)
 static int64_t written_size(const struct container *container)
 {
 	_cleanup_free_ char *path = container_path(container, "scratch.ext4");
-	struct stat status;
 
-	return stat(path, &status) == 0 ? (int64_t)status.st_blocks * 512 : 0;
+	return (int64_t)scratch_used(container->daemon->options.root, path,
+				     container->request->storage_size);
 }
 
-static void set_sizes(json_t *object, const struct container *container)
+void api_container_set_sizes(json_t *object, const struct container *container)
 {
+	const int64_t written = written_size(container);
 	_cleanup_(image_free_p) struct image *image = NULL;
 	struct cay_error ignored;
 	int64_t below = 0;
 
 	if (image_store_find(container->daemon->images, container->image_id, &image, &ignored) == 0)
 		below = (int64_t)image->size;
-	json_set_int(object, "SizeRw", written_size(container));
-	json_set_int(object, "SizeRootFs", below + written_size(container));
+	json_set_int(object, "SizeRw", written);
+	json_set_int(object, "SizeRootFs", below + written);
 }
 
 static json_t *make_summary(const struct container *container, const struct container_view *view)
@@ -142,7 +143,7 @@ json_t *api_container_summary(const struct container *container, const struct co
 {
 	json_t *summary = make_summary(container, view);
 
-	set_sizes(summary, container);
+	api_container_set_sizes(summary, container);
 	return summary;
 }
 
@@ -355,7 +356,7 @@ int api_containers_list(struct daemon *daemon, struct http_request *request, str
 			continue;
 		summary = make_summary(container, &view);
 		if (listing.sizes)
-			set_sizes(summary, container);
+			api_container_set_sizes(summary, container);
 		(void)json_array_append_new(array, summary);
 	}
 	filters_done(&listing.filters);

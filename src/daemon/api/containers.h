@@ -21,6 +21,8 @@ int api_read_size(const struct http_request *request, unsigned int *ret_columns,
 const char *api_stream_type(const struct http_request *request, bool raw);
 
 /* containers-list.c */
+/* SizeRw, what its writable layer takes on the host's disk, and SizeRootFs. */
+void api_container_set_sizes(json_t *object, const struct container *container);
 /* A container as lists have it, with its sizes; the caller drops it. */
 json_t *api_container_summary(const struct container *container, const struct container_view *view);
 struct filters;

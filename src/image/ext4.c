@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs mke2fs, and reads superblocks.
+ *
+ * A layer's file system is made for a guest that has little processor time:
+ * nothing is left for the kernel to initialize later but the inode tables,
+ * which the mount option noinit_itable leaves alone; the journal is small;
+ * there is no room for growing, which never happens. Nothing is reserved for
+ * root in either kind.
+ */
+#include "image/ext4.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+
+enum {
+	BLOCK = 4096,
+	OUTPUT_MAX = 4096,
+	JOURNAL_MIN_MB = 4, /* mke2fs takes no less */
+	LAYER_JOURNAL_MB = 16,
+	VOLUME_JOURNAL_MB = 64,
+	JOURNAL_SHARE = 16, /* of a small file system at most this part */
+};
+
+/* The superblock's members that count here, and their values. */
+enum {
+	SB_MAGIC = 0x38,        /* le16 */
+	SB_STATE = 0x3a,        /* le16 */
+	SB_ERROR_COUNT = 0x194, /* le32: errors since the last check */
+	MAGIC = 0xef53,
+	STATE_ERRORS = 0x2,
+};
+
+/* ---- making ---- */
+
+struct ext4_shape {
+	const char *features, *extended;
+	unsigned int journal_mb;
+};
+
+static const struct ext4_shape shapes[] = {
+	[EXT4_LAYER] = {
+		.features = "^resize_inode,^metadata_csum,uninit_bg,flex_bg,sparse_super2,extent",
+		.extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1,num_backup_sb=0",
+		.journal_mb = LAYER_JOURNAL_MB,
+	},
+	[EXT4_VOLUME] = {
+		.features = "^resize_inode,metadata_csum,64bit,flex_bg,sparse_super,extent",
+		.extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
+		.journal_mb = VOLUME_JOURNAL_MB,
+	},
+};
+
+static void make_arguments(const char *path, enum ext4_kind kind, uint64_t size,
+			   const char *contents, struct strv *argv)
+{
+	const struct ext4_shape *shape = &shapes[kind];
+	const uint64_t share = size / MIB / JOURNAL_SHARE;
+
+	strv_add(argv, "mke2fs");
+	strv_add(argv, "-q");
+	strv_add(argv, "-F");
+	strv_add(argv, "-t");
+	strv_add(argv, "ext4");
+	strv_add(argv, "-b");
+	strv_addf(argv, "%d", BLOCK);
+	strv_add(argv, "-I");
+	strv_add(argv, "256");
+	strv_add(argv, "-m");
+	strv_add(argv, "0");
+	strv_add(argv, "-J");
+	strv_addf(argv, "size=%" PRIu64, MAX(MIN(share, shape->journal_mb), JOURNAL_MIN_MB));
+	strv_add(argv, "-O");
+	strv_add(argv, shape->features);
+	strv_add(argv, "-E");
+	strv_add(argv, shape->extended);
+	if (contents) {
+		strv_add(argv, "-d");
+		strv_add(argv, contents);
+	}
+	strv_add(argv, path);
+	strv_addf(argv, "%" PRIu64 "k", size / BLOCK * (BLOCK / 1024));
+}
+
+static int run_mke2fs(const char *path, enum ext4_kind kind, uint64_t size, const char *contents,
+		      struct cay_error *err)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	_cleanup_buf_ struct buf output = { 0 };
+	int r;
+
+	make_arguments(path, kind, size, contents, &argv);
+	r = process_run(&argv, OUTPUT_MAX, &output, err);
+	if (r > 0)
+		return cay_error_set(err, CAY_INTERNAL, EIO, "mke2fs failed (exit code %d): %s", r,
+				     buf_text(&output));
+	return r;
+}
+
+/* Without root the directory that was copied in has our own user as its owner. */
+static int give_to_root(const char *path, struct cay_error *err)
+{
+	static const char *const commands[] = { "set_inode_field data uid 0",
+						"set_inode_field data gid 0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		_cleanup_strv_ struct strv argv = { 0 };
+		_cleanup_buf_ struct buf output = { 0 };
+		int r;
+
+		strv_add(&argv, "debugfs");
+		strv_add(&argv, "-w");
+		strv_add(&argv, "-R");
+		strv_add(&argv, commands[i]);
+		strv_add(&argv, path);
+		r = process_run(&argv, OUTPUT_MAX, &output, err);
+		if (r > 0)
+			return cay_error_set(err, CAY_INTERNAL, EIO, "debugfs failed: %s",
+					     buf_text(&output));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/*
+ * A volume's file system gets its directory by being filled with a folder that holds one: what its
+ * root would show beside it (lost+found) is then out of every program's way.
+ */
+static int make_volume(const char *path, uint64_t size, struct cay_error *err)
+{
+	_cleanup_free_ char *contents = xasprintf("%s.contents", path);
+	_cleanup_free_ char *data = path_join(contents, "data");
+	struct cay_error cleanup = { 0 };
+	int r = make_dirs(data, 0755, err);
+
+	/* The umask is the daemon's own; users of the container are to get through. */
+	if (r == 0 && (chmod(contents, 0755) < 0 || chmod(data, 0755) < 0))
+		r = cay_error_errno(err, errno, "making %s", data);
+	if (r == 0)
+		r = run_mke2fs(path, EXT4_VOLUME, size, contents, err);
+	if (r == 0 && geteuid() != 0)
+		r = give_to_root(path, err);
+	if (remove_tree(contents, &cleanup) < 0)
+		log_warning("%s", cleanup.message);
+	return r;
+}
+
+int ext4_make(const char *path, enum ext4_kind kind, uint64_t size, struct cay_error *err)
+{
+	int r = kind == EXT4_VOLUME ? make_volume(path, size, err)
+				    : run_mke2fs(path, kind, size, NULL, err);
+
+	if (r == 0 && truncate(path, (off_t)EXT4_DISK_SIZE) < 0)
+		return cay_error_errno(err, errno, "making %s", path);
+	return r;
+}
+
+/* ---- reading ---- */
+
+static unsigned int le16(const uint8_t *at)
+{
+	return (unsigned int)at[0] | (unsigned int)at[1] << 8;
+}
+
+static uint32_t le32(const uint8_t *at)
+{
+	return (uint32_t)le16(at) | (uint32_t)le16(at + 2) << 16;
+}
+
+enum ext4_state ext4_judge(const uint8_t superblock[EXT4_SUPERBLOCK_SIZE])
+{
+	if (le16(superblock + SB_MAGIC) != MAGIC) {
+		for (size_t i = 0; i < EXT4_SUPERBLOCK_SIZE; i++)
+			if (superblock[i] != 0)
+				return EXT4_FOREIGN;
+		return EXT4_EMPTY;
+	}
+	if ((le16(superblock + SB_STATE) & STATE_ERRORS) || le32(superblock + SB_ERROR_COUNT) != 0)
+		return EXT4_FAULTY;
+	return EXT4_SOUND;
+}
+
+int ext4_read_state(int fd, enum ext4_state *ret_state)
+{
+	uint8_t superblock[EXT4_SUPERBLOCK_SIZE];
+	ssize_t n = pread_full(fd, superblock, sizeof(superblock), EXT4_SUPERBLOCK_AT);
+
+	if (n < 0)
+		return (int)n;
+	*ret_state = n < (ssize_t)sizeof(superblock) ? EXT4_EMPTY : ext4_judge(superblock);
+	return 0;
+}
