@@ -8,7 +8,6 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "cli/human.h"
 #include "cli/text.h"
 #include "cli/words.h"
 
