@@ -110,6 +110,15 @@ class StopAndRemove(CayTestCase):
         self.assertEqual(self.cay("rm", "-f", "busy"), "busy")
         self.assertNotIn("busy", self.names())
 
+    def test_prune_by_labels(self):
+        for name, label in (("pruned-a", "keep=no"), ("pruned-b", "keep=yes"), ("pruned-c", "other=1")):
+            self.addCleanup(self.run_cay, "rm", "-f", name)
+            self.cay("create", "--name", name, "--label", label, "busybox", "true")
+        for filters, left in ((("label=keep", "label!=keep=yes"), {"pruned-b", "pruned-c"}),
+                              (("label!=other", "label=keep=yes"), {"pruned-c"})):
+            self.cay("container", "prune", "-f", *(word for text in filters for word in ("--filter", text)))
+            self.assertEqual(self.names() & {"pruned-a", "pruned-b", "pruned-c"}, left)
+
     def test_rm_option_removes_on_every_kind_of_exit(self):
         self.cay("run", "--rm", "--name", "done", "busybox", "true")
         self.cay("run", "--rm", "--name", "failed", "busybox", "false", code=1)

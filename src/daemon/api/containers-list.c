@@ -398,7 +398,7 @@ int api_read_until(const struct filters *filters, int64_t *ret_until_ns, struct 
 
 int api_containers_prune(struct daemon *daemon, struct http_request *request, struct cay_error *err)
 {
-	static const char *const keys[] = { "label", "until", NULL };
+	static const char *const keys[] = { "label", "label!", "until", NULL };
 	_cleanup_container_list_ struct container_list list = { 0 };
 	_cleanup_filters_ struct filters filters = { 0 };
 	json_t *deleted;
@@ -414,13 +414,14 @@ int api_containers_prune(struct daemon *daemon, struct http_request *request, st
 	for (size_t i = 0; i < list.count; i++) {
 		struct container *container = list.items[i];
 		_cleanup_view_ struct container_view view = { 0 };
+		const json_t *labels = json_object_get(container->request->config, "Labels");
 		struct cay_error ignored; /* one that was started meanwhile stays */
 		int64_t size = written_size(container);
 
 		container_view(container, &view);
 		if (container_is_up(view.status) || container->created_ns >= until_ns ||
-		    !filters_match_labels(&filters, "label",
-					  json_object_get(container->request->config, "Labels")) ||
+		    !filters_match_labels(&filters, "label", labels) ||
+		    !filters_miss_labels(&filters, "label!", labels) ||
 		    container_remove(container, false, &ignored) < 0)
 			continue;
 		freed += size;
