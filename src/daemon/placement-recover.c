@@ -155,10 +155,8 @@ static int mend_tap(struct netlink *netlink, const struct tap_port *port, struct
 	struct netlink_link tap, bridge = { 0 };
 	int r = netlink_link_find(netlink, port->name, &tap, err);
 
-	if (r == -ENODEV) {
-		cay_error_clear(err);
-		return 0; /* its VM has just ended */
-	}
+	if (r == -ENODEV) /* its VM has just ended */
+		return netlink_allow_absent(r, err);
 	if (r == 0 && port->bridge[0] != '\0')
 		r = netlink_link_find(netlink, port->bridge, &bridge, err);
 	if (r < 0 || tap.master == bridge.index)

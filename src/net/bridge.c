@@ -217,24 +217,19 @@ int bridge_ensure(const struct bridge_spec *spec, struct cay_error *err)
 int bridge_remove(const char *name, const char *owner, struct cay_error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
-	struct cay_error failure = { 0 };
 	struct netlink_link link;
 	int r;
 
 	r = netlink_open(&netlink, err);
 	if (r < 0)
 		return r;
-	r = netlink_link_find(netlink, name, &link, &failure);
+	r = netlink_link_find(netlink, name, &link, err);
 	if (r == 0 && !is_ours(&link, owner))
-		r = cay_error_set(&failure, CAY_CONFLICT, EBUSY,
-				  "the link %s is not this daemon's bridge", name);
+		return cay_error_set(err, CAY_CONFLICT, EBUSY,
+				     "the link %s is not this daemon's bridge", name);
 	if (r == 0)
-		r = netlink_link_delete(netlink, link.index, name, &failure);
-	if (r == -ENODEV)
-		return 0;
-	if (r < 0 && err)
-		*err = failure;
-	return r;
+		r = netlink_link_delete(netlink, link.index, name, err);
+	return netlink_allow_absent(r, err);
 }
 
 int bridge_list(const char *owner, struct strv *names, struct cay_error *err)

@@ -253,6 +253,15 @@ int netlink_link_delete(struct netlink *netlink, unsigned int index, const char 
 				name);
 }
 
+int netlink_allow_absent(int r, struct cay_error *err)
+{
+	if (r != -ENODEV)
+		return r;
+	if (err)
+		cay_error_clear(err);
+	return 0;
+}
+
 int netlink_port_restrict(struct netlink *netlink, unsigned int index, const char *name,
 			  bool isolated, bool hairpin, struct cay_error *err)
 {

@@ -74,6 +74,11 @@ int netlink_link_change(struct netlink *netlink, unsigned int index, const char 
 			const struct netlink_settings *settings, struct cay_error *err);
 int netlink_link_delete(struct netlink *netlink, unsigned int index, const char *name,
 			struct cay_error *err);
+/*
+ * The outcome of a call about a link that may be gone already: -ENODEV, with its error, becomes
+ * success.
+ */
+int netlink_allow_absent(int r, struct cay_error *err);
 
 /*
  * How a bridge treats the port `index`: nothing is learned from what it sends, unknown unicast is

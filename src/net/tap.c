@@ -173,21 +173,16 @@ int tap_detach(const char *name, struct cay_error *err)
 {
 	const struct netlink_settings stop = { .no_master = true, .down = true };
 	_cleanup_netlink_ struct netlink *netlink = NULL;
-	struct cay_error failure = { 0 };
 	struct netlink_link tap;
 	int r;
 
 	r = netlink_open(&netlink, err);
 	if (r < 0)
 		return r;
-	r = netlink_link_find(netlink, name, &tap, &failure);
+	r = netlink_link_find(netlink, name, &tap, err);
 	if (r == 0)
-		r = netlink_link_change(netlink, tap.index, name, &stop, &failure);
-	if (r == -ENODEV)
-		return 0;
-	if (r < 0 && err)
-		*err = failure;
-	return r;
+		r = netlink_link_change(netlink, tap.index, name, &stop, err);
+	return netlink_allow_absent(r, err);
 }
 
 int macvtap_create(const char *name, const char *parent, const struct net_mac *mac, uint32_t mtu,
@@ -309,21 +304,16 @@ int macvtap_open(const char *name, unsigned int queues, int *ret_fds, struct cay
 int macvtap_remove(const char *name, struct cay_error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
-	struct cay_error failure = { 0 };
 	struct netlink_link link;
 	int r;
 
 	r = netlink_open(&netlink, err);
 	if (r < 0)
 		return r;
-	r = find_macvtap(netlink, name, &link, &failure);
+	r = find_macvtap(netlink, name, &link, err);
 	if (r == 0)
-		r = netlink_link_delete(netlink, link.index, name, &failure);
-	if (r == -ENODEV)
-		return 0;
-	if (r < 0 && err)
-		*err = failure;
-	return r;
+		r = netlink_link_delete(netlink, link.index, name, err);
+	return netlink_allow_absent(r, err);
 }
 
 int tap_vhost_open(unsigned int queues, int *ret_fds, struct cay_error *err)
