@@ -205,14 +205,14 @@ class CayTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.daemon = Daemon(*cls.daemon_options).start()
+        cls.addClassCleanup(cls.stop_daemon)
         done = cls.run_cay("load", "-i", str(busybox_archive()))
         if done.returncode != 0:
             log = cls.daemon.log.read_text(errors="replace")[-3000:]
-            cls.daemon.stop()
             raise AssertionError(f"loading busybox: {done.stderr}\n{log}")
 
     @classmethod
-    def tearDownClass(cls):
+    def stop_daemon(cls):
         left = cls.daemon.stop()
         if left:
             raise AssertionError(f"left behind: {', '.join(left)}")

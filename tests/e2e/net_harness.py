@@ -82,7 +82,6 @@ class NetworkTestCase(CayTestCase):
         for archive in cls.archives:
             done = cls.run_cay("load", "-q", "-i", archive())
             if done.returncode != 0:
-                cls.daemon.stop()
                 raise AssertionError(f"loading {archive.__name__}: {done.stderr}")
 
     def peer(self, name, *options, image="peer", command=(), ready="serving"):

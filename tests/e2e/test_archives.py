@@ -338,12 +338,8 @@ class Engine(ArchiveTestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.docker = Docker.try_start()
-
-    @classmethod
-    def tearDownClass(cls):
         if cls.docker:
-            cls.docker.close()
-        super().tearDownClass()
+            cls.addClassCleanup(cls.docker.close)
 
     def setUp(self):
         super().setUp()

@@ -48,22 +48,11 @@ class ImagesTestCase(CayTestCase):
             warnings.simplefilter("ignore", DeprecationWarning)
             import crypt
         super().setUpClass()
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-cli-images-"))
-        cls.registry = None
-        try:
-            users = cls.directory / "htpasswd"
-            users.write_text(f"{USER}:{crypt.crypt(PASSWORD, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
-            cls.registry = Registry(users=users)
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        if cls.registry:
-            cls.registry.close()
-        shutil.rmtree(cls.directory, ignore_errors=True)
-        super().tearDownClass()
+        cls.directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-cli-images-")))
+        users = cls.directory / "htpasswd"
+        users.write_text(f"{USER}:{crypt.crypt(PASSWORD, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
+        cls.registry = Registry(users=users)
+        cls.addClassCleanup(cls.registry.close)
 
     def setUp(self):
         shutil.rmtree(self.config.parent, ignore_errors=True)

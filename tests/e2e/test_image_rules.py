@@ -48,12 +48,8 @@ class Rules(CayTestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.docker = Docker.try_start()
-
-    @classmethod
-    def tearDownClass(cls):
         if cls.docker:
-            cls.docker.close()
-        super().tearDownClass()
+            cls.addClassCleanup(cls.docker.close)
 
     def both(self, scenario):
         """Runs it on both engines, and compares what it returns, without the ids of containers."""

@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import pathlib
-import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -33,19 +32,10 @@ class Debian(CayTestCase):
     def setUpClass(cls):
         super().setUpClass()
         cls.registry = Registry()
-        cls.directory = tempfile.mkdtemp(prefix="cay-debian-")
-        try:
-            layout = oci_image_of_tar(debian_tree(), cls.directory)
-            cls.image = cls.registry.push(f"oci:{layout}:latest", "debian:bookworm")
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.registry.close()
-        shutil.rmtree(cls.directory, ignore_errors=True)
-        super().tearDownClass()
+        cls.addClassCleanup(cls.registry.close)
+        cls.directory = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-debian-"))
+        layout = oci_image_of_tar(debian_tree(), cls.directory)
+        cls.image = cls.registry.push(f"oci:{layout}:latest", "debian:bookworm")
 
     def test_pull_and_run(self):
         self.assertIn("Debian GNU/Linux 12", self.cay("run", "--rm", self.image, "cat", "/etc/os-release"))

@@ -84,27 +84,13 @@ class LanNetwork(NetworkTestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.resources = contextlib.ExitStack()
-        try:
-            cls.lan = Lan()
-            cls.resources.callback(cls.lan.close)
-            cls.clients = Clients()
-            cls.resources.callback(cls.clients.close)
-            super().setUpClass()
-            done = cls.run_cay("network", "create", "--driver", "lan", "--opt", "parent=lan0", "home")
-            if done.returncode != 0:
-                cls.daemon.stop()
-                raise AssertionError(done.stderr)
-        except BaseException:
-            cls.resources.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            super().tearDownClass()
-        finally:
-            cls.resources.close()
+        cls.lan = Lan()
+        cls.addClassCleanup(cls.lan.close)
+        cls.clients = Clients()
+        cls.addClassCleanup(cls.clients.close)
+        super().setUpClass()
+        done = cls.run_cay("network", "create", "--driver", "lan", "--opt", "parent=lan0", "home")
+        assert done.returncode == 0, done.stderr
 
     def lease_of(self, name):
         mac = self.endpoint(name)["MacAddress"]

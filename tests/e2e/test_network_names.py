@@ -138,24 +138,12 @@ class Names(NetworkTestCase):
     @classmethod
     def setUpClass(cls):
         big = ",".join("x" * 200 for _ in range(10))
-        cls.resources = contextlib.ExitStack()
-        try:
-            cls.upstream = Upstream(f"--listen-address={lab.OUTSIDE_ADDRESS}", "--bind-interfaces", "--address=/up.example/198.51.100.7", "--address=/up.example/2001:db8::7",
-                                    f"--txt-record=big.example,{big}", "--local=/secret.test/")
-            cls.resources.callback(cls.upstream.close)
-            cls.resources.enter_context(own_etc())
-            cls.resources.enter_context(host_resolver(f"nameserver {lab.OUTSIDE_ADDRESS}\nsearch lab.example\n"))
-            super().setUpClass()
-        except BaseException:
-            cls.resources.close()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            super().tearDownClass()
-        finally:
-            cls.resources.close()
+        cls.upstream = Upstream(f"--listen-address={lab.OUTSIDE_ADDRESS}", "--bind-interfaces", "--address=/up.example/198.51.100.7", "--address=/up.example/2001:db8::7",
+                                f"--txt-record=big.example,{big}", "--local=/secret.test/")
+        cls.addClassCleanup(cls.upstream.close)
+        cls.enterClassContext(own_etc())
+        cls.enterClassContext(host_resolver(f"nameserver {lab.OUTSIDE_ADDRESS}\nsearch lab.example\n"))
+        super().setUpClass()
 
     def lookup(self, container, name):
         """The addresses that a container finds under the name."""

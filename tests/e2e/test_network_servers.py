@@ -66,16 +66,9 @@ class Servers(NetworkTestCase):
     @classmethod
     def setUpClass(cls):
         cls.clients = Clients()
-        try:
-            super().setUpClass()
-            try:
-                cls.serve()
-            except BaseException:
-                cls.daemon.stop()
-                raise
-        except BaseException:
-            cls.clients.close()
-            raise
+        cls.addClassCleanup(cls.clients.close)
+        super().setUpClass()
+        cls.serve()
 
     @classmethod
     def serve(cls):
@@ -90,13 +83,6 @@ class Servers(NetworkTestCase):
         cls.address = {name: place["IPAddress"] for name, place in networks.items()}
         cls.address6 = {name: place["GlobalIPv6Address"] for name, place in networks.items()}
         cls.clients.resolve_by(networks["web"]["Gateway"])
-
-    @classmethod
-    def tearDownClass(cls):
-        try:
-            super().tearDownClass()
-        finally:
-            cls.clients.close()
 
     def client(self, *arguments, timeout=60, where=()):
         """What a client prints on the host; None when it fails."""

@@ -114,20 +114,9 @@ class RegistryTestCase(CayTestCase):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.registry = None
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-registry-test-"))
-        try:
-            cls.registry = Registry(**cls.registry_options)
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        if cls.registry:
-            cls.registry.close()
-        shutil.rmtree(cls.directory, ignore_errors=True)
-        super().tearDownClass()
+        cls.directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-registry-test-")))
+        cls.registry = Registry(**cls.registry_options)
+        cls.addClassCleanup(cls.registry.close)
 
     def auth(self, username=None, password=None):
         """The header that carries credentials."""
@@ -394,30 +383,15 @@ class Tls(CayTestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-tls-"))
-        cls.registry = None
+        cls.directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-tls-")))
         cls.certs = cls.directory / "certs.d"
         cls.daemon_options = ("--registry-certs", str(cls.certs))
-        try:
-            cls.authority, sign = make_authority(cls.directory / "ca")
-            cls.other, _ = make_authority(cls.directory / "other")
-            cls.client = sign("client", "DNS:client", "clientAuth")
-            cls.registry = Registry(tls=sign("server", "IP:127.0.0.1"), client_ca=cls.authority)
-            super().setUpClass()
-        except BaseException:
-            cls.clean()
-            raise
-
-    @classmethod
-    def clean(cls):
-        if cls.registry:
-            cls.registry.close()
-        shutil.rmtree(cls.directory, ignore_errors=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.clean()
-        super().tearDownClass()
+        cls.authority, sign = make_authority(cls.directory / "ca")
+        cls.other, _ = make_authority(cls.directory / "other")
+        cls.client = sign("client", "DNS:client", "clientAuth")
+        cls.registry = Registry(tls=sign("server", "IP:127.0.0.1"), client_ca=cls.authority)
+        cls.addClassCleanup(cls.registry.close)
+        super().setUpClass()
 
     def setUp(self):
         self.folder = self.certs / self.registry.address
@@ -469,30 +443,17 @@ class Insecure(CayTestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-insecure-"))
+        cls.directory = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-insecure-")))
         cls.registries = []
         cls.address = outer_address()
         cls.daemon_options = ("--registry-certs", str(cls.directory / "none"),
                               "--insecure-registry", f"{cls.address}/32") if cls.address else ()
-        try:
-            _, sign = make_authority(cls.directory / "ca")
-            pair = sign("server", "DNS:somebody.else")
-            cls.registries = [Registry(host=host, tls=pair) for host in ("127.0.0.1", cls.address) if host]
-            super().setUpClass()
-        except BaseException:
-            cls.clean()
-            raise
-
-    @classmethod
-    def clean(cls):
-        for registry in cls.registries:
-            registry.close()
-        shutil.rmtree(cls.directory, ignore_errors=True)
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.clean()
-        super().tearDownClass()
+        _, sign = make_authority(cls.directory / "ca")
+        pair = sign("server", "DNS:somebody.else")
+        for host in filter(None, ("127.0.0.1", cls.address)):
+            cls.registries.append(Registry(host=host, tls=pair))
+            cls.addClassCleanup(cls.registries[-1].close)
+        super().setUpClass()
 
     def push_and_pull(self, address):
         name = f"{address}/insecure/busybox:1"
@@ -532,20 +493,11 @@ class Login(RegistryTestCase):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             import crypt
-        cls.users_directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-users-"))
-        users = cls.users_directory / "htpasswd"
+        directory = cls.enterClassContext(tempfile.TemporaryDirectory(prefix="cay-users-"))
+        users = pathlib.Path(directory) / "htpasswd"
         users.write_text(f"someone:{crypt.crypt('s3cret-word', crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n")
         cls.registry_options = {"users": users}
-        try:
-            super().setUpClass()
-        except BaseException:
-            shutil.rmtree(cls.users_directory, ignore_errors=True)
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        shutil.rmtree(cls.users_directory, ignore_errors=True)
-        super().tearDownClass()
+        super().setUpClass()
 
     def tearDown(self):
         super().tearDown()
