@@ -196,6 +196,23 @@ int image_store_save(struct image_store *store, const struct strv *references, c
 		     const struct image_writer *writer, const struct image_progress_sink *sink,
 		     struct cay_error *err);
 
+/* By its first bytes (6 say enough): gzip, zstd, bzip2 or xz. */
+bool image_is_compressed(const void *data, size_t size);
+
+/*
+ * A stream that may be compressed, made plain: *ret_fd is a socket to read it from until its end.
+ * `fd`, a socket too, is borrowed until image_unpack_end(); where nothing is compressed *ret_fd is
+ * `fd` itself and *ret_unpacking NULL. Blocks until the first bytes are there.
+ */
+struct image_unpacking;
+int image_unpack_begin(struct image_store *store, int fd, struct image_unpacking **ret_unpacking,
+		       int *ret_fd, struct cay_error *err);
+/*
+ * Frees it; NULL is allowed. CAY_INVALID where the compressed data was broken, which is why the
+ * plain data was cut off. With `complete` the rest is read, and checked, first.
+ */
+int image_unpack_end(struct image_unpacking *unpacking, bool complete, struct cay_error *err);
+
 /* One thing that was looked at. */
 struct image_check {
 	const char

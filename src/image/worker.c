@@ -413,6 +413,23 @@ int worker_start_archive(struct worker *worker, const struct worker_program *pro
 	return r;
 }
 
+int worker_start_unpack(struct worker *worker, const struct worker_program *program, int input_fd,
+			int *ret_fd, struct cay_error *err)
+{
+	_cleanup_close_ int ours = -1, theirs = -1;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return cay_error_errno(err, errno, "starting %s", program->path);
+	ours = pair[0];
+	theirs = pair[1];
+	(void)shutdown(ours, SHUT_WR); /* of no use to it */
+	r = start(worker, program, "unpack", NULL, input_fd, &theirs, 1, err);
+	if (r == 0)
+		*ret_fd = TAKE_FD(ours);
+	return r;
+}
+
 int worker_finish(struct worker *worker, const struct worker_cancel *cancel, struct cay_error *err)
 {
 	char status[STATUS_MAX];

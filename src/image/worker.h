@@ -77,5 +77,8 @@ int worker_merge(const struct worker_program *program, const struct content *con
 /* Starts splitting an archive; frames (archive-format.h) come from *ret_frames, the caller's. */
 int worker_start_archive(struct worker *worker, const struct worker_program *program,
 			 int archive_fd, int *ret_frames, struct cay_error *err);
+/* Starts decompressing input_fd; the plain data comes from *ret_fd, a socket of the caller's. */
+int worker_start_unpack(struct worker *worker, const struct worker_program *program, int input_fd,
+			int *ret_fd, struct cay_error *err);
 /* Waits for the end of a worker that makes no files and tells its error. */
 int worker_finish(struct worker *worker, const struct worker_cancel *cancel, struct cay_error *err);

@@ -24,7 +24,7 @@
 #include <errno.h>
 #include <inttypes.h>
 
-enum { STATUS_FD = 3, FIRST_FD = 4, MERGE_LAYERS_MAX = 500 };
+enum { STATUS_FD = 3, FIRST_FD = 4, MERGE_LAYERS_MAX = 500, UNPACK_PIECE = 128 * 1024 };
 
 /* A layer's stream when decompressed: far above any real one, and an end to a bomb. */
 #define LAYER_STREAM_MAX (UINT64_C(64) * GIB)
@@ -126,6 +126,29 @@ static int split(struct buf *status, struct cay_error *err)
 	return r;
 }
 
+static int unpack(struct buf *status, struct cay_error *err)
+{
+	_cleanup_(stream_free_p) struct stream *stream =
+		stream_new(read_stdin, NULL, LAYER_STREAM_MAX);
+	_cleanup_free_ char *piece = xmalloc(UNPACK_PIECE);
+	ssize_t n = sandbox_enter(&layer_limits, FIRST_FD + 1, err);
+
+	stream_without_digest(stream);
+	while (n >= 0) {
+		int r;
+
+		n = stream_read(stream, piece, UNPACK_PIECE, err);
+		if (n <= 0)
+			break;
+		r = write_full(FIRST_FD, piece, (size_t)n);
+		if (r < 0)
+			return cay_error_errno(err, r, "handing the data over");
+	}
+	if (n == 0)
+		buf_puts(status, "ok");
+	return (int)n;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_buf_ struct buf status = { 0 };
@@ -141,6 +164,8 @@ int main(int argc, char **argv)
 		r = merge(argv[2], &status, &err);
 	else if (argc == 2 && strcmp(argv[1], "archive") == 0)
 		r = split(&status, &err);
+	else if (argc == 2 && strcmp(argv[1], "unpack") == 0)
+		r = unpack(&status, &err);
 	else
 		die("this program is started by cayd, with descriptors to work on");
 	if (r < 0) {
