@@ -83,7 +83,7 @@ void container_unref(struct container *container)
 {
 	if (!container || __atomic_sub_fetch(&container->references, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	assert(!container->watches && !container->attaches);
+	assert(!container->watches && !container->attaches && !container->files);
 	request_free(container->request);
 	free(container->name);
 	free(container->image_id);

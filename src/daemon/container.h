@@ -19,6 +19,7 @@
 #include <sys/types.h>
 
 struct daemon;
+struct files_vm;
 
 enum container_status {
 	CONTAINER_CREATED,
@@ -79,6 +80,8 @@ struct container {
 	struct cay_error start_error; /* of the last start; CAY_OK where it went well */
 	struct container_watch *watches;
 	struct container_attach *attaches;
+	struct files_vm *files;      /* see files-vm.h; NULL: there is none */
+	unsigned int files_unwanted; /* those who wait until there is none */
 };
 
 /* A copy of what can change, taken at one moment. */

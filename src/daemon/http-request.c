@@ -176,6 +176,11 @@ int http_body_json(struct http_request *request, json_t **ret_body, struct cay_e
 			       err);
 		if (r < 0)
 			return r;
+		if (json_is_null(value)) { /* docker's older clients say nothing in this way */
+			buf_clear(&request->body);
+			*ret_body = NULL;
+			return 0;
+		}
 		if (!json_is_object(value))
 			return cay_error_set(err, CAY_INVALID, EINVAL,
 					     "the request body is not a JSON object");

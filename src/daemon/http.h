@@ -89,7 +89,7 @@ int http_query_time(const struct http_request *request, const char *name, int64_
 /* The same for a text from elsewhere; -EINVAL. */
 int http_time_parse(const char *text, int64_t *ret_ns);
 const char *http_header(const struct http_request *request, const char *name);
-/* The body as a JSON object, borrowed; NULL in *ret_body for an empty body. */
+/* The body as a JSON object, borrowed; NULL in *ret_body for an empty body and for "null". */
 int http_body_json(struct http_request *request, json_t **ret_body, struct cay_error *err);
 /*
  * The body of a raw_body route as a descriptor (a socket) to read from until its end; borrowed from

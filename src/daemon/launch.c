@@ -24,6 +24,8 @@
 /* What the guest's kernel and vminitd need beside the container. */
 #define GUEST_OVERHEAD (64 * MIB)
 enum { VCPUS_DEFAULT_KVM = 4 };
+/* Of a VM that only copies; the rest is its cache. */
+#define FILES_MEMORY (256 * MIB)
 
 /* A guest keeps a 64-byte page structure for each 4 KiB and some tables in proportion. */
 static uint64_t vm_memory(const struct container *container)
@@ -142,8 +144,9 @@ static int check_part(const char *what, const char *path, const char *option, st
 			     what, path, option);
 }
 
-int launch_config(struct container *container, struct sandbox_config **ret_config,
-		  struct cay_error *err)
+/* All but the network. */
+static int make_config(const struct container *container, struct sandbox_config **ret_config,
+		       struct cay_error *err)
 {
 	const struct daemon_options *options = &container->daemon->options;
 	_cleanup_(sandbox_config_free_p) struct sandbox_config *config =
@@ -178,12 +181,44 @@ int launch_config(struct container *container, struct sandbox_config **ret_confi
 	config->containers = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
 	fill_container(container, &config->containers[0]);
-	r = launch_published_sockets(config, container, err);
-	if (r < 0)
-		return r;
-	r = networks_place(container->daemon->networks, container, config, err);
+	*ret_config = TAKE_PTR(config);
+	return 0;
+}
+
+int launch_config(struct container *container, struct sandbox_config **ret_config,
+		  struct cay_error *err)
+{
+	_cleanup_(sandbox_config_free_p) struct sandbox_config *config = NULL;
+	int r = make_config(container, &config, err);
+
+	if (r == 0)
+		r = launch_published_sockets(config, container, err);
+	if (r == 0)
+		r = networks_place(container->daemon->networks, container, config, err);
 	if (r < 0)
 		return r;
 	*ret_config = TAKE_PTR(config);
+	return 0;
+}
+
+int launch_files_config(struct container *container, struct sandbox_config **ret_config,
+			struct cay_error *err)
+{
+	struct sandbox_container *target;
+	int r = make_config(container, ret_config, err);
+
+	if (r < 0)
+		return r;
+	(*ret_config)->disposable = false; /* what is copied in is for later */
+	(*ret_config)->vcpus = 1;
+	(*ret_config)->memory_bytes = FILES_MEMORY;
+	target = &(*ret_config)->containers[0];
+	target->files_only = true;
+	target->open_stdin = target->stdin_once = target->terminal = false;
+	free(TAKE_PTR(target->log_path));
+	free(target->state_path);
+	target->state_path = container_path(container, "files-state.json");
+	/* Where it has no place on a network: what can be said without one. */
+	networks_add_files(container->daemon->networks, container, *ret_config);
 	return 0;
 }

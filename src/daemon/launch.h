@@ -11,3 +11,10 @@
  */
 int launch_config(struct container *container, struct sandbox_config **ret_config,
 		  struct cay_error *err);
+
+/*
+ * The same for a VM in which the container does not run and its files are worked on. It has no
+ * network and nothing of the container's log or last run is touched.
+ */
+int launch_files_config(struct container *container, struct sandbox_config **ret_config,
+			struct cay_error *err);

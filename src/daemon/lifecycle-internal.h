@@ -8,6 +8,8 @@
 bool lifecycle_wait_started(struct container *container);
 /* With the lock held: waits until what the last run left is cleared away. */
 int lifecycle_wait_idle(struct container *container, struct cay_error *err);
+/* The same, and until there is no VM for its files any more, which `kill_files` kills. */
+int lifecycle_wait_free(struct container *container, bool kill_files, struct cay_error *err);
 /*
  * Without the lock: from SIGKILL by way of the VM's to the shim's own death, for the run during
  * which `exits` was read. True once it has ended.

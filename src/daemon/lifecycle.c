@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
+#include "daemon/files-vm.h"
 #include "daemon/networks.h"
 #include "daemon/shim.h"
 #include "daemon/supervisor.h"
@@ -111,19 +112,45 @@ bool lifecycle_wait_started(struct container *container)
 	return true;
 }
 
-/* Waits until the last run's remains are cleared away. */
-int lifecycle_wait_idle(struct container *container, struct cay_error *err)
+static bool is_clearing(const struct container *container)
 {
-	struct timespec deadline = deadline_after(IDLE_WAIT_MS);
+	return container->supervised && !container_is_up(container->status) &&
+		container->status != CONTAINER_STARTING;
+}
 
-	while (container->supervised && !container_is_up(container->status) &&
-	       container->status != CONTAINER_STARTING)
-		if (!wait_change(container, &deadline))
+static int wait_cleared(struct container *container, const struct timespec *deadline,
+			struct cay_error *err)
+{
+	while (is_clearing(container))
+		if (!wait_change(container, deadline))
 			return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
 					     "container %.12s: what its last run left is not "
 					     "cleared away yet",
 					     container->id);
 	return 0;
+}
+
+int lifecycle_wait_idle(struct container *container, struct cay_error *err)
+{
+	const struct timespec deadline = deadline_after(IDLE_WAIT_MS);
+
+	return wait_cleared(container, &deadline, err);
+}
+
+int lifecycle_wait_free(struct container *container, bool kill_files, struct cay_error *err)
+{
+	const struct timespec deadline = deadline_after(IDLE_WAIT_MS);
+	int r;
+
+	container->files_unwanted++;
+	do {
+		r = wait_cleared(container, &deadline, err);
+		if (r == 0)
+			r = files_vm_wait_none(container, kill_files, &deadline, err);
+	} while (r == 0 && is_clearing(container));
+	container->files_unwanted--;
+	(void)pthread_cond_broadcast(&container->changed);
+	return r;
 }
 
 /* ---- start ---- */
@@ -154,7 +181,7 @@ int container_start(struct container *container, struct cay_error *err)
 
 	(void)pthread_mutex_lock(&container->lock);
 	(void)lifecycle_wait_started(container);
-	r = lifecycle_wait_idle(container, err);
+	r = lifecycle_wait_free(container, false, err);
 	if (r == 0)
 		r = check_startable(container, err);
 	if (r == 0) {

@@ -13,6 +13,7 @@
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/database.h"
+#include "daemon/files-vm.h"
 #include "daemon/lifecycle.h"
 #include "daemon/networks.h"
 #include "daemon/placement.h"
@@ -112,6 +113,7 @@ static bool learn_end(struct container *container)
 	bool was_up = container_is_up(container->status);
 	bool newer = found && state.started_ns > container->run.started_ns;
 
+	files_vm_recover(container);
 	if (found) {
 		shim_destroy(container, state.shim_pid); /* one that does not answer */
 		shim_end_vm(container, state.vm_pid);

@@ -84,7 +84,7 @@ static void remove_rest_later(struct daemon *daemon, char *path)
 /* With the lock held: whether its removal may begin now, and the status it is refused for. */
 static int begin_removal(struct container *container, struct cay_error *err)
 {
-	int r = lifecycle_wait_idle(container, err);
+	int r = lifecycle_wait_free(container, true, err);
 
 	if (r < 0)
 		return r;

@@ -134,6 +134,14 @@ int request_add_mount(struct request *request, struct mount_point *point, struct
 int request_parse_volumes_from(const char *text, char **ret_container, bool *ret_read_only,
 			       struct cay_error *err);
 
+/*
+ * "config" of an image made of a container with this configuration (docker's shape; NULL: of none),
+ * as docker's commit does: `body`, an object of the same shape or NULL, is what a client says
+ * instead, `changes` are instructions of a Dockerfile. What neither says is the container's.
+ */
+int request_commit_config(const json_t *body, const json_t *container, const struct strv *changes,
+			  json_t **ret_config, struct cay_error *err);
+
 const char *request_protocol_name(enum request_protocol protocol); /* "tcp" */
 
 void request_free(struct request *request);

@@ -24,6 +24,13 @@ enum {
 	VM_END_MS = 2000,
 };
 
+static const struct {
+	const char *config, *log;
+} purposes[] = {
+	[SHIM_FOR_RUN] = { "shim.json", "shim.log" },
+	[SHIM_FOR_FILES] = { "files.json", "files.log" },
+};
+
 static int open_pidfd(pid_t pid)
 {
 	return (int)syscall(SYS_pidfd_open, pid, 0); /* CLOEXEC by itself */
@@ -116,12 +123,13 @@ static int wait_ready(struct container *container, pid_t pid, const char *log_pa
 	}
 }
 
-int shim_spawn(struct container *container, const struct sandbox_config *config, pid_t *ret_pid,
-	       struct rpc_client **ret_client, struct cay_error *err)
+int shim_spawn(struct container *container, enum shim_purpose purpose,
+	       const struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client,
+	       struct cay_error *err)
 {
-	_cleanup_free_ char *config_path = container_path(container, "shim.json");
-	_cleanup_free_ char *log_path = container_path(container, "shim.log");
-	_cleanup_free_ char *state_path = container_path(container, "state.json");
+	_cleanup_free_ char *config_path = container_path(container, purposes[purpose].config);
+	_cleanup_free_ char *log_path = container_path(container, purposes[purpose].log);
+	const char *state_path = config->containers[0].state_path;
 	_cleanup_free_ char *document = sandbox_config_print(config);
 	pid_t pid;
 	int r;
@@ -247,9 +255,13 @@ static bool command_holds(pid_t pid, const char *wanted)
 
 bool shim_is_pid(const struct container *container, pid_t pid)
 {
-	_cleanup_free_ char *config_path = container_path(container, "shim.json");
+	for (size_t i = 0; i < ARRAY_SIZE(purposes); i++) {
+		_cleanup_free_ char *config_path = container_path(container, purposes[i].config);
 
-	return command_holds(pid, config_path);
+		if (command_holds(pid, config_path))
+			return true;
+	}
+	return false;
 }
 
 void shim_end_vm(const struct container *container, pid_t pid)

@@ -18,12 +18,16 @@ enum {
 	SHIM_READY_MS = 20000,
 };
 
+/* What a container's shim is for: each has files of its own in the container's directory. */
+enum shim_purpose { SHIM_FOR_RUN, SHIM_FOR_FILES };
+
 /*
- * Writes shim.json, empties the run directory, starts the shim and returns a connection to it. The
- * shim's pid goes to *ret_pid as soon as there is one, also on failure.
+ * Writes shim.json (or files.json), empties the run directory, starts the shim and returns a
+ * connection to it. The shim's pid goes to *ret_pid as soon as there is one, also on failure.
  */
-int shim_spawn(struct container *container, const struct sandbox_config *config, pid_t *ret_pid,
-	       struct rpc_client **ret_client, struct cay_error *err);
+int shim_spawn(struct container *container, enum shim_purpose purpose,
+	       const struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client,
+	       struct cay_error *err);
 
 /* A connection to a shim that runs; none is CAY_UNAVAILABLE. */
 int shim_connect(const struct container *container, struct rpc_client **ret_client,

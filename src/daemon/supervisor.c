@@ -120,7 +120,8 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	int r = launch_config(container, &config, err);
 
 	if (r == 0)
-		r = shim_spawn(container, config, &supervisor->shim_pid, &supervisor->client, err);
+		r = shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
+			       &supervisor->client, err);
 	if (r < 0)
 		return r;
 	wait_attached(container);

@@ -20,7 +20,6 @@ DEFINE_ABSENT(no_builds, "does not build images")
 DEFINE_ABSENT(no_search,
 	      "does not search: registries have no common way to be asked; look on the "
 	      "registry's own site and pull by name")
-DEFINE_ABSENT(no_commit, "does not make images from containers")
 DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")
 
@@ -34,7 +33,6 @@ const struct http_route api_absent_routes[] = {
 	{ "POST", "/session", no_builds },
 	{ "POST", "/grpc", no_builds },
 	{ "GET", "/images/search", no_search },
-	{ "POST", "/commit", no_commit },
 	{ "GET", "/swarm", no_swarm },
 	{ "POST", "/swarm/init", no_swarm },
 	{ "POST", "/swarm/join", no_swarm },

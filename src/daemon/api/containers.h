@@ -39,6 +39,17 @@ int api_containers_logs(struct daemon *daemon, struct http_request *request, str
 /* containers-attach.c */
 int api_containers_attach(struct daemon *daemon, struct http_request *request,
 			  struct cay_error *err);
+/* containers-archive.c */
+int api_containers_archive_head(struct daemon *daemon, struct http_request *request,
+				struct cay_error *err);
+int api_containers_archive_get(struct daemon *daemon, struct http_request *request,
+			       struct cay_error *err);
+int api_containers_archive_put(struct daemon *daemon, struct http_request *request,
+			       struct cay_error *err);
+int api_containers_export(struct daemon *daemon, struct http_request *request,
+			  struct cay_error *err);
+int api_containers_changes(struct daemon *daemon, struct http_request *request,
+			   struct cay_error *err);
 /* containers-stats.c */
 int api_containers_stats(struct daemon *daemon, struct http_request *request,
 			 struct cay_error *err);

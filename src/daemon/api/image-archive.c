@@ -5,6 +5,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/image-json.h"
 #include "daemon/api/progress.h"
+#include "daemon/api/stream-writer.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 
@@ -54,25 +55,6 @@ static int post_load(struct daemon *daemon, struct http_request *request, struct
 
 /* ---- out ---- */
 
-/* An archive on its way to a client; the head is sent with the first piece. */
-struct archive_reply {
-	struct http_request *request;
-	bool begun;
-};
-
-static int write_piece(const void *data, size_t size, void *user, struct cay_error *err)
-{
-	struct archive_reply *reply = user;
-	int r = 0;
-
-	if (!reply->begun)
-		r = http_stream_begin(reply->request, 200, "application/x-tar");
-	reply->begun = true;
-	if (r == 0)
-		r = http_stream_write(reply->request, data, size);
-	return r < 0 ? cay_error_set(err, CAY_CANCELLED, -r, "the client has gone") : 0;
-}
-
 static void tell_saved(struct daemon *daemon, const struct strv *names)
 {
 	for (size_t i = 0; i < names->count; i++) {
@@ -87,16 +69,16 @@ static void tell_saved(struct daemon *daemon, const struct strv *names)
 static int save(struct daemon *daemon, struct http_request *request, const struct strv *names,
 		struct cay_error *err)
 {
-	struct archive_reply reply = { .request = request };
-	const struct image_writer writer = { write_piece, &reply };
+	struct stream_writer writer;
 	_cleanup_free_ char *platform = NULL;
 	int r = image_platform_argument(http_query(request, "platform"), &platform, err);
 
+	stream_writer_init(&writer, request, "application/x-tar");
 	if (r == 0)
-		r = image_store_save(daemon->images, names, platform, &writer, NULL, err);
+		r = image_store_save(daemon->images, names, platform, &writer.writer, NULL, err);
 	if (r == 0)
 		tell_saved(daemon, names);
-	return r;
+	return stream_writer_end(&writer, r);
 }
 
 static int get_archive(struct daemon *daemon, struct http_request *request, struct cay_error *err)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Images that come in from registries: POST /images/create. */
+/* Images that come in: POST /images/create. */
 #include "base/alloc.h"
 #include "base/json.h"
 #include "daemon/api/api.h"
+#include "daemon/api/image-import.h"
 #include "daemon/api/image-json.h"
 #include "daemon/api/progress.h"
 #include "daemon/api/registry-auth.h"
@@ -78,7 +79,7 @@ static int post_create(struct daemon *daemon, struct http_request *request, stru
 	int r;
 
 	if (source && *source)
-		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP, "import is not supported");
+		return api_image_import(daemon, request, source, err);
 	if (!from || !*from)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "fromImage is missing");
 	r = registry_auth_parse(http_header(request, "X-Registry-Auth"), &auth, err);
@@ -92,6 +93,7 @@ static int post_create(struct daemon *daemon, struct http_request *request, stru
 }
 
 const struct http_route api_image_transfer_routes[] = {
-	{ "POST", "/images/create", post_create },
+	/* A body is a tar to be imported; pulls have none, and none is read. */
+	{ "POST", "/images/create", post_create, .raw_body = true },
 	{},
 };

@@ -117,6 +117,14 @@ struct image_progress_sink api_progress_sink(struct api_progress *progress)
 	return (struct image_progress_sink){ report, cancelled, progress };
 }
 
+void api_progress_status(struct api_progress *progress, const char *text)
+{
+	json_t *message = json_object();
+
+	json_set_string(message, "status", text);
+	write_message(progress, message);
+}
+
 void api_progress_stream(struct api_progress *progress, const char *text)
 {
 	json_t *message = json_object();

@@ -27,6 +27,8 @@ void api_progress_init(struct api_progress *progress, struct http_request *reque
  * client goes. */
 struct image_progress_sink api_progress_sink(struct api_progress *progress);
 
+/* {"status": …}: a line of its own. */
+void api_progress_status(struct api_progress *progress, const char *text);
 /* {"stream": …}: text for people. */
 void api_progress_stream(struct api_progress *progress, const char *text);
 /* {"aux": …}: a result for programs. Takes `aux` over. */

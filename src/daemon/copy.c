@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A container's files looked at and taken out. Putting in is copy-in.c's. */
+#include "daemon/copy.h"
+
+#include "base/alloc.h"
+#include "base/base64.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "daemon/shim.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+enum {
+	STAT_MS = 60000,
+	CHANGES_MAX = 4 * 1000 * 1000,
+	CHANGES_BYTES_MAX = 512 * 1024 * 1024, /* of their paths: a guest may tell of any number */
+};
+
+/* ---- stat ---- */
+
+void copy_stat_done(struct copy_stat *stat)
+{
+	free(stat->name);
+	free(stat->link_target);
+	*stat = (struct copy_stat){ 0 };
+}
+
+/* The bits of package os, of Go's documentation. */
+uint32_t copy_go_mode(uint32_t mode)
+{
+	static const struct {
+		uint32_t type, bits;
+	} types[] = {
+		{ S_IFDIR, UINT32_C(1) << 31 }, { S_IFLNK, UINT32_C(1) << 27 },
+		{ S_IFBLK, UINT32_C(1) << 26 }, { S_IFCHR, UINT32_C(1) << 26 | UINT32_C(1) << 21 },
+		{ S_IFIFO, UINT32_C(1) << 25 }, { S_IFSOCK, UINT32_C(1) << 24 },
+	};
+	uint32_t result = mode & 0777;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if ((mode & S_IFMT) == types[i].type)
+			result |= types[i].bits;
+	result |= mode & S_ISUID ? UINT32_C(1) << 23 : 0;
+	result |= mode & S_ISGID ? UINT32_C(1) << 22 : 0;
+	result |= mode & S_ISVTX ? UINT32_C(1) << 20 : 0;
+	return result;
+}
+
+char *copy_stat_header(const struct copy_stat *stat)
+{
+	_cleanup_json_ json_t *object = json_object();
+	_cleanup_free_ char *text = NULL;
+	char mtime[CLOCK_TEXT_MAX];
+
+	clock_format_utc(stat->mtime_ns, mtime);
+	json_set_string(object, "name", stat->name);
+	json_set_int(object, "size", stat->size);
+	json_set_int(object, "mode", copy_go_mode(stat->mode));
+	json_set_string(object, "mtime", mtime);
+	json_set_string(object, "linkTarget", stat->link_target);
+	text = json_print(object);
+	return base64_encode(text, strlen(text), false);
+}
+
+static int look(const struct container *container, const char *path, struct copy_stat *ret_stat,
+		struct cay_error *err)
+{
+	Cay__Vminitd__V1__StatPathRequest request = CAY__VMINITD__V1__STAT_PATH_REQUEST__INIT;
+	_cleanup_(message_free_p) ProtobufCMessage *message = NULL;
+	const Cay__Vminitd__V1__StatPathResponse *answer;
+	int r;
+
+	request.container_id = (char *)container->id;
+	request.path = (char *)path;
+	r = shim_guest_call(container, "StatPath", &request.base, STAT_MS, &message, err);
+	if (r < 0)
+		return r;
+	answer = (const Cay__Vminitd__V1__StatPathResponse *)message;
+	*ret_stat = (struct copy_stat){
+		.name = xstrdup(answer->name),
+		.size = answer->size,
+		.mode = answer->mode,
+		.mtime_ns = answer->mtime_ns,
+		.link_target = xstrdup(answer->link_target),
+	};
+	return 0;
+}
+
+/* Whether a call failed because the container ended beside it. */
+static bool has_just_ended(const struct files_use *use, const struct cay_error *err)
+{
+	_cleanup_view_ struct container_view view = { 0 };
+
+	if (use->vm || err->code != CAY_UNAVAILABLE)
+		return false;
+	container_view(use->container, &view);
+	return !container_is_up(view.status);
+}
+
+int copy_begin(struct container *container, const char *path, struct files_use *ret_use,
+	       struct copy_stat *ret_stat, struct cay_error *err)
+{
+	_cleanup_files_use_ struct files_use use = { 0 };
+	int r = files_use_open(container, &use, err);
+
+	if (r == 0)
+		r = look(container, path, ret_stat, err);
+	if (r < 0 && use.container && has_just_ended(&use, err)) {
+		cay_error_clear(err);
+		files_use_close(&use);
+		r = files_use_open(container, &use, err);
+		if (r == 0)
+			r = look(container, path, ret_stat, err);
+	}
+	if (r < 0)
+		return r;
+	*ret_use = use;
+	use = (struct files_use){ 0 };
+	return 0;
+}
+
+/* ---- streams out ---- */
+
+struct out {
+	const struct image_writer *writer;
+	struct cay_error err; /* why it was stopped */
+};
+
+static bool on_data(const ProtobufCMessage *message, void *user)
+{
+	const Cay__Vminitd__V1__CopyData *piece = (const Cay__Vminitd__V1__CopyData *)message;
+	struct out *out = user;
+
+	return piece->data.len == 0 ||
+		out->writer->write(piece->data.data, piece->data.len, out->writer->user,
+				   &out->err) == 0;
+}
+
+static int stream_out(struct files_use *use, const char *method, const ProtobufCMessage *request,
+		      const struct image_writer *writer, int gone_fd, struct cay_error *err)
+{
+	_cleanup_rpc_client_ struct rpc_client *client = NULL;
+	struct out out = { .writer = writer };
+	int r = shim_connect(use->container, &client, err);
+
+	if (r == 0)
+		r = rpc_client_stream(client, &cay__vminitd__v1__vminitd__descriptor, method,
+				      request, gone_fd, on_data, &out, err);
+	if (r == 0 && out.err.code != CAY_OK) {
+		*err = out.err;
+		r = -err->err;
+	}
+	return r;
+}
+
+int copy_out(struct files_use *use, const char *path, const struct image_writer *writer,
+	     int gone_fd, struct cay_error *err)
+{
+	Cay__Vminitd__V1__CopyOutRequest request = CAY__VMINITD__V1__COPY_OUT_REQUEST__INIT;
+
+	request.container_id = use->container->id;
+	request.path = (char *)path;
+	return stream_out(use, "CopyOut", &request.base, writer, gone_fd, err);
+}
+
+int copy_export(struct files_use *use, bool layer, const struct image_writer *writer, int gone_fd,
+		struct cay_error *err)
+{
+	Cay__Vminitd__V1__ExportRootRequest request = CAY__VMINITD__V1__EXPORT_ROOT_REQUEST__INIT;
+
+	request.container_id = use->container->id;
+	request.layer = layer;
+	return stream_out(use, "ExportRoot", &request.base, writer, gone_fd, err);
+}
+
+/* ---- changes ---- */
+
+struct changes {
+	json_t *array; /* NULL before the first */
+	size_t bytes;
+	bool too_many;
+};
+
+static bool on_change(const ProtobufCMessage *message, void *user)
+{
+	const Cay__Vminitd__V1__Change *change = (const Cay__Vminitd__V1__Change *)message;
+	struct changes *changes = user;
+	json_t *item;
+
+	changes->bytes += strlen(change->path);
+	changes->too_many = changes->bytes > CHANGES_BYTES_MAX ||
+		json_array_size(changes->array) >= CHANGES_MAX;
+	if (changes->too_many)
+		return false;
+	if (!changes->array)
+		changes->array = json_array();
+	item = json_object();
+	json_set_string(item, "Path", change->path);
+	json_set_int(item, "Kind", MIN(change->kind, 2U));
+	(void)json_array_append_new(changes->array, item);
+	return true;
+}
+
+int copy_changes(struct files_use *use, int gone_fd, json_t **ret_changes, struct cay_error *err)
+{
+	Cay__Vminitd__V1__ChangesRequest request = CAY__VMINITD__V1__CHANGES_REQUEST__INIT;
+	_cleanup_rpc_client_ struct rpc_client *client = NULL;
+	struct changes changes = { 0 };
+	int r = shim_connect(use->container, &client, err);
+
+	request.container_id = use->container->id;
+	if (r == 0)
+		r = rpc_client_stream(client, &cay__vminitd__v1__vminitd__descriptor, "Changes",
+				      &request.base, gone_fd, on_change, &changes, err);
+	if (r == 0 && changes.too_many)
+		r = cay_error_set(err, CAY_TOO_LARGE, EFBIG,
+				  "container %.12s has more changes than can be told",
+				  use->container->id);
+	if (r < 0)
+		json_decref(changes.array);
+	else
+		*ret_changes = changes.array;
+	return r;
+}
