@@ -58,6 +58,11 @@ const char *call_content_type(const struct call *call)
 	return call->parser.content_type;
 }
 
+const char *call_path_stat(const struct call *call)
+{
+	return call->parser.path_stat;
+}
+
 static int cannot_connect(const struct client *client, int error, struct cay_error *err)
 {
 	const char *hint = client->is_default ? "; \"cay system start\" starts one" : "";
@@ -125,7 +130,7 @@ static void format_head(const struct call_spec *spec, const struct buf *body, st
 		buf_puts(head, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
 	else
 		buf_puts(head, "Connection: close\r\n");
-	if (spec->body_fd >= 0)
+	if (spec->body_fd >= 0 || spec->stream)
 		buf_puts(head,
 			 "Content-Type: application/x-tar\r\n"
 			 "Transfer-Encoding: chunked\r\n");
@@ -147,6 +152,7 @@ int call_open(struct client *client, const struct call_spec *spec, struct call *
 	call->fd = -1;
 	call->source = spec->body_fd;
 	call->hijack = spec->hijack;
+	call->parser.no_body = strcmp(spec->method, "HEAD") == 0;
 	r = connect_to(client, &call->fd, err);
 	if (r < 0)
 		return r;
@@ -215,6 +221,14 @@ bool call_is_complete(const struct call *call)
 	return call->ended;
 }
 
+/* One of no bytes is the last. */
+static void add_chunk(struct call *call, const void *data, size_t size)
+{
+	buf_printf(&call->outgoing, "%zx\r\n", size);
+	buf_append(&call->outgoing, data, size);
+	buf_puts(&call->outgoing, "\r\n");
+}
+
 /* The next piece of the body, as a chunk. */
 static int read_source(struct call *call, struct cay_error *err)
 {
@@ -225,9 +239,7 @@ static int read_source(struct call *call, struct cay_error *err)
 		return 0;
 	if (n < 0)
 		return cay_error_errno(err, errno, "reading the archive");
-	buf_printf(&call->outgoing, "%zx\r\n", (size_t)n);
-	buf_append(&call->outgoing, data, (size_t)n);
-	buf_puts(&call->outgoing, "\r\n");
+	add_chunk(call, data, (size_t)n);
 	call->source_ended = n == 0;
 	return 0;
 }
@@ -265,6 +277,22 @@ static int exchange(struct call *call, struct cay_error *err)
 	if (r >= 0 && (polls[0].revents & POLLOUT))
 		send_outgoing(call);
 	return r < 0 ? r : (polls[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+}
+
+int call_send(struct call *call, const void *data, size_t size, struct cay_error *err)
+{
+	add_chunk(call, data, size);
+	while (call->outgoing.length > 0) {
+		struct pollfd entry = { .fd = call->fd, .events = POLLIN | POLLOUT };
+
+		if (poll(&entry, 1, -1) < 0 && errno != EINTR)
+			return cay_error_errno(err, errno, "waiting for the daemon");
+		if (entry.revents & (POLLIN | POLLHUP | POLLERR))
+			return 1;
+		if (entry.revents & POLLOUT)
+			send_outgoing(call);
+	}
+	return 0;
 }
 
 int call_pump(struct call *call, struct cay_error *err)

@@ -163,6 +163,19 @@ int client_call_named(struct client *client, const char *method, const char *for
 	return client_call(client, method, &target, NULL, ret_value, err);
 }
 
+int call_copy_body(struct call *call, int fd, const char *name, struct cay_error *err)
+{
+	_cleanup_buf_ struct buf data = { 0 };
+	int r = call_wait_head(call, err);
+
+	while (r >= 0 && (r = call_read(call, &data, err)) > 0) {
+		r = write_full(fd, data.data, data.length);
+		if (r < 0)
+			return cay_error_errno(err, r, "writing %s", name);
+	}
+	return r;
+}
+
 /* Where the JSON document at the front of the text ends, or 0 where it is not all there. */
 static size_t document_end(const char *data, size_t size)
 {

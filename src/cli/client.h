@@ -55,6 +55,7 @@ struct call_spec {
 	const struct target *target;
 	const json_t *body; /* NULL: none */
 	int body_fd;        /* -1: none; sent to its end, as application/x-tar, by call_pump() */
+	bool stream;        /* with such a body as well, which call_send() gives */
 	bool hijack;        /* asks for the connection itself */
 	const char *auth;   /* X-Registry-Auth; NULL: none */
 };
@@ -78,6 +79,13 @@ bool call_is_complete(const struct call *call);
  * err. */
 int call_wait_head(struct call *call, struct cay_error *err);
 const char *call_content_type(const struct call *call);
+/* The answer's header X-Docker-Container-Path-Stat, or NULL. */
+const char *call_path_stat(const struct call *call);
+/*
+ * The next bytes of a streamed body, or with a size of 0 its end. Blocks until the connection takes
+ * them: 0, or 1 when the daemon has answered or gone instead, and the answer says why.
+ */
+int call_send(struct call *call, const void *data, size_t size, struct cay_error *err);
 /* Blocks for more of the body, which replaces *ret_data's contents; 1, or 0 at its end. */
 int call_read(struct call *call, struct buf *ret_data, struct cay_error *err);
 /* Blocks until the end; the body as JSON (NULL for an empty one), to be dropped by the caller. */
@@ -96,6 +104,9 @@ int client_call(struct client *client, const char *method, const struct target *
 /* The same with a path whose one "%s" is `name`; the common case. */
 int client_call_named(struct client *client, const char *method, const char *format,
 		      const char *name, json_t **ret_value, struct cay_error *err);
+
+/* The answer's body to a descriptor, which `name` stands for in errors. */
+int call_copy_body(struct call *call, int fd, const char *name, struct cay_error *err);
 
 /*
  * Calls `each` for every JSON document of a streamed answer. It returns 0, or -errno with err set

@@ -15,6 +15,8 @@ enum operand_kind {
 	OPERAND_NONE,
 	OPERAND_CONTAINER,         /* any container, running or not */
 	OPERAND_RUNNING_CONTAINER, /* one that runs */
+	OPERAND_CONTAINER_PATH,    /* a container and a path in it, or a file */
+	OPERAND_CONTAINER_IMAGE,   /* a container, and then an image */
 	OPERAND_IMAGE,
 	OPERAND_NETWORK,
 	OPERAND_NETWORK_CONTAINER, /* a network, and then a container */

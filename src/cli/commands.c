@@ -120,6 +120,34 @@ static const struct option root_options[] = {
 			"List the published ports of a container", NULL, NULL, NULL, 1, 2, \
 			OPERAND_CONTAINER, 0, command_port \
 	}
+#define ROW_COPY \
+	{ \
+		"cp", "copy", "CONTAINER:PATH|PATH|- CONTAINER:PATH|PATH|-", \
+			"Copy files between a container and this host, or an archive with -", \
+			NULL, copy_options, NULL, 2, 2, OPERAND_CONTAINER_PATH, 0, command_copy \
+	}
+#define ROW_DIFF \
+	{ \
+		"diff", NULL, "CONTAINER", \
+			"List what a container has added (A), changed (C) and deleted (D)", NULL, \
+			NULL, NULL, 1, 1, OPERAND_CONTAINER, 0, command_diff \
+	}
+#define ROW_EXPORT \
+	{ \
+		"export", NULL, "CONTAINER", "Write a container's files to an archive", NULL, \
+			export_options, NULL, 1, 1, OPERAND_CONTAINER, 0, command_export \
+	}
+#define ROW_COMMIT \
+	{ \
+		"commit", NULL, "CONTAINER [NAME[:TAG]]", "Make an image of a container", NULL, \
+			commit_options, NULL, 1, 2, OPERAND_CONTAINER_IMAGE, 0, command_commit \
+	}
+#define ROW_IMPORT \
+	{ \
+		"import", NULL, "FILE|URL|- [NAME[:TAG]]", "Make an image of an archive of files", \
+			NULL, import_options, NULL, 1, 2, OPERAND_FILE, COMMAND_STARTS_DAEMON, \
+			command_import \
+	}
 #define ROW_PULL \
 	{ \
 		"pull", NULL, "IMAGE", "Fetch an image from its registry", NULL, pull_options, \
@@ -206,6 +234,10 @@ static const struct command container_commands[] = {
 	ROW_UNPAUSE,
 	ROW_RENAME,
 	ROW_PORT,
+	ROW_COPY,
+	ROW_DIFF,
+	ROW_EXPORT,
+	ROW_COMMIT,
 	{ "inspect", NULL, "CONTAINER [CONTAINER...]", "Show all about containers", NULL,
 	  inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_CONTAINER, 0, command_inspect_container },
 	{ "prune", NULL, NULL, "Remove all containers that do not run", NULL, prune_options, NULL,
@@ -218,6 +250,7 @@ static const struct command image_commands[] = {
 	ROW_PUSH,
 	ROW_SAVE(NULL),
 	ROW_LOAD,
+	ROW_IMPORT,
 	ROW_IMAGES("ls", "list", NULL),
 	ROW_REMOVE_IMAGE("rm", "remove delete"),
 	ROW_TAG,
@@ -319,8 +352,13 @@ static const struct command root_commands[] = {
 	ROW_UNPAUSE,
 	ROW_RENAME,
 	ROW_PORT,
+	ROW_COPY,
+	ROW_DIFF,
+	ROW_EXPORT,
+	ROW_COMMIT,
 	ROW_SAVE("More about images"),
 	ROW_LOAD,
+	ROW_IMPORT,
 	ROW_REMOVE_IMAGE("rmi", NULL),
 	ROW_TAG,
 	ROW_HISTORY,

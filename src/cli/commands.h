@@ -25,6 +25,7 @@ extern const struct option network_connect_options[], network_disconnect_options
 extern const struct option volume_create_options[], volume_list_options[];
 extern const struct option volume_inspect_options[], volume_remove_options[];
 extern const struct option volume_prune_options[], system_prune_options[];
+extern const struct option copy_options[], export_options[], import_options[], commit_options[];
 extern const struct option version_options[], info_options[], disk_options[];
 extern const struct option system_start_options[], system_stop_options[], system_status_options[];
 
@@ -78,6 +79,11 @@ int command_inspect_volume(const struct invocation *invocation, struct cay_error
 int command_remove_volume(const struct invocation *invocation, struct cay_error *err);
 int command_prune_volumes(const struct invocation *invocation, struct cay_error *err);
 int command_system_prune(const struct invocation *invocation, struct cay_error *err);
+int command_copy(const struct invocation *invocation, struct cay_error *err);
+int command_diff(const struct invocation *invocation, struct cay_error *err);
+int command_export(const struct invocation *invocation, struct cay_error *err);
+int command_commit(const struct invocation *invocation, struct cay_error *err);
+int command_import(const struct invocation *invocation, struct cay_error *err);
 int command_version(const struct invocation *invocation, struct cay_error *err);
 int command_info(const struct invocation *invocation, struct cay_error *err);
 int command_disk(const struct invocation *invocation, struct cay_error *err);

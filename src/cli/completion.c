@@ -18,6 +18,7 @@ static const char bash_script[] =
 	"_cay() {\n"
 	"\tlocal IFS=$'\\n'\n"
 	"\tCOMPREPLY=($(cay __complete \"${COMP_WORDS[@]:1:COMP_CWORD}\" 2>/dev/null))\n"
+	"\tcase \"${COMPREPLY[0]}\" in *:) compopt -o nospace 2>/dev/null ;; esac\n"
 	"\tif [ ${#COMPREPLY[@]} -eq 0 ]; then\n"
 	"\t\tcompopt -o default 2>/dev/null\n"
 	"\tfi\n"
@@ -85,7 +86,8 @@ static void complete_words(struct buf *out, const char *prefix, const char *star
 }
 
 /* Names from the daemon; none where it does not answer. */
-static void complete_containers(struct client *client, bool all, const char *start, struct buf *out)
+static void complete_containers(struct client *client, bool all, const char *ending,
+				const char *start, struct buf *out)
 {
 	_cleanup_json_ json_t *list = NULL;
 	const json_t *container, *name;
@@ -98,7 +100,10 @@ static void complete_containers(struct client *client, bool all, const char *sta
 		json_array_foreach(json_object_get(container, "Names"), j, name) {
 			const char *text = json_is_string(name) ? json_string_value(name) : "";
 
-			add_matching(out, "", start, text + (*text == '/'));
+			_cleanup_free_ char *shown =
+				xasprintf("%s%s", text + (*text == '/'), ending);
+
+			add_matching(out, "", start, shown);
 		}
 	}
 }
@@ -168,12 +173,16 @@ static void complete_operand(struct client *client, enum operand_kind kind, size
 		kind = before == 0    ? OPERAND_NETWORK
 			: before == 1 ? OPERAND_CONTAINER
 				      : OPERAND_NONE;
+	if (kind == OPERAND_CONTAINER_IMAGE)
+		kind = before == 0 ? OPERAND_CONTAINER : OPERAND_IMAGE;
 	if (kind == OPERAND_REGISTRY)
 		complete_registries(start, out);
 	if (!client)
 		return;
 	if (kind == OPERAND_CONTAINER || kind == OPERAND_RUNNING_CONTAINER || kind == OPERAND_ANY)
-		complete_containers(client, kind != OPERAND_RUNNING_CONTAINER, start, out);
+		complete_containers(client, kind != OPERAND_RUNNING_CONTAINER, "", start, out);
+	if (kind == OPERAND_CONTAINER_PATH)
+		complete_containers(client, true, ":", start, out);
 	if (kind == OPERAND_IMAGE || kind == OPERAND_ANY)
 		complete_images(client, start, out);
 	if (kind == OPERAND_NETWORK || kind == OPERAND_ANY)
@@ -235,7 +244,7 @@ void complete(struct client *client, const char *const *words, size_t count, str
 		else if (client && strcmp(pending->value, "NETWORK") == 0)
 			complete_networks(client, start, out);
 		else if (client && starts_with(pending->value, "CONTAINER"))
-			complete_containers(client, true, start, out);
+			complete_containers(client, true, "", start, out);
 		return;
 	}
 	if (operands > 0 && (command->flags & COMMAND_STOPS_AT_OPERAND))

@@ -12,6 +12,7 @@ static int malformed(struct cay_error *err, const char *what)
 void http_parser_done(struct http_parser *parser)
 {
 	buf_done(&parser->line);
+	free(parser->path_stat);
 }
 
 /* A line without its end and the blanks around it. */
@@ -60,6 +61,9 @@ static int parse_header(struct http_parser *parser, struct str line, struct cay_
 		(void)snprintf(parser->content_type, sizeof(parser->content_type), "%.*s",
 			       (int)MIN(value.length, sizeof(parser->content_type) - 1),
 			       value.data);
+	} else if (str_equals_nocase(name, "x-docker-container-path-stat")) {
+		free(parser->path_stat);
+		parser->path_stat = str_dup(value);
 	}
 	return 0;
 }
@@ -71,7 +75,7 @@ static void choose_body(struct http_parser *parser)
 		parser->state = HTTP_RAW;
 	else if (parser->status < 200)
 		parser->state = HTTP_HEAD; /* "100 Continue": the real answer is still to come */
-	else if (parser->status == 204 || parser->status == 304)
+	else if (parser->no_body || parser->status == 204 || parser->status == 304)
 		parser->state = HTTP_DONE;
 	else if (parser->chunked)
 		parser->state = HTTP_CHUNK_SIZE;

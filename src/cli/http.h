@@ -31,6 +31,8 @@ struct http_parser {
 	enum http_state state;
 	int status;
 	char content_type[128]; /* "" when there is none */
+	char *path_stat;        /* X-Docker-Container-Path-Stat, or NULL */
+	bool no_body;           /* the request was a HEAD */
 	uint64_t left;          /* bytes of the body or chunk still to come */
 	struct buf line;        /* the head so far, or a line of chunked framing */
 	bool counted, chunked;

@@ -261,6 +261,15 @@ static int pack_symlink(struct pack *pack, int directory, const char *name, cons
 	return MIN(add(pack, directory, name, entry, err), 0);
 }
 
+static void skipped(const struct pack *pack, const char *path)
+{
+	_cleanup_free_ char *shown =
+		xasprintf("%s%s", pack->options->shown, path + pack->as_length);
+
+	if (pack->options->skipped)
+		pack->options->skipped(pack->options->user, shown);
+}
+
 static int pack_one(struct pack *pack, int directory, const char *name, const char *path,
 		    struct cay_error *err)
 {
@@ -298,6 +307,7 @@ static int pack_one(struct pack *pack, int directory, const char *name, const ch
 		entry.device_minor = minor(status.st_rdev);
 		break;
 	default: /* a socket, which no archive can hold */
+		skipped(pack, path);
 		return 0;
 	}
 	return MIN(add(pack, directory, name, &entry, err), 0);

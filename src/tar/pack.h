@@ -18,6 +18,7 @@ struct tar_pack_options {
 	 */
 	int (*edit)(void *user, int directory, const char *name, struct tar_entry *entry,
 		    struct cay_error *err);
+	void (*skipped)(void *user, const char *path); /* NULL, or told of each socket */
 	void *user;
 };
 

@@ -261,7 +261,7 @@ static void test_completion(void **state)
 	static const struct {
 		const char *line, *found;
 	} cases[] = {
-		{ "im", "images\nimage\n" },
+		{ "im", "images\nimport\nimage\n" },
 		{ "image p", "pull\npush\nprune\n" },
 		{ "run --read", "--read-only\n" },
 		{ "run --pull ", "always\nmissing\nnever\n" },
@@ -270,6 +270,9 @@ static void test_completion(void **state)
 		{ "registry l", "login\nlogout\nls\n" },
 		{ "completion f", "fish\n" },
 		{ "network c", "create\nconnect\n" },
+		{ "volume ", "create\nls\ninspect\nrm\nprune\n" },
+		{ "cp --fo", "--follow-link\n" },
+		{ "run --volume", "--volume\n--volume-driver\n--volumes-from\n" },
 		{ "network create --ip-", "--ip-range\n" },
 		{ "run --net n --re", "--read-only\n--restart\n" },
 		{ "run --ne", "--network\n--network-alias\n" },
