@@ -113,13 +113,14 @@ class Daemon:
         self.socket = self.directory / "cay.sock"
         self.host = f"unix://{self.socket}"
         self.options = list(options)
+        self.command = [BUILD / "cayd"]
         self.process = None
         self.log = self.directory / "cayd.log"
 
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [BUILD / "cayd", "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
+                [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_until(self.answers, f"the daemon to answer; its log: {self.log.read_text(errors='replace')[-2000:]}", 30)
         return self
@@ -172,7 +173,7 @@ class Daemon:
         """Removes every container, then the daemon, then its directories; tells what was left."""
         left = []
         try:
-            if self.process.poll() is not None:
+            if not self.process or self.process.poll() is not None:
                 self.start()
             status, containers = self.request("GET", "/containers/json?all=1")
             for container in containers if status == 200 else []:
@@ -204,12 +205,18 @@ class CayTestCase(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.daemon = Daemon(*cls.daemon_options).start()
+        cls.daemon = cls.make_daemon()
         cls.addClassCleanup(cls.stop_daemon)
+        cls.daemon.start()
         done = cls.run_cay("load", "-i", str(busybox_archive()))
         if done.returncode != 0:
             log = cls.daemon.log.read_text(errors="replace")[-3000:]
             raise AssertionError(f"loading busybox: {done.stderr}\n{log}")
+
+    @classmethod
+    def make_daemon(cls):
+        """One that was not started yet."""
+        return Daemon(*cls.daemon_options)
 
     @classmethod
     def stop_daemon(cls):
