@@ -231,6 +231,18 @@ class Networks(NetworkTestCase):
         with serving(ECHO, IN_OUTSIDE):
             self.reached_from("both", lab.OUTSIDE_ADDRESS)
 
+    def test_a_pair_of_queues_for_each_processor(self):
+        """A card of several can be moved to another network as any."""
+        self.network("second")
+        self.peer("wide", "--cpus", "2")
+        self.assertEqual(self.cay("exec", "wide", "ls", "/sys/class/net/eth0/queues").split(),
+                         ["rx-0", "rx-1", "tx-0", "tx-1"])
+        for _ in range(4):  # from several ports, so by several queues
+            self.reached(self.addresses("wide")[0])
+        self.cay("network", "disconnect", "bridge", "wide")
+        self.cay("network", "connect", "second", "wide")
+        self.reached(self.addresses("wide", "second")[0])
+
     def test_connect_and_disconnect_a_stopped_one(self):
         self.network("later")
         self.peer("moves")

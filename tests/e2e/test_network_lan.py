@@ -79,18 +79,53 @@ class Lan:
         self.directory.rmdir()
 
 
-class LanNetwork(NetworkTestCase):
-    archives = (peer_archive, servers_archive)
+class LanTestCase(NetworkTestCase):
+    """A daemon with the LAN network "home"."""
+
+    network_options = ()
 
     @classmethod
     def setUpClass(cls):
         cls.lan = Lan()
         cls.addClassCleanup(cls.lan.close)
+        super().setUpClass()
+        done = cls.run_cay("network", "create", "--driver", "lan", "--opt", "parent=lan0", *cls.network_options, "home")
+        assert done.returncode == 0, done.stderr
+
+
+class StaticLan(LanTestCase):
+    """The addresses are this host's to give, from a part of the LAN that its DHCP server leaves alone."""
+
+    network_options = ("--subnet", str(SUBNET), "--gateway", str(SUBNET[1]), "--ip-range", f"{SUBNET[200]}/29")
+
+    def test_addresses(self):
+        self.peer("chosen", "--network", "home")
+        self.peer("named", "--network", "home", "--ip", str(SUBNET[222]))
+        chosen, named = (self.endpoint(name)["IPAddress"] for name in ("chosen", "named"))
+        self.assertIn(ipaddress.ip_address(chosen), ipaddress.ip_network(f"{SUBNET[200]}/29"))
+        self.assertEqual(named, str(SUBNET[222]))
+        for address in (chosen, named):
+            self.assertEqual(self.reached(address, where=IN_MATE), str(SUBNET[3]))
+        self.reached_from("chosen", named)
+        self.assertIn(f"default via {SUBNET[1]} ", self.cay("exec", "chosen", "ip", "route"))
+        self.assertIsNone(self.lan.lease(self.endpoint("chosen")["MacAddress"]))
+
+    def test_another_address_is_dropped(self):
+        self.peer("liar", "--network", "home", "--privileged")
+        address = self.endpoint("liar")["IPAddress"]
+        self.cay("exec", "liar", "ip", "address", "add", f"{SUBNET[230]}/24", "dev", "eth0")
+        self.assertIsNone(ask("tcp", str(SUBNET[230]), where=IN_MATE))
+        self.assertIsNotNone(ask("tcp", address, where=IN_MATE))
+
+
+class LanNetwork(LanTestCase):
+    archives = (peer_archive, servers_archive)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
         cls.clients = Clients()
         cls.addClassCleanup(cls.clients.close)
-        super().setUpClass()
-        done = cls.run_cay("network", "create", "--driver", "lan", "--opt", "parent=lan0", "home")
-        assert done.returncode == 0, done.stderr
 
     def lease_of(self, name):
         mac = self.endpoint(name)["MacAddress"]
