@@ -54,3 +54,18 @@ bool strv_contains(const struct strv *list, const char *text)
 			return true;
 	return false;
 }
+
+void strv_remove(struct strv *list, const char *text)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (strcmp(list->items[i], text) == 0)
+			free(list->items[i]);
+		else
+			list->items[kept++] = list->items[i];
+	}
+	if (list->items)
+		list->items[kept] = NULL;
+	list->count = kept;
+}

@@ -20,3 +20,5 @@ void strv_take(struct strv *list, char *text);      /* takes over; NULL aborts *
 void strv_addf(struct strv *list, const char *format, ...) cay_printf(2, 3);
 void strv_copy(struct strv *to, const struct strv *from); /* `to` is replaced */
 bool strv_contains(const struct strv *list, const char *text);
+/* Every one that is equal. */
+void strv_remove(struct strv *list, const char *text);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Making a container: the name, the directory with its scratch disk, the row,
- * the place in the table, in that order; what fails takes back what was made.
- * After a crash a directory without a row is cleared away.
+ * Making a container: the name, its volumes, the directory with its scratch
+ * disk, the row, the place in the table, in that order; what fails takes back
+ * what was made. After a crash a directory without a row is cleared away.
  */
 #include "daemon/lifecycle.h"
 
@@ -14,6 +14,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/host.h"
+#include "daemon/mounts.h"
 #include "daemon/networks.h"
 #include "image/scratch.h"
 #include "image/store.h"
@@ -93,6 +94,7 @@ int container_create(struct daemon *daemon, const char *name, const char *platfo
 	_cleanup_container_ struct container *container = NULL;
 	_cleanup_free_ char *reserved = NULL;
 	char id[ID_SIZE];
+	bool mounts = false;
 	int r;
 
 	r = find_image(daemon, body, platform, &image, err);
@@ -112,15 +114,22 @@ int container_create(struct daemon *daemon, const char *name, const char *platfo
 	container->vm_uid = geteuid() == 0 ? containers_choose_uid(daemon->containers) : 0;
 	image_store_hold(daemon->images, image->id, id);
 	r = check_held(daemon, image->id, err);
+	if (r == 0) {
+		r = mounts_prepare(daemon, container->request, id, err);
+		mounts = r == 0;
+	}
 	if (r == 0)
 		r = networks_add_container(daemon->networks, container, err);
 	if (r == 0)
 		r = make_lasting(container, err);
 	if (r < 0) {
 		networks_forget_container(daemon->networks, container);
+		if (mounts)
+			mounts_release(daemon, container->request, id, true);
 		image_store_release(daemon->images, image->id, id);
 		containers_release(daemon->containers, reserved, id);
-		return cay_error_prefix(err, "creating container %s", reserved);
+		/* What is wrong with its mounts is said in docker's words alone. */
+		return mounts ? cay_error_prefix(err, "creating container %s", reserved) : r;
 	}
 	networks_warn_ports(daemon->networks, container, warnings);
 	containers_add(daemon->containers, container);

@@ -16,6 +16,7 @@
 #include "daemon/recover.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
+#include "daemon/volumes.h"
 #include "image/scratch.h"
 #include "image/store.h"
 
@@ -115,9 +116,13 @@ int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, stru
 	if (r == 0)
 		r = open_parts(daemon, err);
 	if (r == 0)
+		r = volumes_open(daemon, &daemon->volumes, err);
+	if (r == 0)
 		r = networks_open(daemon, &daemon->networks, err);
 	if (r == 0)
 		r = recover_containers(daemon, err);
+	if (r == 0)
+		volumes_settle(daemon->volumes);
 	if (r == 0)
 		r = networks_start(daemon->networks, err);
 	if (r < 0) {
@@ -166,6 +171,7 @@ void daemon_close(struct daemon *daemon)
 		return;
 	}
 	networks_free(daemon->networks);
+	volumes_free(daemon->volumes);
 	host_free(daemon->host);
 	execs_free(daemon->execs);
 	containers_free(daemon->containers);

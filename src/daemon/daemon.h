@@ -18,6 +18,7 @@ struct host;
 struct http_server;
 struct image_store;
 struct networks;
+struct volumes;
 
 struct daemon {
 	struct daemon_options options;
@@ -32,6 +33,7 @@ struct daemon {
 	struct containers *containers;
 	struct execs *execs;
 	struct networks *networks;
+	struct volumes *volumes;
 	struct host *host; /* acceleration, found out in the background */
 	struct http_server *server;
 };

@@ -39,6 +39,11 @@ static const char *const statements[] = {
 	[STATEMENT_DELETE_NETWORK] = "DELETE FROM networks WHERE id = ?1",
 	[STATEMENT_EACH_NETWORK] =
 		"SELECT id, name, created_ns, document FROM networks ORDER BY created_ns, id",
+	[STATEMENT_STORE_VOLUME] =
+		"INSERT OR REPLACE INTO volumes(name, created_ns, document) VALUES(?1, ?2, ?3)",
+	[STATEMENT_DELETE_VOLUME] = "DELETE FROM volumes WHERE name = ?1",
+	[STATEMENT_EACH_VOLUME] =
+		"SELECT name, created_ns, document FROM volumes ORDER BY created_ns, name",
 };
 static_assert(ARRAY_SIZE(statements) == STATEMENT_COUNT, "every statement has its text");
 
@@ -80,6 +85,11 @@ static const char *const migrations[] = {
 	" FROM containers WHERE json_valid(request)"
 	" AND coalesce(json_extract(request, '$.HostConfig.NetworkMode'), '')"
 	" IN ('', 'default', 'bridge');",
+
+	"CREATE TABLE volumes("
+	" name TEXT PRIMARY KEY,"
+	" created_ns INTEGER NOT NULL,"
+	" document TEXT NOT NULL) WITHOUT ROWID;",
 };
 
 int database_fail(struct database *database, const char *what, struct cay_error *err)

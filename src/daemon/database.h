@@ -96,6 +96,23 @@ int database_each_network(struct database *database,
 				      struct cay_error *err),
 			  void *user, struct cay_error *err);
 
+/* There from the moment its directory is whole until the moment it is not any more. */
+struct database_volume {
+	const char *name;
+	int64_t created_ns;
+	const char *document; /* {"Options": …, "Labels": …}, printed */
+};
+
+/* One of this name that is there already, damaged perhaps, is replaced. */
+int database_store_volume(struct database *database, const struct database_volume *row,
+			  struct cay_error *err);
+/* No such row is success. */
+int database_delete_volume(struct database *database, const char *name, struct cay_error *err);
+int database_each_volume(struct database *database,
+			 int (*each)(const struct database_volume *row, void *user,
+				     struct cay_error *err),
+			 void *user, struct cay_error *err);
+
 /* Calls `each` for every row, oldest first, until it fails. It may not use the database. */
 int database_each_container(struct database *database,
 			    int (*each)(const struct database_container *row, void *user,

@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/shim.h"
+#include "daemon/volumes.h"
 #include "sandbox/state.h"
 
 #include <errno.h>
@@ -141,6 +142,7 @@ static void end(struct files_vm *vm)
 	if (!shim_wait_gone(vm->shim_pid, err.code == CAY_OK ? END_MS : 0))
 		shim_destroy(container, vm->shim_pid);
 	files_vm_recover(container);
+	volumes_leave(container->daemon->volumes, container);
 	shim_clean(container);
 }
 

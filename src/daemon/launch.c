@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/host.h"
 #include "daemon/launch-disk.h"
+#include "daemon/launch-mounts.h"
 #include "daemon/launch-sockets.h"
 #include "daemon/placement.h"
 #include "daemon/spec.h"
@@ -82,16 +83,23 @@ static void add_mounts(struct sandbox_container *target, const char *id)
 	add_option(target, xasprintf("workdir=/run/cay/c/%s/scratch/work", id));
 }
 
-static void fill_container(const struct container *container, struct sandbox_container *target)
+static int fill_container(const struct container *container, struct sandbox_config *config,
+			  struct sandbox_container *target, bool files_only, struct cay_error *err)
 {
 	const struct request *request = container->request;
 	_cleanup_free_ char *hostname = spec_hostname(request, container->id);
+	_cleanup_spec_mounts_ struct spec_mounts mounts = { 0 };
+	int r;
 
+	add_mounts(target, container->id);
+	target->files_only = files_only;
+	r = launch_mounts(container, config, target, &mounts, err);
+	if (r < 0)
+		return r;
 	target->id = xstrdup(container->id);
-	target->oci_config = spec_make(request, container->id);
+	target->oci_config = spec_make(request, container->id, &mounts);
 	target->user = xstrdup(request->user);
 	strv_copy(&target->additional_groups, &request->additional_groups);
-	add_mounts(target, container->id);
 	spec_add_file(target, container->id, "hostname", xasprintf("%s\n", hostname));
 	target->terminal = request->tty;
 	target->open_stdin = request->open_stdin;
@@ -103,6 +111,7 @@ static void fill_container(const struct container *container, struct sandbox_con
 	target->log_max_size = request->log_max_size;
 	target->log_max_files = request->log_max_files;
 	target->state_path = container_path(container, "state.json");
+	return 0;
 }
 
 /* The image's pieces, then the scratch. */
@@ -145,8 +154,8 @@ static int check_part(const char *what, const char *path, const char *option, st
 }
 
 /* All but the network. */
-static int make_config(const struct container *container, struct sandbox_config **ret_config,
-		       struct cay_error *err)
+static int make_config(const struct container *container, bool files_only,
+		       struct sandbox_config **ret_config, struct cay_error *err)
 {
 	const struct daemon_options *options = &container->daemon->options;
 	_cleanup_(sandbox_config_free_p) struct sandbox_config *config =
@@ -180,7 +189,11 @@ static int make_config(const struct container *container, struct sandbox_config 
 	config->vm_uid = container->vm_uid;
 	config->containers = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
-	fill_container(container, &config->containers[0]);
+	r = fill_container(container, config, &config->containers[0], files_only, err);
+	if (r == 0 && config->share_count > 0)
+		r = check_part("the file server", options->files, "--files", err);
+	if (r < 0)
+		return r;
 	*ret_config = TAKE_PTR(config);
 	return 0;
 }
@@ -189,7 +202,7 @@ int launch_config(struct container *container, struct sandbox_config **ret_confi
 		  struct cay_error *err)
 {
 	_cleanup_(sandbox_config_free_p) struct sandbox_config *config = NULL;
-	int r = make_config(container, &config, err);
+	int r = make_config(container, false, &config, err);
 
 	if (r == 0)
 		r = launch_published_sockets(config, container, err);
@@ -205,7 +218,7 @@ int launch_files_config(struct container *container, struct sandbox_config **ret
 			struct cay_error *err)
 {
 	struct sandbox_container *target;
-	int r = make_config(container, ret_config, err);
+	int r = make_config(container, true, ret_config, err);
 
 	if (r < 0)
 		return r;
@@ -213,7 +226,6 @@ int launch_files_config(struct container *container, struct sandbox_config **ret
 	(*ret_config)->vcpus = 1;
 	(*ret_config)->memory_bytes = FILES_MEMORY;
 	target = &(*ret_config)->containers[0];
-	target->files_only = true;
 	target->open_stdin = target->stdin_once = target->terminal = false;
 	free(TAKE_PTR(target->log_path));
 	free(target->state_path);

@@ -36,8 +36,11 @@ int container_restart(struct container *container, int signal, int64_t timeout,
 int container_pause(struct container *container, struct cay_error *err);
 int container_resume(struct container *container, struct cay_error *err);
 int container_rename(struct container *container, const char *name, struct cay_error *err);
-/* A running one is CAY_CONFLICT unless `force`, which kills it first. */
-int container_remove(struct container *container, bool force, struct cay_error *err);
+/*
+ * A running one is CAY_CONFLICT unless `force`, which kills it first. With `volumes` its anonymous
+ * volumes go with it.
+ */
+int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err);
 
 /* Fails with docker's words unless it is up. */
 int container_require_up(struct container *container, struct cay_error *err);

@@ -15,10 +15,12 @@
 #include "daemon/database.h"
 #include "daemon/files-vm.h"
 #include "daemon/lifecycle.h"
+#include "daemon/mounts.h"
 #include "daemon/networks.h"
 #include "daemon/placement.h"
 #include "daemon/shim.h"
 #include "daemon/supervisor.h"
+#include "daemon/volumes.h"
 #include "image/store.h"
 #include "sandbox/state.h"
 
@@ -97,6 +99,7 @@ static bool take_up(struct container *container)
 	container->shim_ready = container->supervised = true;
 	container->starts = 1;
 	networks_take_up(container->daemon->networks, container);
+	volumes_take_up(container->daemon->volumes, container);
 	log_info("container %.12s runs on", container->id);
 	if (supervisor_follow(container, TAKE_PTR(client), state->shim_pid, &err) < 0)
 		log_error("container %.12s: %s", container->id, err.message);
@@ -135,6 +138,7 @@ static void recover_one(struct container *container)
 	bool ended;
 
 	image_store_hold(container->daemon->images, container->image_id, container->id);
+	mounts_take_up(container);
 	if (file_exists(container->run_directory) && take_up(container))
 		return;
 	ended = learn_end(container);
@@ -142,7 +146,7 @@ static void recover_one(struct container *container)
 		shim_clean(container);
 	if (!container->request->auto_remove || !(ended || container->run.started_ns > 0))
 		return;
-	if (container_remove(container, false, &err) < 0)
+	if (container_remove(container, false, true, &err) < 0)
 		log_error("container %.12s: removing it: %s", container->id, err.message);
 }
 
@@ -213,6 +217,8 @@ static bool drop_without_directory(struct container *container)
 	else
 		containers_remove(container->daemon->containers, container);
 	networks_forget_container(container->daemon->networks, container);
+	mounts_release(container->daemon, container->request, container->id,
+		       container->request->auto_remove);
 	return true;
 }
 

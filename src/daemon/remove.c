@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/exec.h"
+#include "daemon/mounts.h"
 #include "daemon/networks.h"
 #include "image/store.h"
 
@@ -131,7 +132,7 @@ static int kill_for_removal(struct container *container, struct cay_error *err)
 }
 
 /* It is CONTAINER_REMOVING. */
-static int remove_all(struct container *container, struct cay_error *err)
+static int remove_all(struct container *container, bool volumes, struct cay_error *err)
 {
 	struct daemon *daemon = container->daemon;
 	char *doomed = doomed_path(container);
@@ -146,12 +147,13 @@ static int remove_all(struct container *container, struct cay_error *err)
 	if (r < 0)
 		return cay_error_prefix(err, "removing container %.12s", container->id);
 	networks_forget_container(daemon->networks, container);
+	mounts_release(daemon, container->request, container->id, volumes);
 	image_store_release(daemon->images, container->image_id, container->id);
 	container_emit(container, "destroy", NULL);
 	return 0;
 }
 
-int container_remove(struct container *container, bool force, struct cay_error *err)
+int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err)
 {
 	int r = force ? kill_for_removal(container, err) : 0;
 
@@ -162,7 +164,7 @@ int container_remove(struct container *container, bool force, struct cay_error *
 	(void)pthread_mutex_unlock(&container->lock);
 	if (r < 0)
 		return r;
-	r = remove_all(container, err);
+	r = remove_all(container, volumes, err);
 	/* The name is free before anyone hears that it is gone. */
 	if (r == 0)
 		containers_remove(container->daemon->containers, container);

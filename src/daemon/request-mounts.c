@@ -15,6 +15,7 @@
 #include "daemon/request-internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/un.h>
 
 static int invalid(struct cay_error *err, const char *format, ...) cay_printf(2, 3);
@@ -79,6 +80,8 @@ static int check_target(const char *target, struct cay_error *err)
 
 	if (target[0] == '\0')
 		return invalid(err, "field Target must not be empty");
+	if (strlen(target) >= PATH_MAX)
+		return invalid(err, "the mount path is over %d bytes", PATH_MAX - 1);
 	if (strcmp(clean, "/") == 0)
 		return invalid(err, "invalid specification: destination can't be '/'");
 	if (target[0] != '/')

@@ -19,8 +19,6 @@ static int unsupported(struct cay_error *err, const char *what)
 static const struct {
 	const char *key, *what;
 } empty_members[] = {
-	{ "Binds", "volumes (Binds)" },
-	{ "VolumesFrom", "volumes from another container (VolumesFrom)" },
 	{ "Links", "links to other containers (Links)" },
 	{ "Devices", "host devices (Devices)" },
 	{ "DeviceRequests", "host devices (DeviceRequests)" },
@@ -42,7 +40,6 @@ static const struct {
 	{ "UsernsMode", "host" },
 	{ "CgroupnsMode", "private host" },
 	{ "Isolation", "default" },
-	{ "VolumeDriver", "local" },
 	{ "CgroupParent", "" },
 	{ "CpusetCpus", "" },
 	{ "CpusetMems", "" },
@@ -71,22 +68,6 @@ static int check_modes(const json_t *host_config, struct cay_error *err)
 			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 					     "%s \"%.100s\": not supported yet", modes[i].key,
 					     mode);
-	}
-	return 0;
-}
-
-static int check_mounts(const json_t *host_config, struct cay_error *err)
-{
-	json_t *mount;
-	size_t i;
-
-	json_array_foreach(json_object_get(host_config, "Mounts"), i, mount) {
-		const char *type = json_string_value(json_object_get(mount, "Type"));
-
-		if (!type || strcmp(type, "tmpfs") != 0)
-			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-					     "mounts of type %.64s: not supported yet",
-					     type ? type : "\"\"");
 	}
 	return 0;
 }
@@ -127,7 +108,5 @@ int request_check_supported(const json_t *host_config, struct cay_error *err)
 	r = check_modes(host_config, err);
 	if (r == 0)
 		r = check_network_mode(host_config, err);
-	if (r == 0)
-		r = check_mounts(host_config, err);
 	return r;
 }

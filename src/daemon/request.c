@@ -210,21 +210,6 @@ static void reset_entrypoint(json_t *config)
 		json_set(config, "Entrypoint", json_null());
 }
 
-/* Volumes the image declares stay in the writable layer; one that the client asks for would not. */
-static int check_volumes(const json_t *config, const json_t *image, struct cay_error *err)
-{
-	const json_t *declared = json_object_get(json_object_get(image, "config"), "Volumes");
-	json_t *volumes = json_object_get(config, "Volumes"), *value;
-	const char *path;
-
-	json_object_foreach(volumes, path, value) {
-		if (!json_object_get(declared, path))
-			return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-					     "volume %.200s: volumes are not supported yet", path);
-	}
-	return 0;
-}
-
 static void add_warnings(const struct request *request, unsigned int host_cpus,
 			 struct strv *warnings)
 {
@@ -269,8 +254,6 @@ int request_parse(const json_t *body, const json_t *image, unsigned int host_cpu
 		r = request_shape_host_config(host, &host_config, err);
 	if (r == 0)
 		r = request_check_volumes(config, err);
-	if (r == 0)
-		r = check_volumes(config, image, err);
 	if (r == 0)
 		r = request_merge_image(config, image, err);
 	if (r == 0)

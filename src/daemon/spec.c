@@ -139,71 +139,6 @@ char *spec_make_exec(const struct request *request, const char *id, const struct
 	return json_print(process);
 }
 
-/* ---- mounts ---- */
-
-/* `options` is a comma-separated list. */
-static void add_mount(json_t *mounts, const char *type, const char *source, const char *target,
-		      const char *options)
-{
-	json_t *list = json_array();
-	struct str rest = str_from(options);
-
-	while (rest.length > 0) {
-		struct str option = str_split(rest, ',', &rest);
-
-		(void)json_array_append_new(list, json_stringn(option.data, option.length));
-	}
-	(void)json_array_append_new(mounts,
-				    json_pack("{s:s, s:s, s:s, s:o}", "destination", target, "type",
-					      type, "source", source, "options", list));
-}
-
-static void add_file(json_t *mounts, const char *id, const char *name, const char *target,
-		     bool read_only)
-{
-	_cleanup_free_ char *source = spec_guest_path(id, name);
-
-	add_mount(mounts, "bind", source, target, read_only ? "bind,ro" : "bind");
-}
-
-/* A mount that the client asked for takes the place of a default one at the same path. */
-static bool is_replaced(const struct request *request, const char *target)
-{
-	for (size_t i = 0; i < request->tmpfs_count; i++)
-		if (strcmp(request->tmpfs[i].target, target) == 0)
-			return true;
-	return false;
-}
-
-static json_t *make_mounts(const struct request *request, const char *id)
-{
-	json_t *mounts = json_array();
-	const char *access = request->privileged ? "rw" : "ro";
-	_cleanup_free_ char *sysfs = xasprintf("nosuid,noexec,nodev,%s", access);
-	_cleanup_free_ char *shm =
-		xasprintf("nosuid,noexec,nodev,mode=1777,size=%" PRId64, request->shm_size);
-
-	add_mount(mounts, "proc", "proc", "/proc", "nosuid,noexec,nodev");
-	add_mount(mounts, "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k");
-	add_mount(mounts, "devpts", "devpts", "/dev/pts",
-		  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5");
-	add_mount(mounts, "sysfs", "sysfs", "/sys", sysfs);
-	add_mount(mounts, "cgroup", "cgroup", "/sys/fs/cgroup", sysfs);
-	add_mount(mounts, "mqueue", "mqueue", "/dev/mqueue", "nosuid,noexec,nodev");
-	if (!is_replaced(request, "/dev/shm"))
-		add_mount(mounts, "tmpfs", "shm", "/dev/shm", shm);
-	add_file(mounts, id, "resolv.conf", "/etc/resolv.conf", request->read_only_root);
-	add_file(mounts, id, "hostname", "/etc/hostname", request->read_only_root);
-	add_file(mounts, id, "hosts", "/etc/hosts", request->read_only_root);
-	for (size_t i = 0; i < request->tmpfs_count; i++)
-		(void)json_array_append_new(mounts,
-					    json_pack("{s:s, s:s, s:s, s:o}", "destination",
-						      request->tmpfs[i].target, "type", "tmpfs",
-						      "source", "tmpfs", "options",
-						      json_from_strv(&request->tmpfs[i].options)));
-	return mounts;
-}
-
 /* ---- Linux ---- */
 
 static json_t *make_device_rules(const struct request *request)
@@ -317,7 +252,7 @@ static json_t *make_linux(const struct request *request)
 	return object;
 }
 
-char *spec_make(const struct request *request, const char *id)
+char *spec_make(const struct request *request, const char *id, const struct spec_mounts *mounts)
 {
 	_cleanup_json_ json_t *document = json_object();
 	_cleanup_free_ char *root = spec_guest_path(id, "rootfs");
@@ -334,7 +269,7 @@ char *spec_make(const struct request *request, const char *id)
 	json_set_string(document, "hostname", hostname);
 	if (request->domainname[0] != '\0')
 		json_set_string(document, "domainname", request->domainname);
-	json_set(document, "mounts", make_mounts(request, id));
+	json_set(document, "mounts", spec_mounts_to_json(request, id, mounts));
 	json_set(document, "linux", make_linux(request));
 	return json_print(document);
 }

@@ -17,6 +17,7 @@
 #include "daemon/lifecycle.h"
 #include "daemon/placement.h"
 #include "daemon/shim.h"
+#include "daemon/volumes.h"
 #include "sandbox/state.h"
 
 #include <errno.h>
@@ -291,6 +292,7 @@ static void clear_away(struct supervisor *supervisor)
 		learn_error(container);
 	}
 	networks_unplace(container->daemon->networks, container);
+	volumes_leave(container->daemon->volumes, container);
 	shim_clean(container);
 }
 
@@ -308,8 +310,8 @@ static void finish(struct supervisor *supervisor)
 		struct cay_error err = { 0 };
 
 		/* Without force: whoever started it again meanwhile keeps it. */
-		if (container_remove(container, false, &err) < 0 && err.code != CAY_NOT_FOUND &&
-		    err.code != CAY_CONFLICT)
+		if (container_remove(container, false, true, &err) < 0 &&
+		    err.code != CAY_NOT_FOUND && err.code != CAY_CONFLICT)
 			log_error("container %.12s: removing it at its end: %s", container->id,
 				  err.message);
 	} else {

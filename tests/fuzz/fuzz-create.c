@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check(const struct request *request)
 {
 	_cleanup_free_ char *text = request_print(request), *again = NULL;
-	_cleanup_free_ char *spec = spec_make(request, id);
+	_cleanup_free_ char *spec = spec_make(request, id, &(struct spec_mounts){ 0 });
 	_cleanup_request_ struct request *loaded = NULL;
 	_cleanup_json_ json_t *parsed = NULL;
 	struct cay_error err = { 0 };

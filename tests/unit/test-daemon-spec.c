@@ -23,7 +23,7 @@ static struct request *take(const char *body)
 static json_t *make(const char *body)
 {
 	_cleanup_request_ struct request *request = take(body);
-	_cleanup_free_ char *text = spec_make(request, id);
+	_cleanup_free_ char *text = spec_make(request, id, &(struct spec_mounts){ 0 });
 	json_t *spec = json_loads(text, 0, NULL);
 
 	assert_non_null(spec);

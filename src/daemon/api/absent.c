@@ -15,7 +15,6 @@
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP, "cay " CAY_VERSION " " text); \
 	}
 
-DEFINE_ABSENT(no_volumes, "has no volumes")
 DEFINE_ABSENT(no_builds, "does not build images")
 DEFINE_ABSENT(no_search,
 	      "does not search: registries have no common way to be asked; look on the "
@@ -24,10 +23,6 @@ DEFINE_ABSENT(no_swarm, "has no swarms")
 DEFINE_ABSENT(no_plugins, "has no plugins")
 
 const struct http_route api_absent_routes[] = {
-	{ "GET", "/volumes", no_volumes },
-	{ "GET", "/volumes/*", no_volumes },
-	{ "POST", "/volumes/create", no_volumes },
-	{ "POST", "/volumes/prune", no_volumes },
 	{ "POST", "/build", no_builds, .raw_body = true },
 	{ "POST", "/build/prune", no_builds },
 	{ "POST", "/session", no_builds },

@@ -6,6 +6,7 @@
 #include "daemon/api/containers.h"
 #include "daemon/api/network-json.h"
 #include "daemon/exec.h"
+#include "daemon/mounts.h"
 
 static void set_time(json_t *object, const char *key, int64_t ns)
 {
@@ -78,7 +79,7 @@ static json_t *make_document(struct container *container, const struct container
 	json_set(object, "ExecIDs", execs ? execs : json_null());
 	json_set(object, "HostConfig", json_deep_copy(container->request->host_config));
 	json_set(object, "GraphDriver", json_pack("{s:n, s:s}", "Data", "Name", "erofs"));
-	json_set(object, "Mounts", json_array());
+	json_set(object, "Mounts", mounts_to_json(container));
 	json_set(object, "Config", json_deep_copy(container->request->config));
 	json_set(object, "NetworkSettings",
 		 api_container_network_settings(container, container_is_up(view->status)));

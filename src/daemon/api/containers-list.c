@@ -10,6 +10,7 @@
 #include "daemon/filters.h"
 #include "daemon/lifecycle.h"
 #include "daemon/log-reader.h"
+#include "daemon/mounts.h"
 #include "image/scratch.h"
 #include "image/store.h"
 
@@ -135,7 +136,7 @@ static json_t *make_summary(const struct container *container, const struct cont
 	json_set(object, "HostConfig", json_pack("{s:O}", "NetworkMode", mode));
 	json_set(object, "NetworkSettings",
 		 json_pack("{s:o}", "Networks", api_container_networks(container, up)));
-	json_set(object, "Mounts", json_array());
+	json_set(object, "Mounts", mounts_to_json(container));
 	return object;
 }
 
@@ -221,6 +222,23 @@ static bool has_network(const struct container *container, const struct filters 
 	return filter.found;
 }
 
+/* A volume by its name, a bind by its source, both by where they are mounted. */
+static bool has_volume(const struct container *container, const struct filters *filters)
+{
+	const struct request *request = container->request;
+
+	if (!filters_get(filters, "volume"))
+		return true;
+	for (size_t i = 0; i < request->mount_count; i++) {
+		const struct mount_point *point = &request->mounts[i];
+
+		if (filters_match(filters, "volume", point->target) ||
+		    filters_match(filters, "volume", point->name ?: point->source))
+			return true;
+	}
+	return false;
+}
+
 /* "80", "80/udp", "8000-8010/tcp" */
 static bool names_port(const char *value, enum request_protocol protocol, uint16_t port)
 {
@@ -270,7 +288,7 @@ static bool passes(const struct container *container, const struct container_vie
 				     json_object_get(container->request->config, "Labels")) &&
 		filters_match(filters, "status", container_status_name(view->status)) &&
 		has_ancestor(container, filters) && has_exit_code(view, filters) &&
-		has_network(container, filters) && !filters_get(filters, "volume") &&
+		has_network(container, filters) && has_volume(container, filters) &&
 		has_port(container, filters, "publish") && has_port(container, filters, "expose") &&
 		filters_match(filters, "health", "none") &&
 		filters_match(filters, "is-task", "false");
@@ -422,7 +440,7 @@ int api_containers_prune(struct daemon *daemon, struct http_request *request, st
 		if (container_is_up(view.status) || container->created_ns >= until_ns ||
 		    !filters_match_labels(&filters, "label", labels) ||
 		    !filters_miss_labels(&filters, "label!", labels) ||
-		    container_remove(container, false, &ignored) < 0)
+		    container_remove(container, false, false, &ignored) < 0)
 			continue;
 		freed += size;
 		(void)json_array_append_new(deleted, json_string(container->id));

@@ -188,9 +188,10 @@ static int remove_container(struct daemon *daemon, struct http_request *request,
 	if (http_query_bool(request, "link", false))
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 				     "links between containers are not supported");
-	return api_reply_done(
-		request, container_remove(container, http_query_bool(request, "force", false), err),
-		err);
+	return api_reply_done(request,
+			      container_remove(container, http_query_bool(request, "force", false),
+					       http_query_bool(request, "v", false), err),
+			      err);
 }
 
 static int resize(struct daemon *daemon, struct http_request *request, struct cay_error *err)

@@ -12,6 +12,7 @@
 #include "daemon/api/containers.h"
 #include "daemon/api/host-info.h"
 #include "daemon/api/image-json.h"
+#include "daemon/api/volume-json.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
@@ -213,8 +214,8 @@ static json_t *proxy_json(const char *name, const char *other)
 static void add_absent(json_t *object)
 {
 	json_set(object, "Plugins",
-		 json_pack("{s:[], s:[s, s, s, s], s:n, s:[s]}", "Volume", "Network", "bridge",
-			   "host", "lan", "null", "Authorization", "Log", "json-file"));
+		 json_pack("{s:[s], s:[s, s, s, s], s:n, s:[s]}", "Volume", "local", "Network",
+			   "bridge", "host", "lan", "null", "Authorization", "Log", "json-file"));
 	json_set(object, "Swarm",
 		 json_pack("{s:s, s:s, s:s, s:b, s:s, s:n}", "NodeID", "", "NodeAddr", "",
 			   "LocalNodeState", "inactive", "ControlAvailable", 0, "Error", "",
@@ -373,6 +374,18 @@ static int check_types(const struct strv *types, struct cay_error *err)
 	return 0;
 }
 
+static json_t *volumes_usage(struct daemon *daemon)
+{
+	_cleanup_volume_list_ struct volume_list list = { 0 };
+	json_t *rows = json_array();
+
+	volumes_list(daemon->volumes, &list);
+	for (size_t i = 0; i < list.count; i++)
+		(void)json_array_append_new(rows,
+					    api_volume_usage_json(daemon->volumes, list.items[i]));
+	return rows;
+}
+
 static int get_disk_usage(struct daemon *daemon, struct http_request *request,
 			  struct cay_error *err)
 {
@@ -389,7 +402,7 @@ static int get_disk_usage(struct daemon *daemon, struct http_request *request,
 	if (wants(&types, "container"))
 		json_set(object, "Containers", containers_usage(daemon));
 	if (wants(&types, "volume"))
-		json_set(object, "Volumes", json_array());
+		json_set(object, "Volumes", volumes_usage(daemon));
 	if (wants(&types, "build-cache"))
 		json_set(object, "BuildCache", json_array());
 	return http_reply_json(request, 200, TAKE_PTR(object));

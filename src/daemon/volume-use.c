@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Volumes while containers run with them: what the host mounts for them, and their sizes. */
+#include "daemon/volumes-internal.h"
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "daemon/container.h"
+#include "daemon/daemon.h"
+#include "daemon/volume-options.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+/* ---- in use ---- */
+
+/* With `mounting` held, not the other lock: a server may take long to answer. */
+static int mount_for_use(const struct volume *volume, struct cay_error *err)
+{
+	int r;
+
+	if (volume->kind != VOLUME_MOUNT || volume_is_mounted(volume->mountpoint))
+		return 0;
+	r = volume_options_mount(volume->options, volume->mountpoint, err);
+	return r < 0 ? cay_error_prefix(err, "error while mounting volume '%s'", volume->mountpoint)
+		     : 0;
+}
+
+/* With the lock held. */
+static void set_active(struct volumes *volumes, const char *name, const char *id)
+{
+	struct volume_row *row = volumes_row(volumes, name);
+
+	if (row && !strv_contains(&row->active, id))
+		strv_add(&row->active, id);
+}
+
+int volumes_enter(struct volumes *volumes, const struct volume *volume,
+		  const struct container *container, const char *target, bool read_only,
+		  struct cay_error *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&volumes->mounting);
+	r = mount_for_use(volume, err);
+	if (r == 0) {
+		(void)pthread_mutex_lock(&volumes->lock);
+		set_active(volumes, volume->name, container->id);
+		(void)pthread_mutex_unlock(&volumes->lock);
+	}
+	(void)pthread_mutex_unlock(&volumes->mounting);
+	if (r == 0)
+		volume_emit(volumes, volume, "mount",
+			    json_pack("{s:s, s:s, s:s, s:s}", "container", container->id,
+				      "destination", target, "propagation", "", "read/write",
+				      read_only ? "false" : "true"));
+	return r;
+}
+
+void volumes_take_up(struct volumes *volumes, const struct container *container)
+{
+	const struct request *request = container->request;
+
+	(void)pthread_mutex_lock(&volumes->lock);
+	for (size_t i = 0; i < request->mount_count; i++)
+		if (request->mounts[i].type == MOUNT_VOLUME)
+			set_active(volumes, request->mounts[i].name, container->id);
+	(void)pthread_mutex_unlock(&volumes->lock);
+}
+
+/* With `mounting` held. */
+static void leave(struct volumes *volumes, const char *name, const struct container *container)
+{
+	_cleanup_volume_ struct volume *volume = NULL;
+	struct cay_error err = { 0 };
+	struct volume_row *row;
+	bool last = false;
+
+	(void)pthread_mutex_lock(&volumes->lock);
+	row = volumes_row(volumes, name);
+	if (row && strv_contains(&row->active, container->id)) {
+		strv_remove(&row->active, container->id);
+		volume = volume_ref(row->volume);
+		last = row->active.count == 0;
+	}
+	(void)pthread_mutex_unlock(&volumes->lock);
+	if (!volume)
+		return;
+	if (last && volume->kind == VOLUME_MOUNT && volume_unmount(volume->mountpoint, &err) < 0)
+		log_warning("volume %s: %s", volume->name, err.message);
+	volume_emit(volumes, volume, "unmount", json_pack("{s:s}", "container", container->id));
+}
+
+void volumes_leave(struct volumes *volumes, const struct container *container)
+{
+	const struct request *request = container->request;
+
+	if (request->mount_count == 0)
+		return;
+	(void)pthread_mutex_lock(&volumes->mounting);
+	for (size_t i = 0; i < request->mount_count; i++)
+		if (request->mounts[i].type == MOUNT_VOLUME)
+			leave(volumes, request->mounts[i].name, container);
+	(void)pthread_mutex_unlock(&volumes->mounting);
+}
+
+/* ---- sizes ---- */
+
+enum { DEPTH_MAX = 200 }; /* directories in each other; what is below is not counted */
+
+/* Takes `fd` over. No link that a container made is followed. */
+static int64_t usage_at(int fd, unsigned int depth)
+{
+	DIR *directory = fdopendir(fd);
+	struct dirent *entry;
+	int64_t sum = 0;
+
+	if (!directory) {
+		(void)close(fd);
+		return 0;
+	}
+	while ((entry = readdir(directory))) {
+		const char *name = entry->d_name;
+		struct stat status;
+		int below;
+
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
+		    fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (!S_ISDIR(status.st_mode)) {
+			/* All its names together count once. */
+			sum += (int64_t)status.st_size / (int64_t)MAX(status.st_nlink, 1);
+			continue;
+		}
+		below = depth < DEPTH_MAX
+			? openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+			: -1;
+		if (below >= 0)
+			sum += usage_at(below, depth + 1);
+	}
+	(void)closedir(directory);
+	return sum;
+}
+
+int64_t volume_usage(const struct volume *volume)
+{
+	int fd;
+
+	if (volume->kind == VOLUME_MOUNT)
+		return -1;
+	fd = open(volume->mountpoint, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 ? usage_at(fd, 0) : 0;
+}
