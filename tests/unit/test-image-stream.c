@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "image/worker/stream.h"
 
+#include <bzlib.h>
+#include <lzma.h>
 #include <zlib.h>
 
 struct pieces {
@@ -31,6 +33,7 @@ static int decompress(const char *data, size_t size, size_t piece, size_t wanted
 	struct cay_error err = { 0 };
 	_cleanup_(stream_free_p) struct stream *stream = stream_new(read_piece, &pieces, 64 * MIB);
 
+	stream_take_other(stream);
 	for (;;) {
 		ssize_t n = stream_read(stream, buf_reserve(out, wanted), wanted, &err);
 
@@ -145,6 +148,62 @@ static void test_headers(void **state)
 	check_whole(&packed, &twice);
 }
 
+static void pack_xz(struct buf *out, const struct buf *text)
+{
+	const size_t room = lzma_stream_buffer_bound(text->length);
+	size_t made = 0;
+
+	assert_int_equal(lzma_easy_buffer_encode(1, LZMA_CHECK_CRC64, NULL,
+						 (const uint8_t *)text->data, text->length,
+						 (uint8_t *)buf_reserve(out, room), &made, room),
+			 LZMA_OK);
+	out->length += made;
+}
+
+static void pack_bzip2(struct buf *out, const struct buf *text)
+{
+	unsigned int made = (unsigned int)text->length + text->length / 50 + 700;
+	char *to = buf_reserve(out, made);
+
+	assert_int_equal(BZ2_bzBuffToBuffCompress(to, &made, text->data, (unsigned int)text->length,
+						  1, 0, 0),
+			 BZ_OK);
+	out->length += made;
+}
+
+/* Several members one after the other, cuts and wrong bytes; and only for who wants them. */
+static void test_other_formats(void **state)
+{
+	static void (*const packers[])(struct buf * out, const struct buf *text) = { pack_xz,
+										     pack_bzip2 };
+	_cleanup_buf_ struct buf text = { 0 }, twice = { 0 };
+
+	make_text(&text, 150000);
+	buf_append(&twice, text.data, text.length);
+	buf_append(&twice, text.data, text.length);
+	for (size_t i = 0; i < ARRAY_SIZE(packers); i++) {
+		_cleanup_buf_ struct buf packed = { 0 }, out = { 0 };
+		struct pieces pieces;
+		struct cay_error err = { 0 };
+		struct stream *stream;
+
+		packers[i](&packed, &text);
+		packers[i](&packed, &text);
+		check_whole(&packed, &twice);
+		/* Half of it is a whole member. */
+		for (size_t cut = 7; cut < packed.length; cut += 997)
+			assert_true(cut * 2 == packed.length ||
+				    decompress(packed.data, cut, 4093, 65536, &out) < 0);
+		packed.data[packed.length / 4] ^= 0x10;
+		assert_true(decompress(packed.data, packed.length, 4093, 65536, &out) < 0);
+		pieces = (struct pieces){ packed.data, packed.length, 4093 };
+		stream = stream_new(read_piece, &pieces, 64 * MIB);
+		assert_true(stream_read(stream, out.data, 1, &err) < 0);
+		assert_int_equal(err.code, CAY_UNSUPPORTED);
+		stream_free(stream);
+	}
+}
+
 static bool buf_equal(const struct buf *a, const struct buf *b)
 {
 	return a->length == b->length && memcmp(a->data, b->data, a->length) == 0;
@@ -181,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_headers),
+		cmocka_unit_test(test_other_formats),
 		cmocka_unit_test(test_damage),
 	};
 

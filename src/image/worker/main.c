@@ -134,6 +134,7 @@ static int unpack(struct buf *status, struct cay_error *err)
 	ssize_t n = sandbox_enter(&layer_limits, FIRST_FD + 1, err);
 
 	stream_without_digest(stream);
+	stream_take_other(stream);
 	while (n >= 0) {
 		int r;
 

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "image/worker/decoder.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -21,7 +22,7 @@ enum { INPUT_SIZE = 256 * 1024, OUTPUT_SIZE = 128 * 1024 };
  */
 enum { ZSTD_WINDOW_LOG_MAX = 27 };
 
-enum stream_format { FORMAT_UNKNOWN, FORMAT_PLAIN, FORMAT_GZIP, FORMAT_ZSTD };
+enum stream_format { FORMAT_UNKNOWN, FORMAT_PLAIN, FORMAT_GZIP, FORMAT_ZSTD, FORMAT_OTHER };
 
 struct stream {
 	stream_source *source;
@@ -33,6 +34,8 @@ struct stream {
 	bool ended;
 	struct inflate_state *gzip;
 	ZSTD_DStream *zstd;
+	bool takes_other;
+	struct decoder *other;
 	uint8_t *input;
 	size_t input_start, input_end;
 	uint8_t *output;
@@ -61,6 +64,7 @@ void stream_free(struct stream *stream)
 		return;
 	free(stream->gzip);
 	(void)ZSTD_freeDStream(stream->zstd); /* always 0 */
+	decoder_free(stream->other);
 	hasher_done(&stream->hasher);
 	free(stream->input);
 	free(stream->output);
@@ -125,18 +129,21 @@ static int detect(struct stream *stream, struct cay_error *err)
 		stream->gzip = xmalloc(sizeof(*stream->gzip));
 		isal_inflate_init(stream->gzip);
 		stream->format = FORMAT_GZIP;
-	} else if (starts_zstd(stream)) {
+		return 0;
+	}
+	if (starts_zstd(stream)) {
 		stream->zstd = ZSTD_createDStream();
 		if (!stream->zstd ||
 		    ZSTD_isError(ZSTD_DCtx_setParameter(stream->zstd, ZSTD_d_windowLogMax,
 							ZSTD_WINDOW_LOG_MAX)))
 			return cay_error_set(err, CAY_NO_SPACE, ENOMEM, "no memory to decompress");
 		stream->format = FORMAT_ZSTD;
-	} else if (input_starts(stream, "BZh", 3) ||
-		   input_starts(stream,
-				"\xfd"
-				"7zXZ",
-				5)) {
+		return 0;
+	}
+	stream->other = decoder_new(stream->input + stream->input_start, input_left(stream));
+	if (stream->other && stream->takes_other) {
+		stream->format = FORMAT_OTHER;
+	} else if (stream->other) {
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 				     "it is compressed by bzip2 or xz; only gzip and zstd are "
 				     "supported");
@@ -276,6 +283,16 @@ static ssize_t unzstd_some(struct stream *stream, uint8_t *data, size_t size, st
 	return (ssize_t)out.pos;
 }
 
+static ssize_t decode_some(struct stream *stream, uint8_t *data, size_t size, struct cay_error *err)
+{
+	size_t used = 0, made = 0;
+	int r = decoder_run(stream->other, stream->input + stream->input_start, input_left(stream),
+			    &used, data, size, &made, &stream->in_member, err);
+
+	stream->input_start += used;
+	return r < 0 ? r : (ssize_t)made;
+}
+
 static ssize_t copy_some(struct stream *stream, uint8_t *data, size_t size)
 {
 	size_t n = MIN(size, input_left(stream));
@@ -310,6 +327,8 @@ static ssize_t produce(struct stream *stream, uint8_t *data, size_t size, struct
 				n = inflate_some(stream, data, size, err);
 			else if (stream->format == FORMAT_ZSTD)
 				n = unzstd_some(stream, data, size, err);
+			else if (stream->format == FORMAT_OTHER)
+				n = decode_some(stream, data, size, err);
 			else
 				n = copy_some(stream, data, size);
 		}
@@ -344,6 +363,11 @@ static ssize_t produce_counted(struct stream *stream, uint8_t *data, size_t size
 	if (!stream->unhashed)
 		hasher_update(&stream->hasher, data, (size_t)n);
 	return n;
+}
+
+void stream_take_other(struct stream *stream)
+{
+	stream->takes_other = true;
 }
 
 void stream_without_digest(struct stream *stream)

@@ -22,6 +22,8 @@ struct stream *stream_new(stream_source *source, void *user, uint64_t limit);
 void stream_free(struct stream *stream);
 DEFINE_CLEANUP(struct stream *, stream_free);
 
+/* bzip2 and xz are taken as well. Before anything is read. */
+void stream_take_other(struct stream *stream);
 /* Nobody will ask for the digest. Before anything is read. */
 void stream_without_digest(struct stream *stream);
 
