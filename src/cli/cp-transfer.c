@@ -149,7 +149,9 @@ int cp_sink_flush(struct cp_sink *sink, struct cay_error *err)
 {
 	int r = send_pending(sink, err);
 
-	return r < 0 ? r : MIN(call_send(sink->call, NULL, 0, err), 0);
+	if (r >= 0)
+		r = call_send(sink->call, NULL, 0, err);
+	return MIN(r, 0);
 }
 
 void cp_sink_done(struct cp_sink *sink)

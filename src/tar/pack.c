@@ -34,6 +34,7 @@ struct pack {
 	void *firsts; /* of struct first, for tsearch(3) */
 };
 
+/* -errno, or 0 and more; so do those that it stands on. */
 static int pack_one(struct pack *pack, int directory, const char *name, const char *path,
 		    struct cay_error *err);
 
@@ -252,13 +253,16 @@ static int pack_symlink(struct pack *pack, int directory, const char *name, cons
 {
 	char target[TAR_PATH_MAX + 1];
 	ssize_t length = readlinkat(directory, name, target, sizeof(target));
+	int r;
 
 	if (length < 0)
 		return errno == ENOENT || errno == EINVAL
 			? 0
 			: failed(pack, path, "reading the link", errno, err);
 	entry->link = (struct str){ target, (size_t)length };
-	return MIN(add(pack, directory, name, entry, err), 0);
+	r = add(pack, directory, name, entry, err);
+	entry->link = (struct str){ 0 };
+	return r;
 }
 
 static void skipped(const struct pack *pack, const char *path)
@@ -285,7 +289,7 @@ static int pack_one(struct pack *pack, int directory, const char *name, const ch
 	if (first) {
 		entry.type = TAR_HARDLINK;
 		entry.link = str_from(first);
-		return MIN(add(pack, directory, name, &entry, err), 0);
+		return add(pack, directory, name, &entry, err);
 	}
 	switch (status.st_mode & S_IFMT) {
 	case S_IFREG:
@@ -310,7 +314,7 @@ static int pack_one(struct pack *pack, int directory, const char *name, const ch
 		skipped(pack, path);
 		return 0;
 	}
-	return MIN(add(pack, directory, name, &entry, err), 0);
+	return add(pack, directory, name, &entry, err);
 }
 
 int tar_pack(struct tar_writer *writer, int directory, const char *name, const char *as,
@@ -325,5 +329,5 @@ int tar_pack(struct tar_writer *writer, int directory, const char *name, const c
 	pack.device = status.st_dev;
 	r = pack_one(&pack, directory, name, as, err);
 	tdestroy(pack.firsts, free_first);
-	return r;
+	return MIN(r, 0);
 }

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import unittest
 from urllib.parse import parse_qsl
 
 from cli_recorder import DOCKER, BesideDocker, plain
-from harness import BUILD
+from harness import BUILD, Terminal
 
 # Both ask for the same mounts.
 SAME_CONTAINERS = """
@@ -607,6 +608,26 @@ class CopiesBesideDocker(BesideDocker):
         _, (cay, _) = self.run_both("c:/dir new")
         self.assertEqual(cay[0], 0)
         self.assertIn("warning: dir/null is a device, which is not copied", cay[2])
+
+    def test_progress_on_a_terminal(self):
+        """The last line is docker's; what was drawn before it is gone."""
+        shown = []
+        for program in (DOCKER, BUILD / "cay"):
+            for line in ("file c:/new", "c:/file new"):
+                shutil.rmtree(self.directory / "top", ignore_errors=True)
+                top = self.make_local("top")
+                terminal = Terminal([program, "cp", *line.replace("new", f"{top}/new" if line.endswith(" new") else "new").replace(
+                    "file c:", f"{top}/file c:").split()], dict(os.environ, DOCKER_HOST=f"unix://{self.directory}/socket",
+                                                               CAY_HOST=f"unix://{self.directory}/socket"))
+                self.addCleanup(terminal.close)
+                self.assertEqual(terminal.wait(), 0)
+                terminal.pump()
+                text = terminal.output.decode()
+                if program != DOCKER:  # whose may be too late for a short copy
+                    self.assertIn("Copying " + ("to" if line.startswith("file") else "from") + " container - ", text)
+                shown.append(re.findall("Successfully.*", text))
+        self.assertEqual(shown[2:], shown[:2])
+        self.assertEqual([len(lines) for lines in shown], [1] * 4)
 
     def test_streams(self):
         (docker, _), (cay, _) = self.run_both("- c:/dir", data=TREES["/dir"])
