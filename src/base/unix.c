@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { BACKLOG = 128, CONNECT_SECONDS = 5 };
+enum { BACKLOG = 1024, CONNECT_SECONDS = 5 };
 
 /* The address of `path`. *ret_directory must stay open while it is used; -1 where it isn't needed.
  */

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sys/un.h>
 
 static int invalid(struct cay_error *err, const char *format, ...) cay_printf(2, 3);
 
@@ -494,13 +493,10 @@ static int read_declared(struct request *request, struct cay_error *err)
 
 static int check_socket_path(const char *path, struct cay_error *err)
 {
-	const struct sockaddr_un *address = NULL;
-
 	if (path[0] != '/')
 		return invalid(err, "\"%.300s\" is not an absolute path", path);
-	if (strlen(path) >= sizeof(address->sun_path))
-		return invalid(err, "a socket's path has at most %zu bytes: \"%.300s\"",
-			       sizeof(address->sun_path) - 1, path);
+	if (strlen(path) >= PATH_MAX)
+		return invalid(err, "a path has at most %d bytes: \"%.300s\"", PATH_MAX - 1, path);
 	return 0;
 }
 

@@ -44,6 +44,7 @@ struct socket_listener {
 void sockets_init(struct sockets *sockets)
 {
 	TAILQ_INIT(&sockets->listeners);
+	TAILQ_INIT(&sockets->queue);
 }
 
 /* ---- listening ---- */
@@ -270,12 +271,22 @@ static int take_connection(struct guest *guest, uint64_t id)
 	return -ENOENT;
 }
 
-/* A relay whose connection is being made. */
+/* A relay whose connection is being made, or waits for that. */
 struct connecting {
+	TAILQ_ENTRY(connecting) link;
 	struct guest *guest;
 	struct rpc_call *call; /* NULL once its caller has given up */
+	char *container_id, *path;
+	bool started;
 	bool input_ended;
 };
+
+static void connecting_free(struct connecting *connecting)
+{
+	free(connecting->container_id);
+	free(connecting->path);
+	free(connecting);
+}
 
 static void on_connecting_half_close(struct rpc_call *call, void *user)
 {
@@ -292,24 +303,63 @@ static void on_connecting_end(struct rpc_call *call, const struct cay_error *sta
 	(void)call;
 	(void)status;
 	connecting->call = NULL;
+	if (connecting->started)
+		return; /* on_connected() is still to come */
+	TAILQ_REMOVE(&connecting->guest->sockets.queue, connecting, link);
+	connecting_free(connecting);
 }
+
+/* Its caller learns of the descriptor, or of the failure where that is negative. */
+static void conclude(struct connecting *connecting, int fd, const struct cay_error *err)
+{
+	static const struct rpc_call_events no_events = { 0 };
+	struct rpc_call *call = connecting->call;
+
+	if (call) {
+		rpc_call_set_events(call, &no_events, NULL);
+		rpc_call_resume(call);
+	}
+	if (call && fd >= 0)
+		join(connecting->guest, fd, call, connecting->input_ended);
+	else if (call)
+		rpc_call_finish(call, err);
+	else if (fd >= 0)
+		(void)close(fd);
+	connecting_free(connecting);
+}
+
+static void start_next(struct guest *guest);
 
 static void on_connected(int result, uint64_t value, const struct cay_error *err, void *user)
 {
-	static const struct rpc_call_events no_events = { 0 };
-	_cleanup_free_ struct connecting *connecting = user;
-	_cleanup_close_ int fd = result < 0 ? -1 : (int)value;
-	struct rpc_call *call = connecting->call;
+	struct connecting *connecting = user;
+	struct guest *guest = connecting->guest;
 
-	connecting->guest->sockets.connecting--;
-	if (!call)
-		return;
-	rpc_call_set_events(call, &no_events, NULL);
-	rpc_call_resume(call);
-	if (result < 0)
-		rpc_call_finish(call, err);
-	else
-		join(connecting->guest, TAKE_FD(fd), call, connecting->input_ended);
+	guest->sockets.connecting--;
+	conclude(connecting, result < 0 ? -1 : (int)value, err);
+	start_next(guest);
+}
+
+static void start_next(struct guest *guest)
+{
+	struct sockets *sockets = &guest->sockets;
+	struct connecting *connecting;
+
+	while (sockets->connecting < SOCKETS_CONNECTING_MAX &&
+	       (connecting = TAILQ_FIRST(&sockets->queue))) {
+		struct cay_error err = { 0 };
+		const struct container *container =
+			container_find(guest, connecting->container_id, &err);
+
+		TAILQ_REMOVE(&sockets->queue, connecting, link);
+		connecting->started = true;
+		if (container &&
+		    sockets_connect(container, connecting->path, on_connected, connecting, &err) >=
+			    0)
+			sockets->connecting++;
+		else
+			conclude(connecting, -1, &err);
+	}
 }
 
 static void relay_to_path(struct guest *guest, struct rpc_call *call,
@@ -317,30 +367,16 @@ static void relay_to_path(struct guest *guest, struct rpc_call *call,
 {
 	static const struct rpc_call_events events = { .on_half_close = on_connecting_half_close,
 						       .on_end = on_connecting_end };
-	struct connecting *connecting;
-	struct cay_error err = { 0 };
-	const struct container *container = container_find(guest, first->container_id, &err);
+	struct connecting *connecting = xcalloc(1, sizeof(*connecting));
 
-	if (container && guest->sockets.connecting >= SOCKETS_CONNECTING_MAX) {
-		(void)cay_error_set(&err, CAY_NO_SPACE, EAGAIN,
-				    "more than %d connections are being made",
-				    SOCKETS_CONNECTING_MAX);
-		container = NULL;
-	}
-	if (!container) {
-		rpc_call_finish(call, &err);
-		return;
-	}
-	connecting = xmalloc(sizeof(*connecting));
-	*connecting = (struct connecting){ guest, call, false };
-	if (sockets_connect(container, first->path, on_connected, connecting, &err) < 0) {
-		free(connecting);
-		rpc_call_finish(call, &err);
-		return;
-	}
-	guest->sockets.connecting++;
+	connecting->guest = guest;
+	connecting->call = call;
+	connecting->container_id = xstrdup(first->container_id);
+	connecting->path = xstrdup(first->path);
 	rpc_call_pause(call); /* what it has to say waits for the connection */
 	rpc_call_set_events(call, &events, connecting);
+	TAILQ_INSERT_TAIL(&guest->sockets.queue, connecting, link);
+	start_next(guest);
 }
 
 /* The first message names what to join. */

@@ -31,6 +31,7 @@ struct rpc_tunnel {
 	bool read_ended;         /* the socket gives no more, and the other side was told */
 	bool write_ended;        /* the call gives no more */
 	bool shut;               /* and the socket's peer was told */
+	bool spoken;             /* something has crossed, either way */
 	bool closing;            /* nor does the call take any: to be closed after `pending` */
 	bool broken;             /* the socket's peer takes no more */
 	bool hang_up_ignored;    /* what looked like one was something else */
@@ -67,6 +68,9 @@ static void close_socket(struct rpc_tunnel *tunnel)
 /* The socket's peer is gone, and with it whatever was on its way there. */
 static void hang_up(struct rpc_tunnel *tunnel)
 {
+	/* A client that has left without a word need not be connected any more. */
+	if (!tunnel->server && !tunnel->spoken && tunnel->call)
+		rpc_call_cancel(tunnel->call);
 	send_data(tunnel, NULL, 0, CAY__VMINITD__V1__SOCKET_END__SOCKET_END_BOTH);
 	tunnel->read_ended = true;
 	close_socket(tunnel);
@@ -123,6 +127,7 @@ static void read_socket(struct rpc_tunnel *tunnel)
 	ssize_t n = read(watch_fd(tunnel->watch), data, sizeof(data));
 
 	if (n > 0) {
+		tunnel->spoken = true;
 		send_data(tunnel, data, (size_t)n, CAY__VMINITD__V1__SOCKET_END__SOCKET_END_NONE);
 	} else if (n == 0 && !is_hung_up(tunnel)) {
 		tunnel->read_ended = true;
@@ -179,6 +184,7 @@ static void on_message(struct rpc_call *call, const ProtobufCMessage *message, c
 	const Cay__Vminitd__V1__SocketData *input = (const void *)message;
 	struct rpc_tunnel *tunnel = user;
 
+	tunnel->spoken = true;
 	if (!tunnel->watch)
 		return;
 	if (input->data.len > RPC_TUNNEL_DATA_MAX) {

@@ -107,6 +107,12 @@ int socket_file_listen(const char *path, struct socket_file *ret_file, struct ca
 	struct socket_file file;
 	int r = enter(path, &file);
 
+	/* Not in the words of errno, by which clients know that a command is missing. */
+	if (r == -ENOENT)
+		return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
+				     "publishing the socket %s: its directory does not exist; make "
+				     "it first",
+				     path);
 	if (r < 0)
 		return cay_error_errno(err, r, "publishing the socket %s: its directory", path);
 	r = listen_in(&file, err);

@@ -54,8 +54,8 @@ def archive(path, name, layers, config):
             "Layers": [f"{digest}/layer.tar" for digest in digests]}]).encode())
 
 
-def with_tool(path, base, name, config):
-    """Writes a docker archive: the image of another one, with net-tool in it."""
+def with_files(path, base, name, config, files):
+    """Writes a docker archive: the image of another one, with programs in it, by path."""
     with tempfile.TemporaryDirectory(prefix="cay-image-") as directory:
         layer, own = pathlib.Path(directory, "base.tar"), pathlib.Path(directory, "own.tar")
         with tarfile.open(base) as tar:
@@ -63,7 +63,8 @@ def with_tool(path, base, name, config):
             with open(layer, "wb") as out:
                 shutil.copyfileobj(tar.extractfile(manifest["Layers"][0]), out)
         with tarfile.open(own, "w") as tar:
-            tar_entry(tar, "usr/bin/net-tool", NET_TOOL.read_bytes(), 0o755)
+            for program, source in files.items():
+                tar_entry(tar, program, pathlib.Path(source).read_bytes(), 0o755)
         archive(path, name, (layer, own), config)
 
 
@@ -72,7 +73,7 @@ def peer_archive():
     busybox = busybox_archive()
     config = {"Env": ["PATH=/bin:/usr/bin"], "Cmd": ["net-tool", "serve", "7"]}
     return cached("peer.tar", (str(busybox), hashlib.sha256(NET_TOOL.read_bytes()).hexdigest(), config),
-                  lambda path: with_tool(path, busybox, "peer", config))
+                  lambda path: with_files(path, busybox, "peer", config, {"usr/bin/net-tool": NET_TOOL}))
 
 
 def servers_archive():

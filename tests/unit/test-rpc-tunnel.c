@@ -283,6 +283,21 @@ static void test_end_behind_slow_reader(void **state)
 	bridge_close(&bridge);
 }
 
+/* A client that leaves before anything was said gives the call up: here it was not even sent. */
+static void test_left_without_a_word(void **state)
+{
+	struct bridge bridge;
+
+	bridge_open(&bridge, true, NULL);
+	cay_close_p(&bridge.near);
+	bridge.near = -1;
+	bridge.far_ended = 1; /* it never begins */
+	run_until(&bridge.pair, &bridge.both_ended);
+	assert_true(bridge.far_tunnel_fd >= 0);
+	close(bridge.far_tunnel_fd);
+	bridge_close(&bridge);
+}
+
 static void test_break(void **state)
 {
 	struct bridge bridge;
@@ -365,6 +380,7 @@ int main(void)
 		cmocka_unit_test(test_vanished_after_half_close),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_end_behind_slow_reader),
+		cmocka_unit_test(test_left_without_a_word),
 		cmocka_unit_test(test_break),
 		cmocka_unit_test(test_lost_connection),
 		cmocka_unit_test(test_refused),
