@@ -34,10 +34,13 @@ int op_write(struct call *call)
 	/* Appending is where the file ends now, whoever else writes it; see open_flags(). */
 	const bool append = (in->flags & O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE);
 	const struct iovec data = { (void *)call->message->data, call->message->size };
-	struct handle *handle = handle_get(&call->session->handles, in->fh, false);
 	struct fuse_write_out *out;
+	struct handle *handle;
 	ssize_t n;
 
+	if (in->offset > INT64_MAX)
+		return -EINVAL; /* pwritev2() takes -1 for the descriptor's own position */
+	handle = handle_get(&call->session->handles, in->fh, false);
 	if (!handle)
 		return -EBADF;
 	identity_kill_set_ids(call->identity, in->write_flags & FUSE_WRITE_KILL_SUIDGID);
