@@ -136,11 +136,14 @@ int share_mount(int relay_fd, const char *source, const char *target, const stru
 	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (fuse < 0)
 		return cay_error_errno(err, errno, "opening /dev/fuse");
-	/* Modes are the guest's kernel to judge, for every user; ids are the host's own. */
+	/*
+	 * Modes are the guest's kernel's to judge, for every user, set-id programs as on any of its
+	 * disks; ids are the host's own. Devices of the host's numbers would be others of the guest's.
+	 */
 	(void)snprintf(data, sizeof(data),
 		       "fd=%d,rootmode=%o,user_id=0,group_id=0,default_permissions,allow_other",
 		       fuse, file ? S_IFREG : S_IFDIR);
-	if (mount("cay-files", target, "fuse.cay", MS_NOSUID | MS_NODEV, data) < 0)
+	if (mount("cay-files", target, "fuse.cay", MS_NODEV, data) < 0)
 		return cay_error_errno(err, errno, "mounting share %s on %s", source, target);
 	return give_to_relay(relay_fd, (uint32_t)number, fuse, err);
 }
