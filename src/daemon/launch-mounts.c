@@ -145,27 +145,38 @@ static char *add_share(const struct container *container, struct sandbox_config 
 
 /* ---- contents for empty volumes ---- */
 
-static bool is_empty_directory(const char *path)
+/* What a volume holds: a fill that was broken off, of which src/guest/fill.c tells, and the rest.
+ */
+static void look_into(const char *path, bool *ret_begun, bool *ret_used)
 {
 	DIR *directory = opendir(path);
 	struct dirent *entry;
-	bool empty = directory;
 
-	while (empty && (entry = readdir(directory)))
-		empty = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+	*ret_begun = false;
+	*ret_used = !directory;
+	while (directory && (entry = readdir(directory))) {
+		if (starts_with(entry->d_name, VOLUME_FILL_PREFIX))
+			*ret_begun = true;
+		else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			*ret_used = true;
+	}
 	if (directory)
 		(void)closedir(directory);
-	return empty;
 }
 
 /*
  * As docker has it, a container that is new fills the volumes that are empty. One that has run
- * leaves a volume alone that it has emptied.
+ * leaves a volume alone that it has emptied. What was begun is brought to its end.
  */
-static bool wants_fill(const struct container *container, const struct mount_point *point)
+static bool wants_fill(const struct container *container, const struct mount_point *point,
+		       const char *path)
 {
-	return point->type == MOUNT_VOLUME && !point->no_copy && !point->subpath &&
-		container->run.started_ns == 0;
+	bool begun, used;
+
+	if (point->type != MOUNT_VOLUME || point->no_copy || point->subpath)
+		return false;
+	look_into(path, &begun, &used);
+	return begun || (!used && container->run.started_ns == 0);
 }
 
 static void add_fill(struct sandbox_container *target, const char *path, const char *guest_source)
@@ -212,7 +223,7 @@ static int share_path(const struct container *container, const struct mount_poin
 		free(path);
 		return r;
 	}
-	fill = wants_fill(container, point) && is_empty_directory(path);
+	fill = wants_fill(container, point, path);
 	/* The guest has to write into it once; what the container mounts is read-only. */
 	share.read_only = share.read_only && !fill;
 	*ret_guest_source = add_share(container, config, target, &share, !S_ISDIR(status.st_mode));

@@ -93,7 +93,11 @@ struct sandbox_port {
 	uint16_t container_port;
 };
 
-/* An empty volume's content: what the image has there. */
+/*
+ * An empty volume's content: what the image has there. While it is copied, the volume's root holds
+ * entries whose names begin so.
+ */
+#define VOLUME_FILL_PREFIX ".cay-fill"
 struct sandbox_fill {
 	char *path;   /* in the container's root */
 	char *target; /* the guest's path of the volume's root, filled only if it is empty */
