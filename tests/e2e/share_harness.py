@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of shared files have in common: a tree on the host, and a shell in a container that has it."""
+
+import contextlib
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import uuid
+
+from harness import BUILD, CayTestCase, processes, wait_until
+
+TOOLS = ("share-tool", "share-port")
+
+
+class Shell:
+    """A shell that stays open in a container, so that a command costs no process of the host's."""
+
+    def __init__(self, test, container):
+        self.process = subprocess.Popen([str(BUILD / "cay"), "exec", "-i", container, "sh"], env=test.environment(),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        test.addCleanup(test.end_process, self.process)
+
+    def __call__(self, command, code=0):
+        """Runs the command, checks its exit code (None: any) and returns its output."""
+        mark = uuid.uuid4().hex
+        self.process.stdin.write(f"{command}\necho \"\" {mark} $?\n".encode())
+        self.process.stdin.flush()
+        output = b""
+        for line in self.process.stdout:
+            if mark.encode() in line:
+                before, _, status = line.partition(b" " + mark.encode())
+                output += before
+                break
+            output += line
+        else:
+            raise AssertionError(f"the shell ended: {output!r}")
+        text = output.decode(errors="replace").strip()
+        if code is not None and int(status) != code:
+            raise AssertionError(f"{command}: {int(status)}: {text}")
+        return text
+
+
+class ShareTestCase(CayTestCase):
+    """A class with a directory `shared` on the host, below the daemon's so that it goes with it."""
+
+    shared: pathlib.Path
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.shared = cls.daemon.directory / "shared"
+        cls.shared.mkdir()
+        tools = cls.daemon.directory / "tools"
+        tools.mkdir()
+        for name in TOOLS:
+            shutil.copy(BUILD / "tests" / name, tools / name)
+        cls.tools = tools
+
+    def start(self, name, *options, shell=True):
+        """A container that has the tree on /shared and the tools in /tools; a shell in it."""
+        done = self.run_program("docker", "run", "-d", "--name", name, "-v", f"{self.shared}:/shared",
+                                "-v", f"{self.tools}:/tools:ro", *options, "busybox", "sleep", "100000")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.addCleanup(self.run_cay, "rm", "-f", name)
+        return Shell(self, name) if shell else None
+
+    def files_process(self, container):
+        """The pid of the container's cay-files."""
+        shim = processes("cay-shim", self.inspect(container)["Id"])[0]
+        return wait_until(lambda: [pid for pid in processes("cay-files", "--share") if parent(pid) == shim],
+                          "cay-files")[0]
+
+    def host(self, *path):
+        return self.shared.joinpath(*path)
+
+    def start_tool(self, container, *arguments):
+        return self.start_cay("exec", "-i", container, "/tools/share-tool", *arguments)
+
+
+def parent(pid):
+    with contextlib.suppress(OSError):
+        for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("PPid:"):
+                return int(line.split()[1])
+    return -1
+
+
+# ---- FUSE as a guest may speak it (linux/fuse.h) ----
+
+LOOKUP, GETATTR, SETATTR, SYMLINK, MKNOD, MKDIR = 1, 3, 4, 6, 8, 9
+UNLINK, RENAME, LINK, OPEN, READ, WRITE = 10, 12, 13, 14, 15, 16
+SETXATTR, INIT, CREATE, IOCTL, RENAME2 = 21, 26, 35, 39, 45
+ROOT = 1
+SET_UID, SET_GID = 1 << 1, 1 << 2
+
+
+class Port:
+    """The guest's end of the host's file server, taken over from the relay."""
+
+    def __init__(self, test, container):
+        self.process = test.start_cay("exec", "-i", container, "/tools/share-port", "speak")
+        self.unique = 0
+        line = self.process.stdout.readline()
+        if line != b"ready\n":
+            raise AssertionError(f"{line!r} {self.process.stderr.read()!r}")
+
+    def send(self, data):
+        self.process.stdin.write(data.hex().encode() + b"\n")
+        self.process.stdin.flush()
+
+    def answer(self):
+        """(unique, error, body), or None when the host has closed the port."""
+        line = self.process.stdout.readline().strip()
+        if line in (b"", b"closed"):
+            return None
+        data = bytes.fromhex(line.decode())
+        length, error, unique = struct.unpack_from("<IiQ", data, 8)
+        assert length == len(data) - 8, data
+        return unique, error, data[24:]
+
+    def frame(self, opcode, node, body=b"", share=0, length=None, uid=0):
+        self.unique += 2
+        size = 40 + len(body)
+        header = struct.pack("<IIQQIIIHH", size if length is None else length, opcode, self.unique, node, uid, 0, 0, 0, 0)
+        return struct.pack("<II", size, share) + header + body
+
+    def ask(self, opcode, node, body=b"", **options):
+        """The answer's error (0 or negative) and body."""
+        self.send(self.frame(opcode, node, body, **options))
+        answer = self.answer()
+        if answer is None:
+            return None, b""
+        assert answer[0] == self.unique, (answer, self.unique)
+        return answer[1], answer[2]
+
+    def begin(self, share=0):
+        error, _ = self.ask(INIT, 0, struct.pack("<IIII", 7, 31, 65536, 0) + bytes(48), share=share)
+        if error != 0:
+            raise AssertionError(f"INIT: {error}")
+        return self
+
+    def lookup(self, node, name, share=0):
+        """(error, the node's number)."""
+        error, body = self.ask(LOOKUP, node, name + b"\0", share=share)
+        return error, struct.unpack_from("<Q", body)[0] if error == 0 else 0
+
+
+def tree(path):
+    """All that is below a directory, with what tells whether it was changed."""
+    found = {}
+    for folder, folders, files in os.walk(path):
+        for name in folders + files:
+            whole = os.path.join(folder, name)
+            st = os.lstat(whole)
+            found[os.path.relpath(whole, path)] = (st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns)
+    return found
