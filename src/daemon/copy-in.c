@@ -115,6 +115,8 @@ static int pump(struct files_use *use, const struct copy_in *what, int fd, int g
 	if (input.status.code == CAY_OK)
 		return 0;
 	*err = input.status;
+	if (err->code == CAY_CORRUPT)
+		err->code = CAY_INVALID; /* what is broken is the client's */
 	return -err->err;
 }
 

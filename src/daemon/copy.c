@@ -6,6 +6,7 @@
 #include "base/base64.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "daemon/lifecycle.h"
 #include "daemon/shim.h"
 
 #include <errno.h>
@@ -13,6 +14,8 @@
 
 enum {
 	STAT_MS = 60000,
+	ENDING_MS = 3000,
+	TRIES = 4, /* of a container that is started and stopped all the time */
 	CHANGES_MAX = 4 * 1000 * 1000,
 	CHANGES_BYTES_MAX = 512 * 1024 * 1024, /* of their paths: a guest may tell of any number */
 };
@@ -87,31 +90,32 @@ static int look(const struct container *container, const char *path, struct copy
 	return 0;
 }
 
-/* Whether a call failed because the container ended beside it. */
+/*
+ * Whether a call failed because the container ends beside it, which the guest knows some moments
+ * before the daemon does.
+ */
 static bool has_just_ended(const struct files_use *use, const struct cay_error *err)
 {
-	_cleanup_view_ struct container_view view = { 0 };
-
-	if (use->vm || err->code != CAY_UNAVAILABLE)
+	if (use->vm || (err->code != CAY_UNAVAILABLE && err->code != CAY_CONFLICT))
 		return false;
-	container_view(use->container, &view);
-	return !container_is_up(view.status);
+	return container_wait_down(use->container, ENDING_MS);
 }
 
 int copy_begin(struct container *container, const char *path, struct files_use *ret_use,
 	       struct copy_stat *ret_stat, struct cay_error *err)
 {
 	_cleanup_files_use_ struct files_use use = { 0 };
-	int r = files_use_open(container, &use, err);
+	int r = 0;
 
-	if (r == 0)
-		r = look(container, path, ret_stat, err);
-	if (r < 0 && use.container && has_just_ended(&use, err)) {
-		cay_error_clear(err);
-		files_use_close(&use);
+	for (unsigned int tries = 0; tries < TRIES; tries++) {
 		r = files_use_open(container, &use, err);
 		if (r == 0)
 			r = look(container, path, ret_stat, err);
+		if (r == 0 || !use.container || !has_just_ended(&use, err))
+			break;
+		if (tries + 1 < TRIES)
+			cay_error_clear(err);
+		files_use_close(&use);
 	}
 	if (r < 0)
 		return r;

@@ -17,8 +17,9 @@
 
 enum {
 	THREAD_STACK = 256 * 1024,
-	IDLE_MS = 3000, /* a client that copies twice comes back within that */
-	END_MS = 45000, /* the guest has 30 s to write its disks */
+	IDLE_MS = 3000,  /* a client that copies twice comes back within that */
+	END_MS = 45000,  /* the guest has 30 s to write its disks */
+	DYING_MS = 1000, /* for a shim that was killed, or its VM */
 };
 
 enum files_vm_state { FILES_BOOTING, FILES_READY, FILES_ENDING };
@@ -134,13 +135,13 @@ static void end(struct files_vm *vm)
 {
 	struct container *container = vm->container;
 	struct cay_error err = { 0 };
+	const bool asked = !shim_wait_gone(vm->shim_pid, 0) && shim_shutdown(container, &err) == 0;
 
-	if (!shim_wait_gone(vm->shim_pid, 0) && shim_shutdown(container, &err) < 0 &&
-	    !shim_wait_gone(vm->shim_pid, 0))
+	if (!shim_wait_gone(vm->shim_pid, asked ? END_MS : DYING_MS)) {
 		log_warning("container %.12s: ending the VM of its files: %s", container->id,
-			    err.message);
-	if (!shim_wait_gone(vm->shim_pid, err.code == CAY_OK ? END_MS : 0))
+			    asked ? "it takes too long" : err.message);
 		shim_destroy(container, vm->shim_pid);
+	}
 	files_vm_recover(container);
 	volumes_leave(container->daemon->volumes, container);
 	shim_clean(container);
@@ -333,8 +334,6 @@ int files_vm_wait_none(struct container *container, bool kill, const struct time
 		if (kill && pid > 0 && pid != killed) {
 			killed = pid;
 			(void)pthread_mutex_unlock(&container->lock);
-			log_info("container %.12s: its files are not wanted any more",
-				 container->id);
 			shim_destroy(container, pid);
 			(void)pthread_mutex_lock(&container->lock);
 			continue;

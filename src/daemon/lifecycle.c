@@ -101,6 +101,16 @@ static bool wait_end(struct container *container, unsigned int exits, int64_t ms
 	return true;
 }
 
+bool container_wait_down(struct container *container, int64_t timeout_ms)
+{
+	bool ended;
+
+	(void)pthread_mutex_lock(&container->lock);
+	ended = wait_end(container, container->exits, timeout_ms);
+	(void)pthread_mutex_unlock(&container->lock);
+	return ended;
+}
+
 /* Waits until no start is under way. */
 bool lifecycle_wait_started(struct container *container)
 {
