@@ -16,6 +16,7 @@
 
 enum {
 	READ_SIZE = 64 * 1024,
+	DEPTH_MAX = 1000, /* each level takes a descriptor and some of the stack */
 	MODE_BITS = 07777,
 };
 
@@ -32,6 +33,7 @@ struct pack {
 	size_t as_length;
 	dev_t device; /* of the tree's root */
 	void *firsts; /* of struct first, for tsearch(3) */
+	unsigned int depth;
 };
 
 /* -errno, or 0 and more; so do those that it stands on. */
@@ -95,29 +97,49 @@ static const char *find_first(struct pack *pack, const struct stat *status, cons
 
 /* ---- attributes ---- */
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void sort_names(struct strv *names)
+{
+	if (names->count > 1)
+		qsort(names->items, names->count, sizeof(*names->items), compare_names);
+}
+
+/* An overlay's own attributes mean nothing elsewhere, and a name with '=' has no form in a tar. */
 static bool wanted_attribute(const struct pack *pack, const char *name)
 {
-	return pack->options->xattrs || strcmp(name, "security.capability") == 0;
+	if (!pack->options->xattrs)
+		return strcmp(name, "security.capability") == 0;
+	return !starts_with(name, "trusted.overlay.") && !strchr(name, '=');
 }
 
 /* A file system without attributes has none; what can't be read is not this process's to copy. */
 static int read_attributes(const struct pack *pack, int fd, const char *path,
 			   struct tar_entry *entry, struct cay_error *err)
 {
-	char names[TAR_XATTRS_MAX], value[TAR_XATTRS_MAX];
-	ssize_t size = flistxattr(fd, names, sizeof(names));
+	_cleanup_free_ char *list = NULL, *value = NULL;
+	_cleanup_strv_ struct strv names = { 0 };
+	ssize_t size = flistxattr(fd, NULL, 0);
 
+	if (size == 0 || (size < 0 && (errno == ENOTSUP || errno == EPERM || errno == EACCES)))
+		return 0;
+	list = xmalloc(TAR_XATTRS_MAX);
+	value = xmalloc(TAR_XATTRS_MAX);
+	size = flistxattr(fd, list, TAR_XATTRS_MAX);
 	if (size < 0)
-		return errno == ENOTSUP || errno == EPERM || errno == EACCES
-			? 0
-			: failed(pack, path, "reading its attributes", errno, err);
-	for (const char *name = names; name < names + size; name += strlen(name) + 1) {
-		ssize_t length = wanted_attribute(pack, name)
-			? fgetxattr(fd, name, value, sizeof(value))
-			: -1;
+		return failed(pack, path, "reading its attributes", errno, err);
+	for (const char *name = list; name < list + size; name += strlen(name) + 1)
+		if (wanted_attribute(pack, name))
+			strv_add(&names, name);
+	sort_names(&names);
+	for (size_t i = 0; i < names.count; i++) {
+		ssize_t length = fgetxattr(fd, names.items[i], value, TAR_XATTRS_MAX);
 
 		if (length >= 0)
-			tar_xattr_add(&entry->xattrs, str_from(name),
+			tar_xattr_add(&entry->xattrs, str_from(names.items[i]),
 				      (struct str){ value, (size_t)length });
 	}
 	return 0;
@@ -125,24 +147,46 @@ static int read_attributes(const struct pack *pack, int fd, const char *path,
 
 /* ---- entries ---- */
 
-static int write_contents(struct pack *pack, int fd, const char *path, struct cay_error *err)
+/* Where the data at or after `at` begins and ends; who knows no holes has none. */
+static void find_data(int fd, uint64_t at, uint64_t size, uint64_t *ret_start, uint64_t *ret_end)
+{
+	off_t start = lseek(fd, (off_t)at, SEEK_DATA), end;
+
+	*ret_start = *ret_end = size;
+	if (start < 0 && errno == ENXIO)
+		return; /* nothing but a hole */
+	*ret_start = start < 0 ? at : MIN(MAX((uint64_t)start, at), size);
+	end = start < 0 ? -1 : lseek(fd, start, SEEK_HOLE);
+	if (end > (off_t)*ret_start)
+		*ret_end = MIN((uint64_t)end, size);
+}
+
+static int write_contents(struct pack *pack, int fd, uint64_t size, const char *path,
+			  struct cay_error *err)
 {
 	_cleanup_free_ char *data = xmalloc(READ_SIZE);
-	uint64_t left;
+	uint64_t at = 0, end = 0;
+	int r = 0;
 
-	while ((left = tar_writer_left(pack->writer)) > 0) {
-		ssize_t n = read_full(fd, data, (size_t)MIN(left, (uint64_t)READ_SIZE));
-		int r;
+	while (r >= 0 && at < size) {
+		ssize_t n;
 
+		if (at == end) {
+			const uint64_t before = at;
+
+			find_data(fd, before, size, &at, &end);
+			r = tar_writer_put_zeros(pack->writer, at - before, err);
+			continue;
+		}
+		n = pread_full(fd, data, (size_t)MIN(end - at, (uint64_t)READ_SIZE), (off_t)at);
 		if (n < 0)
 			return failed(pack, path, "reading it", (int)n, err);
 		if (n == 0)
-			return tar_writer_put_zeros(pack->writer, left, err);
+			return tar_writer_put_zeros(pack->writer, size - at, err);
 		r = tar_writer_put(pack->writer, data, (size_t)n, err);
-		if (r < 0)
-			return r;
+		at += (uint64_t)n;
 	}
-	return 0;
+	return r;
 }
 
 /* Writes the entry's head: 1, or 0 where it is to be left out. */
@@ -156,11 +200,6 @@ static int add(struct pack *pack, int directory, const char *name, struct tar_en
 		return r;
 	r = tar_writer_add(pack->writer, entry, err);
 	return r < 0 ? r : 1;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int list_names(const struct pack *pack, int fd, const char *path, struct strv *names,
@@ -187,8 +226,7 @@ static int list_names(const struct pack *pack, int fd, const char *path, struct 
 	(void)closedir(list);
 	if (error != 0)
 		return failed(pack, path, "listing it", error, err);
-	if (names->count > 1)
-		qsort(names->items, names->count, sizeof(*names->items), compare_names);
+	sort_names(names);
 	return 0;
 }
 
@@ -197,11 +235,16 @@ static int pack_children(struct pack *pack, int fd, const char *path, struct cay
 	_cleanup_strv_ struct strv names = { 0 };
 	int r = list_names(pack, fd, path, &names, err);
 
+	if (r >= 0 && pack->depth == DEPTH_MAX)
+		return cay_error_set(err, CAY_TOO_LARGE, ELOOP,
+				     "a directory is more than %d levels deep", DEPTH_MAX);
+	pack->depth++;
 	for (size_t i = 0; i < names.count && r >= 0; i++) {
 		_cleanup_free_ char *child = child_path(path, names.items[i]);
 
 		r = pack_one(pack, fd, names.items[i], child, err);
 	}
+	pack->depth--;
 	return r;
 }
 
@@ -221,7 +264,7 @@ static int pack_open(struct pack *pack, int directory, const char *name, const c
 {
 	bool is_directory = entry->type == TAR_DIRECTORY;
 	_cleanup_close_ int fd = openat(directory, name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC |
+					O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC |
 						(is_directory ? O_DIRECTORY : 0));
 	struct stat status;
 	int r;
@@ -242,7 +285,7 @@ static int pack_open(struct pack *pack, int directory, const char *name, const c
 	if (r <= 0)
 		return r;
 	if (!is_directory)
-		return write_contents(pack, fd, path, err);
+		return write_contents(pack, fd, entry->size, path, err);
 	if (pack->options->one_file_system && status.st_dev != pack->device)
 		return 0;
 	return pack_children(pack, fd, path, err);
@@ -251,8 +294,8 @@ static int pack_open(struct pack *pack, int directory, const char *name, const c
 static int pack_symlink(struct pack *pack, int directory, const char *name, const char *path,
 			struct tar_entry *entry, struct cay_error *err)
 {
-	char target[TAR_PATH_MAX + 1];
-	ssize_t length = readlinkat(directory, name, target, sizeof(target));
+	_cleanup_free_ char *target = xmalloc(TAR_PATH_MAX + 1);
+	ssize_t length = readlinkat(directory, name, target, TAR_PATH_MAX + 1);
 	int r;
 
 	if (length < 0)

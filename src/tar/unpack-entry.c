@@ -27,11 +27,12 @@ static struct timespec entry_time(const struct tar_entry *entry)
 static int own(const struct unpack *unpack, const struct unpack_place *place,
 	       const struct tar_entry *entry, int fd, struct cay_error *err)
 {
-	uid_t uid = (uid_t)entry->uid;
-	gid_t gid = (gid_t)entry->gid;
+	const struct tar_unpack_options *options = unpack->options;
+	uid_t uid = options->one_owner ? options->uid : (uid_t)entry->uid;
+	gid_t gid = options->one_owner ? options->gid : (gid_t)entry->gid;
 	int r;
 
-	if (!unpack->options->owner)
+	if (!options->owner)
 		return 0;
 	if (entry->uid >= UINT32_MAX || entry->gid >= UINT32_MAX)
 		return unpack_failed(unpack, place->path, "its owner's number", EOVERFLOW, err);

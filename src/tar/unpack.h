@@ -21,6 +21,9 @@ struct tar_unpack_options {
 	bool follow;
 	/* Owners and all attributes are set; else both are this process's, but for "user." ones. */
 	bool owner;
+	/* All belong to these instead of the owners in the archive; only with `owner`. */
+	bool one_owner;
+	uint32_t uid, gid;
 	/* Device nodes are made; else they are left out. */
 	bool devices;
 	/*
