@@ -60,6 +60,7 @@ static void forget(struct container *container, const struct cay_error *err)
 	oci_seccomp_free(container->seccomp);
 	free(container->device_rules);
 	strv_done(&container->mounts);
+	container_done_files(container);
 	free(container->failure);
 	free(container->id);
 	uv_close((uv_handle_t *)&container->timer, on_timer_closed);
@@ -72,6 +73,9 @@ static int run_unmounts(const void *input, uint64_t *ret_value, struct cay_error
 	_cleanup_free_ char *folder = xasprintf(GUEST_RUN "/c/%s", container->id);
 
 	(void)ret_value;
+	/* What was copied into a container without processes is on its disk now. */
+	if (container->files_only)
+		sync();
 	for (size_t i = container->mounts.count; i > 0; i--) {
 		const char *target = container->mounts.items[i - 1];
 
@@ -117,6 +121,8 @@ void container_destroy_step(struct container *container)
 	     process = proc_next(process))
 		if (proc_state(process) != PROC_EXITED)
 			return;
+	if (!container_leave_files(container))
+		return;
 	container->removing = true;
 	remove_cgroup(&container->timer);
 }

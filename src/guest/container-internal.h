@@ -3,6 +3,7 @@
 #pragma once
 
 #include "guest/container.h"
+#include "guest/copy-job.h"
 
 #include "base/strv.h"
 
@@ -25,6 +26,15 @@ struct container {
 	size_t process_count;
 	struct proc *init; /* one of them; NULL when it could not be forked */
 
+	/* Its files, for who copies them. */
+	bool files_only;
+	char *root_path, *user;
+	char *upper, *lower; /* of the overlay that its root is, or NULL */
+	struct copy_job_list copies;
+	struct watch *preparing; /* files only: the socket to the child that prepares them */
+	int preparing_pidfd;     /* it, or -1 */
+	int files_fd;            /* files only: the mount namespace they are seen in, or -1 */
+
 	struct held *creating;
 	struct cay_error *failure; /* why the creation failed, told when its traces are gone */
 	struct held_list deleting;
@@ -44,6 +54,21 @@ void container_watch_pressure(struct container *container);
 void container_unwatch(struct container *container);
 
 void container_set_state(struct container *container, enum container_state state);
+/* Everything is undone before the caller of the creation hears of it. */
+void container_fail_creation(struct container *container, const struct cay_error *err);
+
+/* ---- container-files.c ---- */
+
+/* Remembers what the root is made of. */
+void container_take_files(struct container *container, const struct oci_config *config,
+			  const Cay__Vminitd__V1__CreateContainerRequest *request);
+/* Creates a container that is there for its files alone; `creating` hears of the outcome. */
+int container_prepare_files(struct container *container, const struct launch *launch,
+			    struct cay_error *err);
+/* True once nothing looks at its files any more; kills who does. */
+bool container_leave_files(struct container *container);
+void container_done_files(struct container *container);
+
 /* Begins the removal of everything; `deleting` and `creating` hear of its end. */
 void container_destroy(struct container *container);
 /* Goes on with a removal after a process of the container has ended. */

@@ -107,13 +107,15 @@ static struct container *container_new(struct guest *guest, const char *id)
 	TAILQ_INIT(&container->processes);
 	TAILQ_INIT(&container->deleting);
 	TAILQ_INIT(&container->pausing);
+	TAILQ_INIT(&container->copies);
+	container->preparing_pidfd = container->files_fd = -1;
 	(void)uv_timer_init(&guest->loop, &container->timer); /* always 0 */
 	TAILQ_INSERT_TAIL(&guest->containers, container, link);
 	return container;
 }
 
 /* Everything is undone before the caller hears of it, so that the id can be used again. */
-static void fail_creation(struct container *container, const struct cay_error *err)
+void container_fail_creation(struct container *container, const struct cay_error *err)
 {
 	if (!container->failure)
 		container->failure = xmemdup(err, sizeof(*err));
@@ -128,7 +130,7 @@ static void on_init_prepared(struct proc *process, const struct cay_error *err, 
 	struct cay_error filter_err = { 0 };
 
 	if (err) {
-		fail_creation(container, err);
+		container_fail_creation(container, err);
 		return;
 	}
 	if (container->state != CONTAINER_CREATING)
@@ -137,7 +139,7 @@ static void on_init_prepared(struct proc *process, const struct cay_error *err, 
 	if (device_filter_attach(container->cgroup.fd, container->device_rules,
 				 container->device_rule_count, &container->cgroup.filter_fd,
 				 &filter_err) < 0) {
-		fail_creation(container, &filter_err);
+		container_fail_creation(container, &filter_err);
 		return;
 	}
 	container_set_state(container, CONTAINER_CREATED);
@@ -152,7 +154,7 @@ static void on_creator_gone(void *user)
 	struct cay_error err = { 0 };
 
 	(void)cay_error_set(&err, CAY_CANCELLED, ECANCELED, "the caller gave up");
-	fail_creation(user, &err);
+	container_fail_creation(user, &err);
 }
 
 static int parse_request(const Cay__Vminitd__V1__CreateContainerRequest *request,
@@ -168,7 +170,7 @@ static int parse_request(const Cay__Vminitd__V1__CreateContainerRequest *request
 		r = oci_process_parse(process->data, process->len, &config->process, err);
 		if (r < 0)
 			return r;
-	} else if (!config->has_process) {
+	} else if (!config->has_process && !request->files_only) {
 		return cay_error_set(err, CAY_INVALID, EINVAL, "no process is given");
 	}
 	return 0;
@@ -216,6 +218,8 @@ static int begin_creation(struct container *container, struct oci_config *config
 		.fill_count = request->n_fills,
 		.relay_fd = -1,
 		.use_init = request->use_init,
+		.files_only = request->files_only,
+		.cgroup_fd = -1,
 		.pidfd = -1,
 	};
 	int r;
@@ -227,11 +231,14 @@ static int begin_creation(struct container *container, struct oci_config *config
 		launch.relay_fd = container->guest->relay_fd;
 	}
 
+	for (size_t i = 0; i < request->n_mounts; i++)
+		strv_add(&container->mounts, request->mounts[i]->target);
+	container_take_files(container, config, request);
+	if (request->files_only)
+		return container_prepare_files(container, &launch, err);
 	if ((r = cgroup_create(path, &container->cgroup, err)) < 0 ||
 	    (r = cgroup_apply(&container->cgroup, &config->resources, err)) < 0)
 		return r;
-	for (size_t i = 0; i < request->n_mounts; i++)
-		strv_add(&container->mounts, request->mounts[i]->target);
 	container->namespaces = all_namespaces(config);
 	launch.cgroup_fd = container->cgroup.fd;
 	r = proc_new(container, PROC_INIT_ID, &launch, on_init_prepared, container,
@@ -270,7 +277,7 @@ void container_create(struct guest *guest, struct rpc_call *call,
 	container = container_new(guest, request->id);
 	container->creating = held_new(call, on_creator_gone, container);
 	if (begin_creation(container, &config, request, &err) < 0)
-		fail_creation(container, &err);
+		container_fail_creation(container, &err);
 }
 
 /* ---- creating a process in it ---- */

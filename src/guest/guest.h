@@ -40,6 +40,7 @@ struct guest {
 	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */
 	pid_t relay_pid;   /* of the shares' relay; 0: none */
 	int relay_fd;
+	unsigned int copy_count; /* of children that copy files, of all containers */
 	bool shutting_down;
 	struct rpc_call *shutdown_call; /* the one to answer, or NULL */
 };

@@ -23,5 +23,11 @@ struct child {
  */
 int launch_prepare(struct child *child, int *ret_master, struct cay_error *err);
 
+/*
+ * The same for a container that is there for its files alone: *ret_namespace is the new mount
+ * namespace, whose root is the container's.
+ */
+int launch_prepare_files(struct child *child, int *ret_namespace, struct cay_error *err);
+
 /* Child, as root, in the container: becomes the user and executes. Returns only with an error. */
 int launch_execute(struct child *child, struct cay_error *err);

@@ -266,3 +266,21 @@ int launch_prepare(struct child *child, int *ret_master, struct cay_error *err)
 	*ret_master = TAKE_FD(master);
 	return 0;
 }
+
+int launch_prepare_files(struct child *child, int *ret_namespace, struct cay_error *err)
+{
+	int fd, r = prepare_guest(child->launch, err);
+
+	if (r < 0)
+		return r;
+	if (unshare(CLONE_NEWNS) < 0)
+		return cay_error_errno(err, errno, "making a mount namespace");
+	r = rootfs_enter_files(child->launch->config, err);
+	if (r < 0)
+		return r;
+	fd = openat(child->proc_fd, "self/ns/mnt", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return cay_error_errno(err, errno, "opening the mount namespace");
+	*ret_namespace = fd;
+	return 0;
+}

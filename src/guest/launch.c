@@ -12,6 +12,7 @@
  */
 #include "guest/launch-internal.h"
 
+#include "guest/descriptors.h"
 #include "guest/guest.h"
 
 #include "base/alloc.h"
@@ -49,31 +50,12 @@ static void pipes_done(struct pipes *pipes)
 
 static int pipes_make(const struct launch *launch, struct pipes *pipes, struct cay_error *err)
 {
-	if (launch->process->terminal)
+	if (launch->process->terminal || launch->files_only)
 		return 0;
 	if ((launch->stdin_pipe && pipe2(pipes->stdin_pipe, O_CLOEXEC) < 0) ||
 	    pipe2(pipes->output, O_CLOEXEC) < 0 || pipe2(pipes->error, O_CLOEXEC) < 0)
 		return cay_error_errno(err, errno, "making the standard streams");
 	return 0;
-}
-
-/* Closes every descriptor above 2 but these. */
-static void close_others(const int *keep, size_t count)
-{
-	unsigned int from = STDERR_FILENO + 1;
-
-	for (;;) {
-		unsigned int next = ~0U;
-
-		for (size_t i = 0; i < count; i++)
-			if (keep[i] >= (int)from && (unsigned int)keep[i] < next)
-				next = (unsigned int)keep[i];
-		if (next > from)
-			(void)close_range(from, next == ~0U ? next : next - 1, 0); /* Linux 5.9 */
-		if (next == ~0U)
-			return;
-		from = next + 1;
-	}
 }
 
 /* Child: standard streams in place, everything of vminitd's that the child needs not closed. */
@@ -95,7 +77,7 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	keep[2] = child->self_fd;
 	keep[3] = child->launch->pidfd;
 	keep[4] = child->launch->relay_fd;
-	close_others(keep, CHILD_FDS_MAX);
+	descriptors_close_others(keep, CHILD_FDS_MAX);
 	return r;
 }
 
@@ -151,14 +133,20 @@ static bool wait_for_start(int socket)
 static _Noreturn void run_child(struct child *child, const struct pipes *pipes)
 {
 	struct cay_error err = { 0 };
-	int master = -1;
+	int master = -1, r;
 
 	reset_signals();
-	if (arrange_fds(child, pipes, &err) < 0 || launch_prepare(child, &master, &err) < 0) {
+	r = arrange_fds(child, pipes, &err);
+	if (r >= 0)
+		r = child->launch->files_only ? launch_prepare_files(child, &master, &err)
+					      : launch_prepare(child, &master, &err);
+	if (r < 0) {
 		send_message(child->socket, LAUNCH_FAILED, &err, -1);
 		_exit(cay_code_exit_status(CAY_INTERNAL));
 	}
 	send_message(child->socket, LAUNCH_READY, NULL, master);
+	if (child->launch->files_only)
+		_exit(0);
 	if (master >= 0)
 		(void)close(master);
 	if (!wait_for_start(child->socket))
@@ -176,7 +164,7 @@ static pid_t clone_child(const struct launch *launch, int *ret_pidfd)
 		.exit_signal = SIGCHLD,
 	};
 
-	if (launch->config)
+	if (launch->config && !launch->files_only)
 		args.flags |= (uint64_t)(oci_new_namespaces(launch->config) & CLONE_NEWPID);
 	if (launch->cgroup_fd >= 0) {
 		args.flags |= CLONE_INTO_CGROUP;
@@ -197,7 +185,7 @@ static int open_pid_namespace(const struct launch *launch, struct cay_error *err
 		fd = fcntl(launch->pidfd, F_DUPFD_CLOEXEC, 3);
 		return fd < 0 ? cay_error_errno(err, errno, "joining the container") : fd;
 	}
-	for (size_t i = 0; i < launch->config->namespace_count; i++) {
+	for (size_t i = 0; !launch->files_only && i < launch->config->namespace_count; i++) {
 		const struct oci_namespace *ns = &launch->config->namespaces[i];
 		int fd;
 

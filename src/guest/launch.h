@@ -49,6 +49,11 @@ struct launch {
 	size_t fill_count;
 	int relay_fd; /* for its shares (guest/share.h), or -1 */
 	bool use_init;
+	/*
+	 * Only its root is built, with no more mounted in it than is bound there. The child ends
+	 * when that is done: LAUNCH_READY comes with the mount namespace's descriptor attached.
+	 */
+	bool files_only;
 
 	/* The others join the namespaces of this one. */
 	int pidfd;

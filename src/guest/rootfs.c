@@ -81,13 +81,17 @@ static int mount_in_root(int root_fd, const char *type, const char *source, cons
 	return 0;
 }
 
-static int do_mounts(const struct oci_config *config, int root_fd, struct cay_error *err)
+static int do_mounts(const struct oci_config *config, int root_fd, bool binds_only,
+		     struct cay_error *err)
 {
 	for (size_t i = 0; i < config->mount_count; i++) {
 		const struct oci_mount *mount = &config->mounts[i];
 		_cleanup_mount_options_ struct mount_options options = { 0 };
 		int r = mount_options_parse(&mount->options, &options, err);
 
+		if (r >= 0 && binds_only && !(options.flags & MS_BIND) &&
+		    strcmp(mount->type, "bind") != 0)
+			continue;
 		if (r >= 0)
 			r = mount_in_root(root_fd, mount->type, mount->source, mount->destination,
 					  &options, err);
@@ -274,6 +278,16 @@ static int change_root(int root_fd, unsigned long propagation, struct cay_error 
 	return 0;
 }
 
+static int finish_root(const struct oci_config *config, int root_fd, struct cay_error *err)
+{
+	int r = change_root(root_fd, config->propagation, err);
+
+	if (r == 0 && config->root_readonly &&
+	    mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		return cay_error_errno(err, errno, "making the root read-only");
+	return r;
+}
+
 /* The root as a mount of its own, which pivot_root() and the flag for read-only need. */
 static int open_root(const char *path, struct cay_error *err)
 {
@@ -296,7 +310,7 @@ int rootfs_enter(const struct oci_config *config, bool want_terminal, int *ret_t
 
 	if (root_fd < 0)
 		return root_fd;
-	if ((r = do_mounts(config, root_fd, err)) < 0 ||
+	if ((r = do_mounts(config, root_fd, false, err)) < 0 ||
 	    (r = make_devices(config, root_fd, err)) < 0)
 		return r;
 	if (want_terminal) {
@@ -312,11 +326,16 @@ int rootfs_enter(const struct oci_config *config, bool want_terminal, int *ret_t
 	for (size_t i = 0; i < config->masked_paths.count; i++)
 		if ((r = mask(config->masked_paths.items[i], root_fd, err)) < 0)
 			return r;
-	if ((r = change_root(root_fd, config->propagation, err)) < 0)
+	if ((r = finish_root(config, root_fd, err)) < 0)
 		return r;
-	if (config->root_readonly &&
-	    mount(NULL, "/", NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
-		return cay_error_errno(err, errno, "making the root read-only");
 	*ret_terminal = TAKE_FD(terminal);
 	return 0;
+}
+
+int rootfs_enter_files(const struct oci_config *config, struct cay_error *err)
+{
+	_cleanup_close_ int root_fd = open_root(config->root_path, err);
+	int r = root_fd < 0 ? root_fd : do_mounts(config, root_fd, true, err);
+
+	return r < 0 ? r : finish_root(config, root_fd, err);
 }

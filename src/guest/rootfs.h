@@ -17,6 +17,12 @@ int rootfs_enter(const struct oci_config *config, bool want_terminal, int *ret_t
 		 struct cay_error *err);
 
 /*
+ * The same for a container without processes: of the mounts only what is bound, as docker has it
+ * when it copies files.
+ */
+int rootfs_enter_files(const struct oci_config *config, struct cay_error *err);
+
+/*
  * Opens a new pseudo-terminal of the devpts at /dev/pts below `root_fd`, whatever the container has
  * put there in the meantime: a descriptor of the master.
  */

@@ -35,6 +35,11 @@ static const struct rpc_method methods[] = {
 	{ "Stdio", true, service_stdio },
 	{ "ListenSocket", false, service_listen_socket },
 	{ "RelaySocket", true, service_relay_socket },
+	{ "StatPath", false, service_stat_path },
+	{ "CopyOut", false, service_copy_out },
+	{ "CopyIn", true, service_copy_in },
+	{ "Changes", false, service_changes },
+	{ "ExportRoot", false, service_export_root },
 	{ "Events", false, service_events },
 };
 
