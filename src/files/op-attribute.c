@@ -2,11 +2,16 @@
 /*
  * Attributes of files, and how names and descriptors become nodes.
  *
- * What the guest may keep: entries and attributes are valid for no time at
- * all (a second in a share that is "cached"), so it asks again at every use,
- * and drops the data that it has of a file when size or modification time
- * have changed. The host's clock for those times ticks every 1 to 10 ms: two
- * writes within one tick that leave the size alone look like one. So data
+ * What the guest may keep: the name of a file for no time at all, so whoever
+ * goes by a path asks, and gets the attributes with the answer; attributes,
+ * and the names of directories, for what is left of a tick of its own clock
+ * and one more (20 ms). Without that, each step of a path would be asked for
+ * twice, as the kernel looks at permissions of what it has just looked up. In
+ * a share that is "cached" all of it is valid for a second.
+ *
+ * The guest drops the data that it has of a file when size or modification
+ * time have changed. The host's clock for those times ticks every 1 to 10 ms:
+ * two writes within one tick that leave the size alone look like one. So data
  * read while the time was that fresh does not outlive the next open (node
  * "unsettled", op-open.c); only who keeps a file open over such a pair of
  * writes may go on seeing the first of them.
@@ -154,13 +159,16 @@ static void note_freshness(struct node *node, const struct statx *stat)
 void session_fill_entry(const struct session *session, struct node *node, const struct statx *stat,
 			struct fuse_entry_out *ret_entry)
 {
-	const uint64_t valid = session->share->cached ? 1 : 0;
+	const bool cached = session->share->cached;
 
 	*ret_entry = (struct fuse_entry_out){
 		.nodeid = node->id,
 		.generation = node->generation,
-		.entry_valid = valid,
-		.attr_valid = valid,
+		.entry_valid = cached ? 1 : 0,
+		.attr_valid = cached ? 1 : 0,
+		/* Anything above none is rounded up to a tick. */
+		.entry_valid_nsec = !cached && node->type == S_IFDIR ? 1 : 0,
+		.attr_valid_nsec = cached ? 0 : 1,
 	};
 	session_fill_attr(session, stat, &ret_entry->attr);
 	note_freshness(node, stat);
@@ -190,6 +198,7 @@ static int reply_attributes(struct call *call)
 		return r;
 	out = call_reply(call, sizeof(*out));
 	out->attr_valid = call->session->share->cached ? 1 : 0;
+	out->attr_valid_nsec = call->session->share->cached ? 0 : 1;
 	session_fill_attr(call->session, &stat, &out->attr);
 	note_freshness(call->node, &stat);
 	return 0;

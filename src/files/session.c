@@ -122,6 +122,16 @@ void *call_reply(struct call *call, size_t size)
 	return memset(call->answer->data, 0, size);
 }
 
+/* A directory that is gone, and that the guest may have found by a name that is another's by now.
+ */
+static bool is_removed(const struct node *node)
+{
+	struct statx stat;
+
+	return node && node->id != FUSE_ROOT_ID && node->type == S_IFDIR &&
+		stat_fd(node->fd, &stat) == 0 && stat.stx_nlink == 0;
+}
+
 static int run(struct call *call)
 {
 	const struct fuse_in_header *header = call->message->header;
@@ -138,6 +148,9 @@ static int run(struct call *call)
 	}
 	r = operation->run(call);
 	identity_restore(call->identity);
+	/* The kernel goes the whole path again then, and asks for each name. */
+	if (r == -ENOENT && is_removed(call->node))
+		r = -ESTALE;
 	node_put(&call->session->nodes, call->node);
 	return r;
 }

@@ -405,6 +405,36 @@ static void test_cache_over_opens(void **state)
 	assert_int_equal(out->open_flags, FOPEN_KEEP_CACHE);
 }
 
+static void assert_validity(const char *name, uint64_t entry_ns, uint64_t attributes_ns)
+{
+	const struct fuse_entry_out *entry = (const void *)client.data;
+
+	assert_true(client_lookup(&client, 1, name) > 0);
+	assert_int_equal(entry->entry_valid * 1000000000 + entry->entry_valid_nsec, entry_ns);
+	assert_int_equal(entry->attr_valid * 1000000000 + entry->attr_valid_nsec, attributes_ns);
+}
+
+/* Files are asked for by every path; only a "cached" share is believed for a second. */
+static void test_validity(void **state)
+{
+	struct scratch own;
+
+	scratch_make(&own);
+	put_file(&own, "a", "");
+	assert_int_equal(mkdir(in_tree(&own, "d"), 0755), 0);
+	client_start(&client, (const char *[]){ "rw", own.tree, NULL });
+	assert_validity("a", 0, 1);
+	assert_validity("d", 1, 1);
+	assert_int_equal(client_lookup(&client, 1, "none"), -ENOENT);
+	assert_int_equal(client_stop(&client), 0);
+	client_start(&client, (const char *[]){ "rw,cached", own.tree, NULL });
+	assert_validity("a", 1000000000, 1000000000);
+	assert_validity("d", 1000000000, 1000000000);
+	assert_int_equal(client_lookup(&client, 1, "none"), 0);
+	assert_int_equal(client_stop(&client), 0);
+	scratch_remove(&own);
+}
+
 static void test_forgotten(void **state)
 {
 	const struct fuse_forget_in one = { .nlookup = 1 };
@@ -471,6 +501,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_cache_over_opens, start, stop),
 		cmocka_unit_test_setup_teardown(test_forgotten, start, stop),
 		cmocka_unit_test(test_file_share),
+		cmocka_unit_test(test_validity),
 	};
 
 	(void)signal(SIGPIPE, SIG_IGN);

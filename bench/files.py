@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files across the wall: a bind mount in a cay guest beside other ways to share a directory.
+
+The first comparison is the same QEMU and kernel started by hand, with nothing
+of cay's around them, and the share set up as QEMU has it: by 9p, and by
+virtiofs where its server is installed. Docker's bind mount, which crosses no
+wall, is the far reference. A volume of cay's block kind stands beside the
+guest's own root disk.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import tarfile
+import tempfile
+
+from common import BUILD, HERE, Cay, Docker, alone, children, processes, title, wait_until
+from harness import busybox_archive
+from net_images import archive
+
+ROUNDS = int(os.environ.get("CAY_BENCH_ROUNDS", "3"))
+SMALL_FILES = int(os.environ.get("CAY_BENCH_FILES", "10000"))
+TREE_FILES = 2 * SMALL_FILES
+VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
+LOAD = BUILD / "tests" / "files-load"
+COMMANDS = ("git-status", "git -C /share/tree status --short", "git-again", "git -C /share/tree status --short",
+            "unpack", "mkdir /share/run/unpacked && tar -xf /share/source.tar -C /share/run/unpacked")
+INIT = """#!/bin/sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+exec </dev/null 2>&1 >/dev/vport0p1
+/bin/busybox mount {mount} /share && {command}
+/bin/busybox sync
+/bin/busybox reboot -f
+"""
+RATES = ("write", "read", "read-again")
+UNITS = {name: "MB/s" for name in RATES} | {"git-status": "ms", "git-again": "ms", "unpack": "ms"}
+
+
+def run(*words, **options):
+    return subprocess.run([str(word) for word in words], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          check=True, timeout=1800, **options).stdout
+
+
+def make_tree(tree):
+    """busybox, git and the load: the image of the containers and the initramfs of the machines made by hand."""
+    with tarfile.open(busybox_archive()) as tar:
+        manifest, = json.load(tar.extractfile("manifest.json"))
+        with tarfile.open(fileobj=tar.extractfile(manifest["Layers"][0])) as layer:
+            layer.extractall(tree)
+    for name in ("proc", "dev", "tmp", "share", "usr/bin"):
+        (tree / name).mkdir(parents=True, exist_ok=True)
+    if not (tree / "bin" / "busybox").exists():
+        shutil.copy("/bin/busybox", tree / "bin")
+    shutil.copy(LOAD, tree / "usr/bin")
+    for name in ("/usr/bin/git", *(word for word in run("ldd", "/usr/bin/git").split() if word.startswith("/"))):
+        (tree / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, tree / name[1:])
+
+
+def make_share(share):
+    """What is on the host: a repository of many files, and a source tarball."""
+    tree = share / "tree"
+    for number in range(TREE_FILES):
+        path = tree / f"d{number // 1000}" / f"e{number // 50 % 20}" / f"f{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{number}\n")
+    git = ("git", "-C", tree, "-c", "user.name=b", "-c", "user.email=b@localhost")
+    for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "all")):
+        run(*git, *words)
+    run("git", "-C", HERE.parent, "archive", "-o", share / "source.tar", "HEAD")
+
+
+def parse(text):
+    return {name: float(value) for name, value in (line.split() for line in text.splitlines() if line)}
+
+
+class ByHand:
+    """A machine with an initramfs of its own for each run, as cay's but for the share."""
+
+    def __init__(self, directory, share, machine, tree):
+        self.directory, self.share, self.machine, self.tree = directory, share, machine, tree
+
+    def boot(self, mount, options, command):
+        (self.tree / "init").write_text(INIT.format(mount=mount, command=command))
+        (self.tree / "init").chmod(0o755)
+        names = "\n".join(str(path.relative_to(self.tree)) for path in sorted(self.tree.rglob("*")))
+        with open(self.directory / "initramfs", "wb") as out:
+            subprocess.run(["busybox", "cpio", "-o", "-H", "newc"], cwd=self.tree, input=names.encode(), stdout=out,
+                           stderr=subprocess.DEVNULL, check=True)
+        output = self.directory / "output"
+        output.unlink(missing_ok=True)
+        program, words, kernel = self.machine
+        run(program, *words, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-kernel", BUILD / "vmlinux", "-initrd", self.directory / "initramfs", "-append", kernel,
+            "-chardev", f"file,id=out,path={output}", "-device", "virtio-serial-device,id=serial",
+            "-device", "virtserialport,bus=serial.0,nr=1,chardev=out,name=out", *options)
+        return output.read_text()
+
+    def ninep(self, command):
+        return self.boot("-t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=none share",
+                         ("-fsdev", f"local,id=share,path={self.share},security_model=passthrough",
+                          "-device", "virtio-9p-device,fsdev=share,mount_tag=share"), command)
+
+    def virtiofs(self, command):
+        socket = self.directory / "virtiofs.sock"
+        with open(self.directory / "virtiofsd.log", "wb") as log:
+            server = subprocess.Popen([VIRTIOFSD, f"--socket-path={socket}", "-o", f"source={self.share}",
+                                       "-o", "cache=none"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        try:
+            wait_until(socket.exists, "virtiofsd", 10)
+            _, words, _ = self.machine
+            size = words[words.index("-m") + 1]
+            return self.boot("-t virtiofs share",
+                             ("-object", f"memory-backend-memfd,id=shared,size={size},share=on",
+                              "-machine", "memory-backend=shared", "-chardev", f"socket,id=fs,path={socket}",
+                              "-device", "vhost-user-fs-device,chardev=fs,tag=share"), command)
+        finally:
+            server.kill()
+            server.wait()
+            socket.unlink(missing_ok=True)
+
+
+def machine_of(cay):
+    """How cay starts QEMU: the program, its machine, the kernel's parameters."""
+    cay("run", "-d", "--name", "pattern", "busybox", "sleep", "1000")
+    shim = processes("cay-shim", json.loads(cay("inspect", "pattern"))[0]["Id"])[0]
+    qemu = next(pid for pid in children(shim) if "qemu" in os.readlink(f"/proc/{pid}/exe"))
+    words = pathlib.Path(f"/proc/{qemu}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
+    program = os.readlink(f"/proc/{qemu}/exe")
+    cay("rm", "-f", "pattern")
+    machine = [word for option in ("-M", "-cpu", "-smp", "-m", "-global")
+               for word in (option, words[words.index(option) + 1])]
+    return program, machine, words[words.index("-append") + 1]
+
+
+def measure(ways, share):
+    """A round of each way after the other; what each one printed, by its name."""
+    samples = {name: [] for name in ways}
+    for _ in range(ROUNDS):
+        for name, way in list(ways.items()):
+            shutil.rmtree(share / "run", ignore_errors=True)
+            (share / "run").mkdir()
+            try:
+                found = parse(way())
+                if not found:
+                    raise ValueError("it printed nothing")
+                samples[name].append(found)
+            except (subprocess.SubprocessError, AssertionError, ValueError) as failure:
+                print(f"{name} does not work here: {failure} {getattr(failure, 'stderr', '')}")
+                del ways[name]
+    return {name: found for name, found in samples.items() if found}
+
+
+def table(samples):
+    names = list(samples)
+    print(f"{'':22}" + "".join(f"{name:>12}" for name in names) + "".join(f"{'to ' + name:>14}" for name in names[1:]))
+    for what in samples[names[0]][0]:
+        medians = [statistics.median(row.get(what, float("nan")) for row in samples[name]) for name in names]
+        ratios = [medians[0] / other if what in RATES else other / medians[0] for other in medians[1:]]
+        print(f"{what + ', ' + UNITS.get(what, 'us'):22}" + "".join(f"{median:12.1f}" for median in medians)
+              + "".join(f"{ratio:14.2f}" for ratio in ratios))
+
+
+def main():
+    with contextlib.ExitStack() as stack:
+        directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cay-bench-files-")))
+        tree, share = directory / "tree", directory / "share"
+        for path in (tree, share):
+            path.mkdir()
+        make_tree(tree)
+        make_share(share)
+        with tarfile.open(directory / "layer.tar", "w") as tar:
+            tar.add(tree, arcname=".")
+        archive(directory / "bench.tar", "bench", [directory / "layer.tar"],
+                {"Env": ["PATH=/usr/bin:/bin:/usr/sbin:/sbin"]})
+        load = ("files-load", "/share/run", SMALL_FILES)
+        quoted = " ".join([*map(str, load), *(f'"{word}"' for word in COMMANDS)])
+        cay, docker = Cay(), Docker.try_start()
+        stack.callback(cay.close)
+        cay("load", "-q", "-i", directory / "bench.tar")
+        hand = ByHand(directory, share, machine_of(cay), tree)
+        bind = ("run", "--rm", "--network", "none", "-v", f"{share}:/share", "bench", *load, *COMMANDS)
+        ways = {"cay": lambda: cay(*bind), "9p": lambda: hand.ninep(quoted)}
+        if os.path.exists(VIRTIOFSD):
+            ways["virtiofs"] = lambda: hand.virtiofs(quoted)
+        if docker:
+            stack.callback(docker.close)
+            docker("load", "-q", "-i", directory / "bench.tar")
+            ways["docker"] = lambda: docker(*bind)
+        title(f"a bind mount (medians of {ROUNDS} rounds in turn; above 1: cay is faster)")
+        table(measure(ways, share))
+
+        cay("volume", "create", "--opt", "type=block", "--opt", "size=2g", "block")
+        disk = ("bench", "sh", "-c", f"mkdir -p /share/run && files-load /share/run {SMALL_FILES}")
+        title("a block volume beside the guest's root disk")
+        table(measure({"volume": lambda: (cay("run", "--rm", "-v", "block:/share", "bench", "rm", "-rf", "/share/run"),
+                                          cay("run", "--rm", "--network", "none", "-v", "block:/share", *disk))[1],
+                       "root disk": lambda: cay("run", "--rm", "--network", "none", *disk)}, share))
+
+
+if __name__ == "__main__":
+    alone(main)
