@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "daemon/daemon.h"
+#include "daemon/launch-block.h"
 #include "daemon/launch-sockets.h"
 #include "daemon/volumes.h"
 
@@ -261,6 +262,12 @@ static int mount_volume(const struct container *container, const struct mount_po
 	char *path = NULL;
 	int r = volumes_find(container->daemon->volumes, point->name, &volume, err);
 
+	if (r == 0 && volume->kind == VOLUME_BLOCK) {
+		r = launch_block(container, point, volume, config, target, ret_guest_source, err);
+		if (r == 0 && wants_fill(container, point))
+			add_fill(target, point->target, *ret_guest_source);
+		return r; /* whether it is empty is for the guest to see */
+	}
 	if (r == 0)
 		r = find_volume(container, point, volume, &path, err);
 	return r < 0 ? r

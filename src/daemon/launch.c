@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
+#include "daemon/launch-block.h"
 #include "daemon/launch-disk.h"
 #include "daemon/launch-mounts.h"
 #include "daemon/launch-sockets.h"
@@ -124,8 +125,8 @@ static int fill_disks(const struct container *container, struct sandbox_config *
 
 	if (r < 0)
 		return cay_error_prefix(err, "the image of container %.12s", container->id);
-	config->disks = xcalloc(2, sizeof(*config->disks));
-	config->disk_count = 2;
+	config->disks = xcalloc(LAUNCH_DISKS_OWN, sizeof(*config->disks));
+	config->disk_count = LAUNCH_DISKS_OWN;
 	root = &config->disks[0];
 	root->read_only = true;
 	root->extents = xcalloc(image.count + 1, sizeof(*root->extents));
@@ -183,13 +184,15 @@ static int make_config(const struct container *container, bool files_only,
 	config->qemu = xstrdup(options->qemu);
 	config->acceleration = xstrdup(acceleration);
 	config->stock_kernel = host_kernel_is_stock(container->daemon->host);
-	config->disposable = container->request->auto_remove;
 	config->vcpus = vm_cpus(container, acceleration);
 	config->memory_bytes = vm_memory(container);
 	config->vm_uid = container->vm_uid;
 	config->containers = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
 	r = fill_container(container, config, &config->containers[0], files_only, err);
+	/* Disks of volumes outlive it. */
+	config->disposable =
+		container->request->auto_remove && config->disk_count == LAUNCH_DISKS_OWN;
 	if (r == 0 && config->share_count > 0)
 		r = check_part("the file server", options->files, "--files", err);
 	if (r < 0)

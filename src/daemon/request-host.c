@@ -42,7 +42,7 @@ static int read_limits(struct request *request, struct cay_error *err)
 		{ "CpuPeriod", 0, 1000000, &request->cpu_period },
 		{ "CpuShares", 0, 262144, &request->cpu_shares },
 		{ "PidsLimit", -1, 4194304, &request->pids_limit },
-		{ "ShmSize", 0, MEMORY_MAX, &request->shm_size },
+		{ "ShmSize", -MEMORY_MAX, MEMORY_MAX, &request->shm_size },
 		{ "OomScoreAdj", -1000, 1000, &request->oom_score_adj },
 	};
 
@@ -68,6 +68,8 @@ static int read_limits(struct request *request, struct cay_error *err)
 	    (request->cpu_period > 0 && request->cpu_period < 1000))
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "CPU cfs quota and period cannot be less than 1ms");
+	if (request->shm_size < 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "SHM size can not be less than 0");
 	if (request->shm_size == 0)
 		request->shm_size = 64 * (int64_t)MIB;
 	if (request->pids_limit < 0)
@@ -271,95 +273,6 @@ static int read_ulimits(struct request *request, struct cay_error *err)
 	return 0;
 }
 
-static int add_tmpfs(struct request *request, const char *target, const char *options,
-		     struct cay_error *err)
-{
-	struct request_tmpfs *tmpfs;
-	struct str rest = str_from(options);
-
-	if (target[0] != '/' || target[1] == '\0')
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "invalid mount path: '%.200s' mount path must be absolute and "
-				     "not the root",
-				     target);
-	request->tmpfs =
-		xreallocarray(request->tmpfs, request->tmpfs_count + 1, sizeof(*request->tmpfs));
-	tmpfs = &request->tmpfs[request->tmpfs_count++];
-	*tmpfs = (struct request_tmpfs){ .target = xstrdup(target) };
-	while (rest.length > 0) {
-		struct str option = str_split(rest, ',', &rest);
-
-		if (option.length > 0)
-			strv_take(&tmpfs->options, str_dup(option));
-	}
-	/* docker's defaults, where the client does not say otherwise */
-	if (!strv_contains(&tmpfs->options, "exec"))
-		strv_add(&tmpfs->options, "noexec");
-	if (!strv_contains(&tmpfs->options, "suid"))
-		strv_add(&tmpfs->options, "nosuid");
-	if (!strv_contains(&tmpfs->options, "dev"))
-		strv_add(&tmpfs->options, "nodev");
-	return 0;
-}
-
-/* A "mount" of type tmpfs; the others are request-mounts.c's. */
-static int add_mount(struct request *request, const json_t *mount, struct cay_error *err)
-{
-	_cleanup_free_ char *target = xstrdup("");
-	_cleanup_buf_ struct buf options = { 0 };
-	int64_t size = 0, mode = 0;
-	bool read_only = false;
-	json_t *tmpfs = NULL;
-	int r = json_read_string(mount, "Target", &target, err);
-
-	if (r == 0)
-		r = json_read_bool(mount, "ReadOnly", &read_only, err);
-	if (r == 0)
-		r = json_read_object(mount, "TmpfsOptions", &tmpfs, err);
-	if (r == 0 && tmpfs)
-		r = json_read_int(tmpfs, "SizeBytes", 0, MEMORY_MAX, &size, err);
-	if (r == 0 && tmpfs)
-		r = json_read_int(tmpfs, "Mode", 0, 07777, &mode, err);
-	if (r < 0)
-		return r;
-	if (size > 0)
-		buf_printf(&options, "size=%" PRId64 ",", size);
-	if (mode > 0)
-		buf_printf(&options, "mode=%" PRIo64 ",", (uint64_t)mode);
-	if (read_only)
-		buf_puts(&options, "ro,");
-	r = add_tmpfs(request, target, buf_text(&options), err);
-	if (r == 0)
-		request->tmpfs[request->tmpfs_count - 1].is_mount = true;
-	return r;
-}
-
-static int read_tmpfs(struct request *request, struct cay_error *err)
-{
-	json_t *map = NULL, *mounts = NULL, *value;
-	const char *target;
-	size_t i;
-	int r = json_read_object(request->host_config, "Tmpfs", &map, err);
-
-	if (r == 0)
-		r = json_read_array(request->host_config, "Mounts", &mounts, err);
-	if (r < 0)
-		return r;
-	json_object_foreach(map, target, value) {
-		r = add_tmpfs(request, target, json_string_value(value), err);
-		if (r < 0)
-			return r;
-	}
-	json_array_foreach(mounts, i, value) {
-		const char *type = json_string_value(json_object_get(value, "Type"));
-
-		r = type && strcmp(type, "tmpfs") == 0 ? add_mount(request, value, err) : 0;
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* These become lines of files in the guest, so one entry must not make two. */
 static int check_words(const char *what, const struct strv *list, struct cay_error *err)
 {
@@ -460,8 +373,9 @@ static int read_sysctls(struct request *request, struct cay_error *err)
 int request_read_host(struct request *request, struct cay_error *err)
 {
 	static int (*const steps[])(struct request *, struct cay_error *) = {
-		read_limits, read_log,   read_capabilities, read_security,        read_ulimits,
-		read_tmpfs,  read_lists, read_sysctls,      request_read_storage,
+		read_limits,   read_log,     read_capabilities,
+		read_security, read_ulimits, request_read_tmpfs,
+		read_lists,    read_sysctls, request_read_storage,
 	};
 	const json_t *host = request->host_config;
 	int r;

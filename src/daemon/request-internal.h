@@ -19,8 +19,10 @@ int request_read_host(struct request *request, struct cay_error *err);
 /* Refuses what cay does not have yet, by name. */
 int request_check_supported(const json_t *host_config, struct cay_error *err);
 
-/* request-storage.c, a part of request_read_host(): the options of the writable layer. */
+/* Parts of request_read_host(). request-storage.c: the options of the writable layer. */
 int request_read_storage(struct request *request, struct cay_error *err);
+/* request-tmpfs.c: `tmpfs`, from HostConfig's Tmpfs and its mounts of type tmpfs. */
+int request_read_tmpfs(struct request *request, struct cay_error *err);
 
 /* request-network.c: the network mode and the ports. */
 int request_read_network(struct request *request, struct cay_error *err);

@@ -18,6 +18,7 @@
 #include "daemon/placement.h"
 #include "daemon/shim.h"
 #include "daemon/volumes.h"
+#include "sandbox/sandbox.h"
 #include "sandbox/state.h"
 
 #include <errno.h>
@@ -25,9 +26,10 @@
 
 enum {
 	THREAD_STACK = 256 * 1024,
-	ATTACH_MS = 5000,    /* for clients that attached before the start */
-	SHIM_END_MS = 15000, /* from the container's end to the shim's */
-	EXIT_LOST = 137,     /* as if killed */
+	ATTACH_MS = 5000, /* for clients that attached before the start */
+	/* From the container's end to the shim's, which may have much to write. */
+	SHIM_END_MS = SANDBOX_SYNC_TIMEOUT_MS + 15000,
+	EXIT_LOST = 137, /* as if killed */
 	EXIT_NOT_STARTED = 128,
 };
 

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/mount-options.h"
+#include "daemon/volume-block.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,6 +98,10 @@ int volume_options_check(const json_t *options, enum volume_kind *ret_kind, uint
 	if (json_object_size(options) == 0) {
 		*ret_kind = VOLUME_DIRECTORY;
 		return 0;
+	}
+	if (strcmp(option_of(options, "type") ?: "", VOLUME_BLOCK_TYPE) == 0) {
+		*ret_kind = VOLUME_BLOCK;
+		return volume_block_check(options, ret_size, err);
 	}
 	r = check_values(options, err);
 	if (r == 0)

@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
+#include "daemon/volume-block.h"
 #include "daemon/volume-options.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -25,6 +27,45 @@ static int mount_for_use(const struct volume *volume, struct cay_error *err)
 	r = volume_options_mount(volume->options, volume->mountpoint, err);
 	return r < 0 ? cay_error_prefix(err, "error while mounting volume '%s'", volume->mountpoint)
 		     : 0;
+}
+
+/* With the lock held: another container that runs with it, or NULL. */
+static const char *find_other(const struct volumes *volumes, const char *name, const char *id)
+{
+	const struct volume_row *row = volumes_row((struct volumes *)volumes, name);
+
+	for (size_t i = 0; row && i < row->active.count; i++)
+		if (strcmp(row->active.items[i], id) != 0)
+			return row->active.items[i];
+	return NULL;
+}
+
+/* With the lock held. A disk that two kernels write to is lost. */
+static int check_alone(const struct volumes *volumes, const struct volume *volume, const char *id,
+		       struct cay_error *err)
+{
+	const char *other =
+		volume->kind == VOLUME_BLOCK ? find_other(volumes, volume->name, id) : NULL;
+
+	if (!other)
+		return 0;
+	return cay_error_set(err, CAY_CONFLICT, EBUSY,
+			     "volume %s is in use by container %s: a block volume is one "
+			     "container's at a time; stop that one first, or use a volume without "
+			     "type=block to share",
+			     volume->name, other);
+}
+
+char *volumes_find_other(struct volumes *volumes, const char *name, const char *id)
+{
+	const char *other;
+	char *copy;
+
+	(void)pthread_mutex_lock(&volumes->lock);
+	other = find_other(volumes, name, id);
+	copy = other ? xstrdup(other) : NULL;
+	(void)pthread_mutex_unlock(&volumes->lock);
+	return copy;
 }
 
 /* With the lock held. */
@@ -46,7 +87,9 @@ int volumes_enter(struct volumes *volumes, const struct volume *volume,
 	r = mount_for_use(volume, err);
 	if (r == 0) {
 		(void)pthread_mutex_lock(&volumes->lock);
-		set_active(volumes, volume->name, container->id);
+		r = check_alone(volumes, volume, container->id, err);
+		if (r == 0)
+			set_active(volumes, volume->name, container->id);
 		(void)pthread_mutex_unlock(&volumes->lock);
 	}
 	(void)pthread_mutex_unlock(&volumes->mounting);
@@ -149,6 +192,8 @@ int64_t volume_usage(const struct volume *volume)
 
 	if (volume->kind == VOLUME_MOUNT)
 		return -1;
+	if (volume->kind == VOLUME_BLOCK)
+		return volume_block_usage(volume);
 	fd = open(volume->mountpoint, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd >= 0 ? usage_at(fd, 0) : 0;
 }

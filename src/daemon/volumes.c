@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
+#include "daemon/volume-block.h"
 #include "daemon/volume-options.h"
 #include "daemon/volumes-internal.h"
 
@@ -155,12 +156,15 @@ int volume_store(struct volumes *volumes, const struct volume *volume, struct ca
 	return database_store_volume(volumes->daemon->database, &row, err);
 }
 
-static int fill_directory(const char *directory, struct cay_error *err)
+static int fill_directory(const struct volume *volume, const char *directory, struct cay_error *err)
 {
 	_cleanup_free_ char *data = path_join(directory, VOLUME_DATA);
+	_cleanup_free_ char *disk = path_join(directory, VOLUME_DISK);
 
 	if (mkdir(directory, 0701) < 0)
 		return cay_error_errno(err, errno, "making %s", directory);
+	if (volume->kind == VOLUME_BLOCK)
+		return volume_block_make(disk, volume->size, err);
 	/* Modes are for containers to see: not what the umask leaves of them. */
 	if (mkdir(data, 0755) < 0 || chmod(data, 0755) < 0 || chmod(directory, 0701) < 0)
 		return cay_error_errno(err, errno, "making %s", data);
@@ -178,7 +182,7 @@ static int make_directory(struct volumes *volumes, const struct volume *volume,
 
 	id_make(id);
 	making = xasprintf("%s/" VOLUME_MAKING "%s", volumes->directory, id);
-	r = fill_directory(making, err);
+	r = fill_directory(volume, making, err);
 	if (r == 0 && rename(making, volume->directory) < 0)
 		r = cay_error_errno(err, errno, "renaming %s", making);
 	if (r == 0)

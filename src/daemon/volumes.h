@@ -89,7 +89,9 @@ int64_t volume_usage(const struct volume *volume);
 
 /*
  * A container that is about to run uses it: what VOLUME_MOUNT mounts is there when this returns.
- * Emits docker's "mount" event. Undone for all of a container's volumes by volumes_leave().
+ * Of VOLUME_BLOCK there is one user at a time: while another container has entered it, this is
+ * CAY_CONFLICT. Emits docker's "mount" event. Undone for all of a container's volumes by
+ * volumes_leave().
  */
 int volumes_enter(struct volumes *volumes, const struct volume *volume,
 		  const struct container *container, const char *target, bool read_only,
@@ -97,3 +99,5 @@ int volumes_enter(struct volumes *volumes, const struct volume *volume,
 /* The same for one that runs already, when the daemon starts. */
 void volumes_take_up(struct volumes *volumes, const struct container *container);
 void volumes_leave(struct volumes *volumes, const struct container *container);
+/* The id of a container other than `id` that has entered it; the caller frees. NULL: none. */
+char *volumes_find_other(struct volumes *volumes, const char *name, const char *id);

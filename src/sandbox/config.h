@@ -149,7 +149,7 @@ struct sandbox_config {
 	char *acceleration; /* "kvm" or "tcg", as the daemon found out */
 	uint32_t tsc_khz;   /* the host's TSC rate for TCG guests; 0: let the kernel calibrate */
 	bool stock_kernel;  /* a kernel without cay's patches; see vmm/kernel.h */
-	bool disposable;    /* removed as soon as it has ended: nothing is written back for later */
+	bool disposable;    /* nothing on its disks is wanted when it has ended: no last sync */
 	unsigned int vcpus;
 	uint64_t memory_bytes;
 	uid_t vm_uid; /* QEMU's user and group; 0: the shim's own (a daemon without root) */

@@ -9,6 +9,7 @@
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/filters.h"
+#include "daemon/volume-block.h"
 
 #include <errno.h>
 #include <string.h>
@@ -35,6 +36,8 @@ json_t *api_volume_json(const struct volume *volume)
 	json_set_string(object, "Name", volume->name);
 	json_set(object, "Options", copy_or_null(volume->options));
 	json_set_string(object, "Scope", "local");
+	if (volume->kind == VOLUME_BLOCK)
+		json_set(object, "Status", volume_block_status(volume));
 	return object;
 }
 
