@@ -345,11 +345,11 @@ static void default_paths(struct request *request)
 			strv_add(&request->readonly_paths, readonly_paths[i]);
 }
 
-static bool mode_is_host(const struct request *request, const char *key)
+static bool mode_is(const struct request *request, const char *key, const char *wanted)
 {
 	const char *mode = json_string_value(json_object_get(request->host_config, key));
 
-	return mode && strcmp(mode, "host") == 0;
+	return mode && strcmp(mode, wanted) == 0;
 }
 
 static int read_sysctls(struct request *request, struct cay_error *err)
@@ -384,9 +384,10 @@ int request_read_host(struct request *request, struct cay_error *err)
 	request->init = json_is_true(json_object_get(host, "Init"));
 	request->read_only_root = json_is_true(json_object_get(host, "ReadonlyRootfs"));
 	request->privileged = json_is_true(json_object_get(host, "Privileged"));
-	request->host_pid = mode_is_host(request, "PidMode");
-	request->host_ipc = mode_is_host(request, "IpcMode");
-	request->host_uts = mode_is_host(request, "UTSMode");
+	request->host_pid = mode_is(request, "PidMode", "host");
+	request->host_ipc = mode_is(request, "IpcMode", "host");
+	request->no_shm = mode_is(request, "IpcMode", "none");
+	request->host_uts = mode_is(request, "UTSMode", "host");
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		r = steps[i](request, err);
 		if (r < 0)

@@ -82,6 +82,7 @@ struct request {
 	int64_t nano_cpus, cpu_quota, cpu_period, cpu_shares;
 	int64_t pids_limit; /* 0: none */
 	int64_t shm_size, oom_score_adj;
+	bool no_shm;           /* without /dev/shm: docker's IPC mode "none" */
 	uint64_t storage_size; /* bytes of the writable layer's file system; 0: the default */
 	struct request_ulimit *ulimits;
 	size_t ulimit_count;

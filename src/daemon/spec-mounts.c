@@ -97,7 +97,8 @@ static void add_defaults(json_t *mounts, const struct wishes *wishes)
 	add_mount(mounts, wishes, "sysfs", "sysfs", "/sys", sysfs);
 	add_mount(mounts, wishes, "cgroup", "cgroup", "/sys/fs/cgroup", sysfs);
 	add_mount(mounts, wishes, "mqueue", "mqueue", "/dev/mqueue", "nosuid,noexec,nodev");
-	add_mount(mounts, wishes, "tmpfs", "shm", "/dev/shm", shm);
+	if (!request->no_shm)
+		add_mount(mounts, wishes, "tmpfs", "shm", "/dev/shm", shm);
 }
 
 static void add_file(json_t *mounts, const struct wishes *wishes, const char *id, const char *name,

@@ -186,6 +186,41 @@ class Faults(DiskCase):
         self.assertEqual(disk.stat().st_size, size)
 
 
+class Memory(DiskCase):
+    """File systems in memory."""
+
+    def mounts(self, *options, script="cat /proc/mounts"):
+        out = self.cay("run", "--rm", *options, "busybox", "sh", "-c", script)
+        return {line.split()[1]: line.split()[2:4] for line in out.split("\n") if len(line.split()) == 6}
+
+    def test_tmpfs(self):
+        mounts = self.mounts("--tmpfs", "/plain", "--tmpfs", "/own:exec,size=2m,mode=1770,uid=7",
+                             "--mount", "type=tmpfs,target=/mount,tmpfs-size=1m,tmpfs-mode=700,readonly")
+        for path, flags, missing in (("/plain", {"rw", "nosuid", "nodev", "noexec"}, {"exec"}),
+                                     ("/own", {"nosuid", "nodev", "size=2048k", "mode=1770", "uid=7"}, {"noexec"}),
+                                     ("/mount", {"ro", "size=1024k", "mode=700", "noexec"}, {"rw"})):
+            kind, options = mounts[path]
+            self.assertEqual(kind, "tmpfs")
+            self.assertLessEqual(flags, set(options.split(",")))
+            self.assertFalse(missing & set(options.split(",")))
+
+    def test_shm(self):
+        flags = set(self.mounts()["/dev/shm"][1].split(","))
+        self.assertLessEqual({"nosuid", "nodev", "noexec", "size=65536k"}, flags)
+        self.assertIn("size=1048576k", self.mounts("--shm-size", "1g")["/dev/shm"][1].split(","))
+        status, answer = self.api("POST", "/containers/create?name=none", {
+            "Image": "busybox", "Cmd": ["cat", "/proc/mounts"], "HostConfig": {"IpcMode": "none"}})
+        self.assertEqual(status, 201, answer)
+        self.assertNotIn("/dev/shm", self.cay("start", "-a", "none"))
+
+    def test_a_read_only_root_beside_writable_mounts(self):
+        self.cay("volume", "create", "writable")
+        self.addCleanup(self.run_cay, "volume", "rm", "-f", "writable")
+        script = ("for d in / /etc /tmp /own /vol /dev/shm; do (: >$d/x) 2>/dev/null && echo $d; done; true")
+        self.assertEqual(self.cay("run", "--rm", "--read-only", "--tmpfs", "/tmp", "--tmpfs", "/own", "-v", "writable:/vol",
+                                  "busybox", "sh", "-c", script).split(), ["/tmp", "/own", "/vol", "/dev/shm"])
+
+
 @unittest.skipUnless(os.geteuid() == 0, "a file system of its own takes root")
 class FullHost(DiskCase):
     """The host's disk fills up in the middle of a container's write."""
