@@ -178,10 +178,10 @@ class OneAtATime(BlockCase):
 class Database(BlockCase):
     """PostgreSQL with its data on a block volume."""
 
-    START = ("set -e; chown postgres: /data; chmod 700 /data; cd /;"
-             "export PATH=/usr/lib/postgresql/15/bin:$PATH;"
-             "[ -e /data/PG_VERSION ] || su postgres -c 'initdb -D /data -A trust >/dev/null';"
-             "exec su postgres -c 'exec postgres -D /data -c listen_addresses= -k /tmp'")
+    # The image brings an empty database, with which the volume is filled.
+    START = ("exec su postgres -c 'exec /usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main"
+             " -c config_file=/etc/postgresql/15/main/postgresql.conf -c listen_addresses= -k /tmp'")
+    OPTIONS = ("-m", "512m", "-v", "pgdata:/var/lib/postgresql/15/main", "servers", "bash", "-c", START)
 
     @classmethod
     def setUpClass(cls):
@@ -197,7 +197,7 @@ class Database(BlockCase):
     def test_it_survives_the_end_of_its_machine(self):
         """Every transaction that was committed is there after QEMU is killed under pgbench."""
         self.volume("pgdata", "2g")
-        self.cay("run", "-d", "--name", "db", "-m", "512m", "-v", "pgdata:/data", "servers", "bash", "-c", self.START)
+        self.cay("run", "-d", "--name", "db", *self.OPTIONS)
         wait_until(lambda: self.sql("select 1") == "1", "the database to start")
         self.cay("exec", "db", "/usr/lib/postgresql/15/bin/pgbench", "-h", "/tmp", "-U", "postgres", "-i", "-q", "postgres")
         self.sql("create table told (n serial)")
@@ -217,7 +217,7 @@ class Database(BlockCase):
                          self.sql("select sum(delta) from pgbench_history"))
         self.cay("rm", "-f", "db")
         # Another container takes the volume over, with its own VM's user.
-        self.cay("run", "-d", "--name", "db2", "-m", "512m", "-v", "pgdata:/data", "servers", "bash", "-c", self.START)
+        self.cay("run", "-d", "--name", "db2", *self.OPTIONS)
         wait_until(lambda: self.sql("select 1", "db2") == "1", "the database to start")
         self.assertEqual(self.sql("select count(*) from told", "db2"), "1")
         self.cay("rm", "-f", "db2")
