@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A create body from its bytes to the runtime configuration, and through the stored form. */
+#include "base/alloc.h"
 #include "base/json.h"
 #include "daemon/request.h"
 #include "daemon/spec.h"
@@ -10,12 +11,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(const struct request *request)
 {
-	_cleanup_free_ char *text = request_print(request), *again = NULL;
-	_cleanup_free_ char *spec = spec_make(request, id, &(struct spec_mounts){ 0 });
+	_cleanup_free_ char *text = request_print(request), *again = NULL, *spec = NULL;
+	_cleanup_spec_mounts_ struct spec_mounts mounts = { 0 };
 	_cleanup_request_ struct request *loaded = NULL;
 	_cleanup_json_ json_t *parsed = NULL;
 	struct cay_error err = { 0 };
 
+	for (size_t i = 0; i < request->mount_count; i++)
+		spec_mounts_add_bind(&mounts, xstrdup("/s"), request->mounts[i].target,
+				     request->mounts[i].read_only);
+	spec = spec_make(request, id, &mounts);
 	if (json_parse(spec, strlen(spec), "spec", &parsed, &err) < 0 ||
 	    request_load(text, &loaded, &err) < 0)
 		abort();
