@@ -165,6 +165,11 @@ static void look_into(const char *path, bool *ret_begun, bool *ret_used)
 		(void)closedir(directory);
 }
 
+static bool may_fill(const struct mount_point *point)
+{
+	return point->type == MOUNT_VOLUME && !point->no_copy && !point->subpath;
+}
+
 /*
  * As docker has it, a container that is new fills the volumes that are empty. One that has run
  * leaves a volume alone that it has emptied. What was begun is brought to its end.
@@ -174,7 +179,7 @@ static bool wants_fill(const struct container *container, const struct mount_poi
 {
 	bool begun, used;
 
-	if (point->type != MOUNT_VOLUME || point->no_copy || point->subpath)
+	if (!may_fill(point))
 		return false;
 	look_into(path, &begun, &used);
 	return begun || (!used && container->run.started_ns == 0);
@@ -264,9 +269,10 @@ static int mount_volume(const struct container *container, const struct mount_po
 
 	if (r == 0 && volume->kind == VOLUME_BLOCK) {
 		r = launch_block(container, point, volume, config, target, ret_guest_source, err);
-		if (r == 0 && wants_fill(container, point))
+		/* Whether it is empty, or half filled, is for the guest to see. */
+		if (r == 0 && may_fill(point) && container->run.started_ns == 0)
 			add_fill(target, point->target, *ret_guest_source);
-		return r; /* whether it is empty is for the guest to see */
+		return r;
 	}
 	if (r == 0)
 		r = find_volume(container, point, volume, &path, err);
