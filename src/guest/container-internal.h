@@ -27,7 +27,6 @@ struct container {
 	struct proc *init; /* one of them; NULL when it could not be forked */
 
 	/* Its files, for who copies them. */
-	bool files_only;
 	char *root_path, *user;
 	char *upper, *lower; /* of the overlay that its root is, or NULL */
 	struct copy_job_list copies;
@@ -46,6 +45,7 @@ struct container {
 	uint64_t oom_kills;
 	struct held_list pausing;
 	bool want_paused;
+	bool files_only; /* it has no process */
 };
 
 /* Watches what the kernel tells about the container's cgroup; of stalls, some time from now. */

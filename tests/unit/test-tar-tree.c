@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -430,6 +431,73 @@ static void test_cut_short(void **state)
 	expect_text(top, "half", "(none)");
 }
 
+/* Each level once took 128 KiB of stack; further ones than can be had are an error. */
+static void test_deep(void **state)
+{
+	static const struct {
+		unsigned int levels;
+		enum cay_code code;
+	} rows[] = { { 300, CAY_OK }, { 1100, CAY_TOO_LARGE } };
+	const struct rlimit limit = { 2048, 4096 };
+	_cleanup_close_ int root = open_directory(*state);
+
+	(void)setrlimit(RLIMIT_NOFILE, &limit); /* else it is one of descriptors that is met */
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct buf archive = { 0 };
+		_cleanup_(tar_writer_free_p) struct tar_writer *writer =
+			tar_writer_new(sink_to_buf, &archive);
+		const struct tar_pack_options options = { .shown = "d", .xattrs = true };
+		struct cay_error err = { 0 };
+		int at = dup(root);
+
+		for (unsigned int level = 0; level < rows[i].levels; level++) {
+			int next;
+
+			assert_int_equal(mkdirat(at, "d", 0700), 0);
+			next = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			assert_true(next >= 0);
+			(void)fsetxattr(next, "user.a", "1", 1, 0); /* not every file system can */
+			(void)close(at);
+			at = next;
+		}
+		(void)tar_pack(writer, root, "d", "d", &options, &err);
+		assert_int_equal(err.code, rows[i].code);
+		buf_done(&archive);
+		/* From below, as a tree so deep has no path that could be named. */
+		for (unsigned int level = 0; level < rows[i].levels; level++) {
+			int above = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+			assert_int_equal(unlinkat(above, "d", AT_REMOVEDIR), 0);
+			(void)close(at);
+			at = above;
+		}
+		(void)close(at);
+	}
+}
+
+/* Holes at the beginning, in the middle and at the end are zeros in the archive. */
+static void test_sparse(void **state)
+{
+	enum { STEP = 1 << 20, SIZE = 5 * STEP };
+	_cleanup_free_ char *path = path_join(*state, "s"), *copy = path_join(*state, "t/s");
+	_cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct buf archive = { 0 }, before = { 0 }, after = { 0 };
+	struct cay_error err = { 0 };
+
+	assert_int_equal(pwrite(fd, "one", 3, STEP), 3);
+	assert_int_equal(pwrite(fd, "two", 3, 3 * STEP + 5), 3);
+	assert_int_equal(ftruncate(fd, SIZE), 0);
+	pack_as(*state, "s", "t/s", &archive);
+	assert_int_equal(unpack_as(&archive, *state, (struct tar_unpack_options){ 0 }, &err), 0);
+	assert_int_equal(file_read(path, SIZE, &before, &err), 0);
+	assert_int_equal(file_read(copy, SIZE, &after, &err), 0);
+	assert_int_equal(after.length, SIZE);
+	assert_memory_equal(after.data, before.data, SIZE);
+	buf_done(&archive);
+	buf_done(&before);
+	buf_done(&after);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +509,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_devices_left_out, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cut_short, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sparse, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
