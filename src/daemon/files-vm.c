@@ -248,6 +248,8 @@ static int join(struct container *container, struct files_vm *vm, struct cay_err
 		vm->users++;
 		return 1;
 	}
+	/* Its thread has one for as long as the container points to it. */
+	assert(container->files != vm || vm->references > 1);
 	unref(vm);
 	return r;
 }

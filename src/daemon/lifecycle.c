@@ -373,6 +373,7 @@ static int set_paused(struct container *container, bool paused, struct cay_error
 	if (container->status == from) /* else it has ended meanwhile */
 		container_set_status(container, paused ? CONTAINER_PAUSED : CONTAINER_RUNNING);
 	(void)pthread_mutex_unlock(&container->lock);
+	container_save(container); /* the shim does not know, and the next daemon has to */
 	container_emit(container, paused ? "pause" : "unpause", NULL);
 	return 0;
 }

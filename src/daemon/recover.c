@@ -94,8 +94,9 @@ static bool take_up(struct container *container)
 		.started_ns = one->started_ns,
 		.oom_killed = one->oom_killed,
 	};
-	container->status =
-		one->status == CAY__SHIM__V1__STATUS__PAUSED ? CONTAINER_PAUSED : CONTAINER_RUNNING;
+	/* That it is paused only the row says. */
+	if (container->status != CONTAINER_PAUSED)
+		container->status = CONTAINER_RUNNING;
 	container->shim_ready = container->supervised = true;
 	container->starts = 1;
 	networks_take_up(container->daemon->networks, container);

@@ -6,6 +6,9 @@
  */
 #include "image-archive.h"
 
+#include "base/json.h"
+#include "image/commit.h"
+
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
@@ -104,6 +107,59 @@ static void test_load(const char *directory, struct image_store *store)
 	print_message("it failed with %u sizes\n", failures);
 }
 
+static int produce_big(const struct image_writer *writer, void *user, struct cay_error *err)
+{
+	const struct buf *layer = user;
+
+	return writer->write(layer->data, layer->length, writer->user, err);
+}
+
+/* The same of a layer that streams in. */
+static void test_commit(const char *directory, struct image_store *store)
+{
+	_cleanup_free_ char *script = xmalloc(600 * KIB + 32);
+	_cleanup_json_ json_t *config = json_object();
+	_cleanup_buf_ struct buf layer = { 0 };
+	const struct image_commit commit = {
+		.name = "docker.io/library/made:latest",
+		.config = config,
+		.produce = produce_big,
+		.user = &layer,
+	};
+	unsigned int failures = 0, state = 1;
+	bool fits = false;
+
+	memcpy(script, "f:made=", 7);
+	for (size_t i = 7; i < 600 * KIB; i++) {
+		state = state * 1664525 + 1013904223;
+		script[i] = (char)('a' + (state >> 24) % 16);
+	}
+	script[600 * KIB] = '\0';
+	tar_script(&layer, script);
+	for (uint64_t spare = 0; !fits; spare += 96 * KIB) {
+		struct cay_error err = { 0 };
+		struct image *image = NULL;
+		uint64_t before;
+
+		fill(directory, spare);
+		before = free_bytes(directory);
+		fits = image_store_commit(store, &commit, NULL, &image, &err) == 0;
+		if (!fits) {
+			failures++;
+			if (err.code != CAY_NO_SPACE)
+				fail_msg("with %ju bytes: %s", (uintmax_t)spare, err.message);
+			assert_int_equal(free_bytes(directory), before);
+			assert_true(image_store_find(store, "made", &image, NULL) < 0);
+		}
+		image_free(image);
+		empty(directory);
+		assert_whole(store, "small");
+	}
+	assert_true(failures > 3);
+	assert_whole(store, "made");
+	remove_image(store, "made");
+}
+
 static void test_remove(const char *directory, struct image_store *store)
 {
 	const uint64_t before = free_bytes(directory);
@@ -150,6 +206,7 @@ static void run(const char *directory)
 	assert_ok(archive_load(store, &archive, &loaded, &err));
 	test_load(directory, store);
 	test_remove(directory, store);
+	test_commit(directory, store);
 	test_disk(directory, store);
 	image_store_close(store);
 	store = open_test_store(root);
