@@ -32,7 +32,9 @@ COMMANDS = ("git-status", "git -C /share/tree status --short", "git-again", "git
 INIT = """#!/bin/sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
-exec </dev/null 2>&1 >/dev/vport0p1
+until [ -c /dev/vport0p1 ]; do /bin/busybox usleep 1000; done
+exec </dev/null >/dev/vport0p1 2>&1
+export PATH=/usr/bin:/bin
 /bin/busybox mount {mount} /share && {command}
 /bin/busybox sync
 /bin/busybox reboot -f

@@ -19,6 +19,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -37,12 +38,27 @@ enum { CAPABILITY_MAX = 63, FIRST_FREE_FD = 5 };
 /* Where the new root is put together; the proc file system has been opened by then. */
 static const char root_path[] = "/proc";
 
+/*
+ * Whoever named the path has resolved its links. One that is there now was put there since, maybe
+ * by a container that has a directory above it, and would lead where nobody said.
+ */
+static int open_source(const struct share *share, struct cay_error *err)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, AT_FDCWD, share->path, &how, sizeof(how));
+
+	if (fd < 0 && errno == ELOOP)
+		return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
+				     "share %s: there is a symbolic link in its path", share->path);
+	return fd < 0 ? cay_error_errno(err, errno, "share %s", share->path) : (int)fd;
+}
+
 static int take_share(const struct share *share, int *ret_fd, struct cay_error *err)
 {
-	_cleanup_close_ int fd =
-		open_tree(AT_FDCWD, share->path,
-			  OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
-				  (share->recursive ? (unsigned int)AT_RECURSIVE : 0));
+	_cleanup_close_ int source = open_source(share, err), fd = -1;
 	struct mount_attr attributes = {
 		.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
 			(share->read_only ? MOUNT_ATTR_RDONLY : 0),
@@ -50,6 +66,11 @@ static int take_share(const struct share *share, int *ret_fd, struct cay_error *
 		.propagation = share->slave ? 0 : MS_PRIVATE,
 	};
 
+	if (source < 0)
+		return source;
+	fd = open_tree(source, "",
+		       AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC |
+			       (share->recursive ? (unsigned int)AT_RECURSIVE : 0));
 	if (fd < 0)
 		return cay_error_errno(err, errno, "share %s", share->path);
 	if (mount_setattr(fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof(attributes)) <
@@ -147,9 +168,9 @@ static int open_roots(struct share_list *list, struct cay_error *err)
 	for (size_t i = 0; i < list->count; i++) {
 		struct share *share = &list->shares[i];
 
-		share->root_fd = open(share->path, O_PATH | O_CLOEXEC);
+		share->root_fd = open_source(share, err);
 		if (share->root_fd < 0)
-			return cay_error_errno(err, errno, "share %s", share->path);
+			return share->root_fd;
 	}
 	return chdir("/proc/self/fd") < 0 ? cay_error_errno(err, errno, "entering /proc/self/fd")
 					  : 0;

@@ -11,7 +11,7 @@
 enum { SHARES_MAX = 256 };
 
 struct share {
-	char *path;     /* absolute path on the host of a directory or a file */
+	char *path;     /* absolute, without symbolic links, of a directory or a file */
 	bool read_only; /* nothing below it may change through us */
 	bool recursive; /* the host's mounts below it are part of it */
 	bool slave;     /* and so are those that the host makes later */

@@ -20,6 +20,7 @@
 #include <stdalign.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 struct frame {
@@ -82,9 +83,11 @@ static inline cay_unused void client_send_raw(struct client *client, uint32_t si
 					      const void *payload, size_t length)
 {
 	const struct frame frame = { size, share };
+	const struct iovec parts[2] = { { (void *)&frame, sizeof(frame) },
+					{ (void *)payload, length } };
 
-	assert_int_equal(write_full(client->stream, &frame, sizeof(frame)), 0);
-	assert_int_equal(write_full(client->stream, payload, length), 0);
+	/* At once: a frame that ends the stream may do so before the rest of it is sent. */
+	assert_int_equal(writev(client->stream, parts, 2), sizeof(frame) + length);
 }
 
 /* Sends a message: the operation's structure, then what follows it. The result is its number. */
