@@ -109,10 +109,10 @@ int changes_healthcheck(json_t *config, struct str text, struct cay_error *err)
 {
 	_cleanup_json_ json_t *check = json_object();
 	struct str word = take_word(&text);
-	int r;
 
 	while (str_starts(word, "--")) {
-		r = read_flag(check, word, err);
+		int r = read_flag(check, word, err);
+
 		if (r < 0)
 			return r;
 		word = take_word(&text);

@@ -259,19 +259,12 @@ static int change_volume(const struct change *change, struct cay_error *err)
 	_cleanup_json_ json_t *list = changes_parse_list(change->text);
 	_cleanup_strv_ struct strv words = { 0 };
 	int r = need_argument(change, err);
-	json_t *item;
-	size_t i;
 
-	if (list) {
-		json_array_foreach(list, i, item) {
-			r = add_volume(change, json_string_value(item), err);
-			if (r < 0)
-				return r;
-		}
-		return 0;
-	}
-	changes_split(change->text, &words);
-	for (i = 0; r == 0 && i < words.count; i++)
+	for (size_t i = 0; i < json_array_size(list); i++)
+		strv_add(&words, json_string_value(json_array_get(list, i)));
+	if (!list)
+		changes_split(change->text, &words);
+	for (size_t i = 0; r == 0 && i < words.count; i++)
 		r = add_volume(change, words.items[i], err);
 	return r;
 }

@@ -44,9 +44,9 @@ uint32_t copy_go_mode(uint32_t mode)
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
 		if ((mode & S_IFMT) == types[i].type)
 			result |= types[i].bits;
-	result |= mode & S_ISUID ? UINT32_C(1) << 23 : 0;
-	result |= mode & S_ISGID ? UINT32_C(1) << 22 : 0;
-	result |= mode & S_ISVTX ? UINT32_C(1) << 20 : 0;
+	result |= (mode & S_ISUID) ? UINT32_C(1) << 23 : 0;
+	result |= (mode & S_ISGID) ? UINT32_C(1) << 22 : 0;
+	result |= (mode & S_ISVTX) ? UINT32_C(1) << 20 : 0;
 	return result;
 }
 

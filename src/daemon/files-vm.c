@@ -105,14 +105,14 @@ static void stay(struct files_vm *vm)
 	while (pidfd >= 0) {
 		uint64_t count;
 		int timeout_ms, n;
-		bool end;
+		bool is_over;
 
 		(void)pthread_mutex_lock(&container->lock);
-		end = is_to_end(vm, was_idle || stopping, &timeout_ms);
-		if (end)
+		is_over = is_to_end(vm, was_idle || stopping, &timeout_ms);
+		if (is_over)
 			set_state(vm, FILES_ENDING);
 		(void)pthread_mutex_unlock(&container->lock);
-		if (end)
+		if (is_over)
 			return;
 		n = poll(fds, ARRAY_SIZE(fds), timeout_ms);
 		was_idle = n == 0;
