@@ -17,6 +17,7 @@
 
 enum {
 	CREATE_TIMEOUT_MS = 60 * 1000,
+	FILL_TIMEOUT_MS = 30 * 60 * 1000, /* the same where volumes may have to be filled */
 	START_TIMEOUT_MS = 60 * 1000,
 	INPUT_CHUNK = 128 * 1024,
 	/*
@@ -372,7 +373,8 @@ static void create_container(struct sandbox_process *process, struct rpc_conn *c
 	request.files_only = container->files_only;
 	request.init = &parts.init;
 	request.use_init = container->use_init;
-	sandbox_call(conn, "CreateContainer", &request.base, CREATE_TIMEOUT_MS, on_created,
+	sandbox_call(conn, "CreateContainer", &request.base,
+		     container->fill_count > 0 ? FILL_TIMEOUT_MS : CREATE_TIMEOUT_MS, on_created,
 		     process);
 	free(parts.mounts);
 	free(parts.mount_list);
