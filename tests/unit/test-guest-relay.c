@@ -57,8 +57,8 @@ static int end(struct setup *setup)
 	int status;
 
 	(void)close(setup->control);
-	(void)close(setup->host);
 	assert_int_equal(process_wait(setup->pid, &status), 0);
+	(void)close(setup->host); /* not before, or that would be what it ended for */
 	return process_exit_code(status);
 }
 
