@@ -139,8 +139,9 @@ char *mount_path_clean(const char *path)
 		if (part.length == 0 || str_equals(part, "."))
 			continue;
 		if (up && kept > 0) {
-			while (out.length > 0 && out.data[--out.length] != '/')
-				continue;
+			do
+				out.length--;
+			while (out.length > 0 && out.data[out.length] != '/');
 			kept--;
 		} else if (!up || !absolute) {
 			if (out.length > 0 || absolute)

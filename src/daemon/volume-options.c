@@ -144,10 +144,11 @@ static int split_options(const json_t *options, struct strv *words, struct cay_e
 
 	while (rest.length > 0) {
 		_cleanup_free_ char *word = str_dup(str_split(rest, ',', &rest));
-		char address[NI_MAXHOST];
 		int r = 0;
 
 		if (network && starts_with(word, "addr=")) {
+			char address[NI_MAXHOST];
+
 			r = resolve_server(word + strlen("addr="), address, sizeof(address), err);
 			if (r == 0)
 				strv_addf(words, "addr=%s", address);

@@ -152,7 +152,8 @@ int volume_store(struct volumes *volumes, const struct volume *volume, struct ca
 		json_set(document, "Options", json_incref(volume->options));
 	if (volume->labels)
 		json_set(document, "Labels", json_incref(volume->labels));
-	row.document = text = json_print(document);
+	text = json_print(document);
+	row.document = text;
 	return database_store_volume(volumes->daemon->database, &row, err);
 }
 

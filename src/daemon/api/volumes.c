@@ -180,7 +180,7 @@ static int prune(struct daemon *daemon, struct http_request *request, struct cay
 {
 	static const char *const keys[] = { "all", "label", "label!", NULL };
 	_cleanup_filters_ struct filters filters = { 0 };
-	_cleanup_volume_list_ struct volume_list list = { 0 };
+	_cleanup_volume_list_ struct volume_list found = { 0 };
 	json_t *deleted;
 	int64_t freed = 0;
 	bool all = false;
@@ -191,9 +191,9 @@ static int prune(struct daemon *daemon, struct http_request *request, struct cay
 	if (r < 0)
 		return r;
 	deleted = json_array();
-	volumes_list(daemon->volumes, &list);
-	for (size_t i = 0; i < list.count; i++) {
-		const struct volume *volume = list.items[i];
+	volumes_list(daemon->volumes, &found);
+	for (size_t i = 0; i < found.count; i++) {
+		const struct volume *volume = found.items[i];
 		struct cay_error ignored; /* one that came into use meanwhile stays */
 		int64_t size;
 
