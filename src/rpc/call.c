@@ -337,6 +337,11 @@ void rpc_call_resume(struct rpc_call *call)
 		conn_schedule(call->conn);
 }
 
+bool rpc_call_is_broken_off(const struct rpc_call *call)
+{
+	return call->remote_done && call->status.code != CAY_OK;
+}
+
 int64_t rpc_call_deadline_ms(const struct rpc_call *call)
 {
 	return call->deadline ? MAX(call->deadline - clock_monotonic_ms(), 1) : -1;

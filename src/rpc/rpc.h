@@ -180,6 +180,9 @@ void rpc_call_cancel(struct rpc_call *call);
 void rpc_call_pause(struct rpc_call *call);
 void rpc_call_resume(struct rpc_call *call);
 
+/* Client: the server has broken it off, and on_end waits for what it had sent to be delivered. */
+bool rpc_call_is_broken_off(const struct rpc_call *call);
+
 /* Milliseconds left to the deadline, at least 1, or -1 for none. */
 int64_t rpc_call_deadline_ms(const struct rpc_call *call);
 struct rpc_conn *rpc_call_conn(const struct rpc_call *call);

@@ -21,6 +21,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+enum { STALL_MS = 5000 };
+
 struct rpc_tunnel {
 	struct rpc_call *call; /* NULL once it is over */
 	bool server;
@@ -35,6 +37,8 @@ struct rpc_tunnel {
 	bool closing;            /* nor does the call take any: to be closed after `pending` */
 	bool broken;             /* the socket's peer takes no more */
 	bool hang_up_ignored;    /* what looked like one was something else */
+	uv_timer_t stall;        /* while something is not taken */
+	size_t queued_then;      /* when the timer was last looked at */
 	struct cay_error status; /* of the call, once it is over */
 	void (*ended)(struct rpc_tunnel *tunnel, const struct cay_error *status, void *user);
 	void *user;
@@ -91,6 +95,11 @@ static void update(struct rpc_tunnel *tunnel)
 	watch_set(tunnel->watch, events);
 }
 
+static void on_stall_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
 /* Does what has become possible; the tunnel may be gone after this. */
 static void settle(struct rpc_tunnel *tunnel)
 {
@@ -108,7 +117,7 @@ static void settle(struct rpc_tunnel *tunnel)
 		update(tunnel);
 	} else if (!tunnel->call) {
 		tunnel->ended(tunnel, &tunnel->status, tunnel->user);
-		free(tunnel);
+		uv_close((uv_handle_t *)&tunnel->stall, on_stall_closed);
 	}
 }
 
@@ -137,6 +146,38 @@ static void read_socket(struct rpc_tunnel *tunnel)
 	}
 }
 
+/*
+ * Where a socket's peer is gone, somebody on the other side still writes to it, and what it had
+ * said before is not read there, nothing can tell him in order: the connection is cut.
+ */
+static bool is_stalled(struct rpc_tunnel *tunnel)
+{
+	const size_t queued = tunnel->call ? rpc_call_queued(tunnel->call) : 0;
+	const bool progress = queued != tunnel->queued_then;
+
+	tunnel->queued_then = queued;
+	return !tunnel->watch || (tunnel->broken && tunnel->held_up && !progress) ||
+		(tunnel->paused && tunnel->call && rpc_call_is_broken_off(tunnel->call));
+}
+
+static void on_stall(uv_timer_t *timer)
+{
+	struct rpc_tunnel *tunnel = timer->data;
+
+	if (is_stalled(tunnel))
+		rpc_tunnel_break(tunnel);
+	else if (!tunnel->broken && !tunnel->paused)
+		(void)uv_timer_stop(timer);
+}
+
+static void expect_stall(struct rpc_tunnel *tunnel)
+{
+	if (uv_is_active((uv_handle_t *)&tunnel->stall))
+		return;
+	tunnel->queued_then = tunnel->call ? rpc_call_queued(tunnel->call) : 0;
+	(void)uv_timer_start(&tunnel->stall, on_stall, STALL_MS, STALL_MS);
+}
+
 static void write_socket(struct rpc_tunnel *tunnel)
 {
 	while (tunnel->pending.length > 0) {
@@ -149,6 +190,7 @@ static void write_socket(struct rpc_tunnel *tunnel)
 			return;
 		} else if (errno != EINTR) {
 			tunnel->broken = true; /* what it has said before can still be read */
+			expect_stall(tunnel);
 			break;
 		}
 	}
@@ -185,8 +227,11 @@ static void on_message(struct rpc_call *call, const ProtobufCMessage *message, c
 	struct rpc_tunnel *tunnel = user;
 
 	tunnel->spoken = true;
-	if (!tunnel->watch)
+	if (!tunnel->watch) {
+		if (input->data.len > 0)
+			expect_stall(tunnel);
 		return;
+	}
 	if (input->data.len > RPC_TUNNEL_DATA_MAX) {
 		rpc_tunnel_break(tunnel);
 		return;
@@ -197,10 +242,15 @@ static void on_message(struct rpc_call *call, const ProtobufCMessage *message, c
 		if (tunnel->pending.length > 0 && !tunnel->paused) {
 			tunnel->paused = true;
 			rpc_call_pause(call);
+			expect_stall(tunnel);
 		}
 	}
 	tunnel->write_ended |= input->end != CAY__VMINITD__V1__SOCKET_END__SOCKET_END_NONE;
-	tunnel->closing |= input->end == CAY__VMINITD__V1__SOCKET_END__SOCKET_END_BOTH;
+	if (input->end == CAY__VMINITD__V1__SOCKET_END__SOCKET_END_BOTH && !tunnel->closing) {
+		tunnel->closing = true;
+		/* Its peer may still read `pending`, but what it writes fails from now on. */
+		(void)shutdown(watch_fd(tunnel->watch), SHUT_RD);
+	}
 	settle(tunnel);
 }
 
@@ -248,6 +298,8 @@ int rpc_tunnel_new(uv_loop_t *loop, int fd, struct rpc_call *call, bool server, 
 
 	if (r < 0)
 		return r;
+	(void)uv_timer_init(loop, &tunnel->stall); /* always 0 */
+	tunnel->stall.data = tunnel;
 	tunnel->call = call;
 	tunnel->server = server;
 	tunnel->ended = ended;

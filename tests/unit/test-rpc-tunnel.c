@@ -298,6 +298,58 @@ static void test_left_without_a_word(void **state)
 	bridge_close(&bridge);
 }
 
+/* Both write and neither reads; when one dies, the other's writes fail before it reads anything. */
+static void test_vanished_behind_full_queue(void **state)
+{
+	static uint8_t data[64 * 1024];
+
+	for (int first = 0; first < 2; first++) {
+		struct bridge bridge;
+		int *from, to;
+
+		bridge_open(&bridge, true, NULL);
+		from = first ? &bridge.far : &bridge.near;
+		to = first ? bridge.near : bridge.far;
+		for (int i = 0; i < 2000; i++) {
+			(void)send(*from, data, sizeof(data), MSG_NOSIGNAL);
+			(void)uv_run(&bridge.pair.loop, UV_RUN_NOWAIT);
+		}
+		cay_close_p(from);
+		*from = -1;
+		expect_broken(&bridge, to);
+		bridge_close(&bridge);
+	}
+}
+
+/* As it is on a socket of its own: what was written before the end can be read, writing fails. */
+static void test_end_while_writing(void **state)
+{
+	static uint8_t data[64 * 1024];
+
+	for (int first = 0; first < 2; first++) {
+		struct bridge bridge;
+		size_t sent = 0, received = 0;
+		ssize_t n;
+		int *from, to;
+
+		bridge_open(&bridge, true, NULL);
+		from = first ? &bridge.far : &bridge.near;
+		to = first ? bridge.near : bridge.far;
+		for (int i = 0; i < 2; i++) {
+			n = send(*from, data, sizeof(data), MSG_NOSIGNAL);
+			sent += n > 0 ? (size_t)n : 0;
+			run_for(&bridge.pair, 5);
+		}
+		cay_close_p(from);
+		*from = -1;
+		expect_broken(&bridge, to);
+		while ((n = receive(&bridge, to, data, sizeof(data))) > 0)
+			received += (size_t)n;
+		assert_int_equal(received, sent);
+		bridge_close(&bridge);
+	}
+}
+
 static void test_break(void **state)
 {
 	struct bridge bridge;
@@ -381,6 +433,8 @@ int main(void)
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_end_behind_slow_reader),
 		cmocka_unit_test(test_left_without_a_word),
+		cmocka_unit_test(test_vanished_behind_full_queue),
+		cmocka_unit_test(test_end_while_writing),
 		cmocka_unit_test(test_break),
 		cmocka_unit_test(test_lost_connection),
 		cmocka_unit_test(test_refused),
