@@ -130,11 +130,15 @@ static void on_listen_end(struct rpc_call *call, const struct cay_error *status,
 {
 	struct socket_listener *listener = user;
 	struct sockets *sockets = &listener->guest->sockets;
+	struct waiting *waiting, *next;
 
 	(void)call;
 	(void)status;
-	while (!TAILQ_EMPTY(&listener->waiting))
-		(void)close(take(listener, TAILQ_FIRST(&listener->waiting)));
+	for (waiting = TAILQ_FIRST(&listener->waiting); waiting; waiting = next) {
+		next = TAILQ_NEXT(waiting, link);
+		(void)close(waiting->fd);
+		free(waiting);
+	}
 	watch_close(TAKE_PTR(listener->watch));
 	if (unlink(listener->path) < 0)
 		log_debug("removing %s: %s", listener->path, errno_text(errno));
@@ -343,14 +347,15 @@ static void on_connected(int result, uint64_t value, const struct cay_error *err
 static void start_next(struct guest *guest)
 {
 	struct sockets *sockets = &guest->sockets;
-	struct connecting *connecting;
+	struct connecting *connecting, *next;
 
-	while (sockets->connecting < SOCKETS_CONNECTING_MAX &&
-	       (connecting = TAILQ_FIRST(&sockets->queue))) {
+	for (connecting = TAILQ_FIRST(&sockets->queue);
+	     connecting && sockets->connecting < SOCKETS_CONNECTING_MAX; connecting = next) {
 		struct cay_error err = { 0 };
 		const struct container *container =
 			container_find(guest, connecting->container_id, &err);
 
+		next = TAILQ_NEXT(connecting, link);
 		TAILQ_REMOVE(&sockets->queue, connecting, link);
 		connecting->started = true;
 		if (container &&
