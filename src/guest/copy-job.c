@@ -221,10 +221,7 @@ static void kill_child(struct copy_job *job)
 
 void copy_jobs_kill(struct copy_job_list *jobs)
 {
-	struct copy_job *job;
-
-	TAILQ_FOREACH(job, jobs, link)
-	{
+	for (struct copy_job *job = TAILQ_FIRST(jobs); job; job = TAILQ_NEXT(job, link)) {
 		kill_child(job);
 		/* Whom the queue of its call has held up hears of the end now. */
 		job->held_up = false;

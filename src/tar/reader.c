@@ -136,14 +136,14 @@ ssize_t tar_take(struct tar_reader *reader, void *data, size_t size, struct cay_
 int tar_skip(struct tar_reader *reader, uint64_t size, struct cay_error *err)
 {
 	while (size > 0) {
-		const size_t wanted = (size_t)MIN(size, (uint64_t)TAR_CHUNK);
-		ssize_t n = tar_take(reader, reader->chunk, wanted, err);
+		const ssize_t wanted = (ssize_t)MIN(size, (uint64_t)TAR_CHUNK);
+		ssize_t n = tar_take(reader, reader->chunk, (size_t)wanted, err);
 
 		if (n < 0)
 			return (int)n;
-		if ((size_t)n < wanted)
+		if (n != wanted)
 			return cay_error_set(err, CAY_CORRUPT, EBADMSG, "it ends too early");
-		size -= wanted;
+		size -= (uint64_t)wanted;
 	}
 	return 0;
 }
