@@ -76,7 +76,7 @@ static bool wait_ended(const struct container *container, const struct volume *v
 	(void)pthread_mutex_lock(&other->lock);
 	ended = !container_is_up(other->status) && other->status != CONTAINER_STARTING;
 	if (ended)
-		(void)lifecycle_wait_idle(other, &ignored);
+		(void)lifecycle_wait_free(other, false, &ignored);
 	*ret_name = xstrdup(other->name);
 	(void)pthread_mutex_unlock(&other->lock);
 	return ended;

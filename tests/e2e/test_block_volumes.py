@@ -132,6 +132,15 @@ class OneAtATime(BlockCase):
         self.cay("rm", "-f", "holder")
         self.assertEqual(self.run_with("lonely", "echo", "mine"), "mine")
 
+    def test_a_copy_gives_it_back(self):
+        """The VM in which a stopped container's files are read has the volume for a while."""
+        self.volume("copied")
+        self.cay("run", "--name", "source", "-v", "copied:/data", "busybox", "sh", "-c", "echo kept >/data/file")
+        self.cay("cp", "source:/data/file", str(self.daemon.directory / "file"))
+        self.assertEqual((self.daemon.directory / "file").read_text(), "kept\n")
+        self.assertEqual(self.run_with("copied", "cat", "/data/file"), "kept")
+        self.cay("rm", "source")
+
     def test_all_is_killed(self):
         """Daemon, shim and VM: nobody holds it any more, and what was synced is there."""
         self.volume("orphan")
