@@ -410,6 +410,7 @@ static bool continues(struct str *line)
 int changes_apply(json_t *config, const struct strv *changes, struct cay_error *err)
 {
 	_cleanup_buf_ struct buf text = { 0 }, line = { 0 };
+	_cleanup_json_ json_t *whole = NULL; /* all its parts are JSON strings then */
 	struct str rest;
 	bool command_set = false, open = false;
 	int r = 0;
@@ -421,6 +422,9 @@ int changes_apply(json_t *config, const struct strv *changes, struct cay_error *
 	if (text.length > CHANGES_TEXT_MAX)
 		return cay_error_set(err, CAY_TOO_LARGE, EFBIG,
 				     "the changes are longer than %d bytes", CHANGES_TEXT_MAX);
+	whole = json_stringn(buf_text(&text), text.length);
+	if (!whole)
+		return cay_error_set(err, CAY_INVALID, EILSEQ, "the changes are not UTF-8");
 	rest = (struct str){ buf_text(&text), text.length };
 	while (r == 0 && rest.length > 0) {
 		struct str piece = str_split(rest, '\n', &rest);

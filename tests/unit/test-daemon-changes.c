@@ -102,6 +102,7 @@ static void test_others(void **state)
 	refuse("HEALTHCHECK --interval=x CMD a", "invalid duration");
 	refuse("HEALTHCHECK --wrong=1 CMD a", "unknown flag");
 	refuse("HEALTHCHECK a", "needs NONE or CMD");
+	refuse("VOLUME /\xb9", "not UTF-8");
 	refuse("VOLUME [\"\"]", "can not be an empty string");
 }
 
