@@ -254,18 +254,25 @@ static void join(struct guest *guest, int fd, struct rpc_call *call, bool input_
 	}
 }
 
+static struct waiting *find_waiting(const struct socket_listener *listener, uint64_t id)
+{
+	struct waiting *waiting = TAILQ_FIRST(&listener->waiting);
+
+	while (waiting && waiting->id != id)
+		waiting = TAILQ_NEXT(waiting, link);
+	return waiting;
+}
+
 /* The announced connection of this id: a descriptor, or -ENOENT. */
 static int take_connection(struct guest *guest, uint64_t id)
 {
 	struct socket_listener *listener;
-	struct waiting *waiting;
 
-	TAILQ_FOREACH(listener, &guest->sockets.listeners, link)
-	{
-		TAILQ_FOREACH(waiting, &listener->waiting, link)
-		{
-			if (waiting->id != id)
-				continue;
+	for (listener = TAILQ_FIRST(&guest->sockets.listeners); listener;
+	     listener = TAILQ_NEXT(listener, link)) {
+		struct waiting *waiting = find_waiting(listener, id);
+
+		if (waiting) {
 			int fd = take(listener, waiting);
 
 			update(listener);
