@@ -11,8 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-/* Deeper trees than this are not ours; the bound keeps remove_tree()'s recursion off the stack's
- * end. */
+/* What is deeper is moved up first: it keeps remove_tree()'s recursion off the stack's end. */
 enum { REMOVE_DEPTH_MAX = 128 };
 
 void cay_close_p(const int *fd)
@@ -244,10 +243,16 @@ int make_dirs(const char *path, mode_t mode, struct cay_error *err)
 	return make_one_dir(copy, mode, err);
 }
 
-static int remove_at(int parent, const char *name, dev_t device, unsigned int depth);
+struct removal {
+	int top; /* the directory that is removed */
+	dev_t device;
+	unsigned int lifted;
+};
 
-/* Empties the directory fd, which is on `device`; takes the descriptor over. */
-static int empty_directory(int fd, dev_t device, unsigned int depth)
+static int remove_at(struct removal *removal, int parent, const char *name, unsigned int depth);
+
+/* Empties the directory; takes the descriptor over. */
+static int empty_directory(struct removal *removal, int fd, unsigned int depth)
 {
 	DIR *directory = fdopendir(fd);
 	int result = 0;
@@ -269,7 +274,7 @@ static int empty_directory(int fd, dev_t device, unsigned int depth)
 		}
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		r = remove_at(dirfd(directory), entry->d_name, device, depth + 1);
+		r = remove_at(removal, dirfd(directory), entry->d_name, depth + 1);
 		if (r < 0)
 			result = r;
 	}
@@ -277,7 +282,21 @@ static int empty_directory(int fd, dev_t device, unsigned int depth)
 	return result;
 }
 
-static int remove_at(int parent, const char *name, dev_t device, unsigned int depth)
+/* Moves a directory to the top of the tree. Whatever has the new name is to be removed anyway. */
+static int lift(struct removal *removal, int parent, const char *name)
+{
+	for (;;) {
+		char above[32];
+
+		(void)snprintf(above, sizeof(above), ".lifted-%u", removal->lifted++);
+		if (renameat(parent, name, removal->top, above) == 0)
+			return 0;
+		if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+			return -errno;
+	}
+}
+
+static int remove_at(struct removal *removal, int parent, const char *name, unsigned int depth)
 {
 	struct stat st;
 	int fd, r;
@@ -287,15 +306,19 @@ static int remove_at(int parent, const char *name, dev_t device, unsigned int de
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
 	if (depth > REMOVE_DEPTH_MAX)
-		return -ELOOP;
+		return lift(removal, parent, name);
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0 || (device != 0 && st.st_dev != device)) {
+	if (fstat(fd, &st) < 0 || (depth > 0 && st.st_dev != removal->device)) {
 		(void)close(fd);
 		return -EXDEV;
 	}
-	r = empty_directory(fd, st.st_dev, depth);
+	if (depth == 0) {
+		removal->top = fd;
+		removal->device = st.st_dev;
+	}
+	r = empty_directory(removal, fd, depth);
 	if (r < 0)
 		return r;
 	return unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -errno : 0;
@@ -303,12 +326,21 @@ static int remove_at(int parent, const char *name, dev_t device, unsigned int de
 
 int remove_tree_at(int directory, const char *name)
 {
-	return remove_at(directory, name, 0, 0);
+	struct removal removal = { 0 };
+	unsigned int before;
+	int r;
+
+	/* What was lifted may not have been met again by the same round. */
+	do {
+		before = removal.lifted;
+		r = remove_at(&removal, directory, name, 0);
+	} while (r < 0 && removal.lifted > before);
+	return r;
 }
 
 int remove_tree(const char *path, struct cay_error *err)
 {
-	int r = remove_at(AT_FDCWD, path, 0, 0);
+	int r = remove_tree_at(AT_FDCWD, path);
 
 	return r < 0 ? cay_error_errno(err, r, "removing %s", path) : 0;
 }

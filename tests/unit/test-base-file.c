@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static void test_write_read_limit(void **state)
 {
@@ -50,6 +51,30 @@ static void test_remove_tree_does_not_follow_links(void **state)
 	assert_ok(remove_tree(outside, &err));
 }
 
+/* Deeper than any path can be, as a guest makes them in a volume; directories beside each level. */
+static void test_remove_tree_is_not_stopped_by_depth(void **state)
+{
+	enum { DEPTH = 3000 };
+	char directory[64];
+	struct cay_error err = { 0 };
+	int fd;
+
+	make_test_directory(directory);
+	fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < DEPTH; i++) {
+		int next;
+
+		assert_true(fd >= 0);
+		assert_int_equal(mkdirat(fd, "d", 0700) | mkdirat(fd, "e", 0700), 0);
+		next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		(void)close(fd);
+		fd = next;
+	}
+	(void)close(fd);
+	assert_ok(remove_tree(directory, &err));
+	assert_false(file_exists(directory));
+}
+
 static void test_make_dirs_over_a_file(void **state)
 {
 	char directory[64];
@@ -69,6 +94,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_read_limit),
 		cmocka_unit_test(test_remove_tree_does_not_follow_links),
+		cmocka_unit_test(test_remove_tree_is_not_stopped_by_depth),
 		cmocka_unit_test(test_make_dirs_over_a_file),
 	};
 
