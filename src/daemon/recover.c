@@ -138,8 +138,6 @@ static void recover_one(struct container *container)
 	struct cay_error err = { 0 };
 	bool ended;
 
-	image_store_hold(container->daemon->images, container->image_id, container->id);
-	mounts_take_up(container);
 	if (file_exists(container->run_directory) && take_up(container))
 		return;
 	ended = learn_end(container);
@@ -153,12 +151,20 @@ static void recover_one(struct container *container)
 
 /* ---- rests ---- */
 
+static int compare_id(const struct database_container *row, void *user, struct cay_error *err)
+{
+	(void)err;
+	return strcmp(row->id, user) == 0 ? -EEXIST : 0;
+}
+
+/* True as well for a row that is damaged, or that can't be read: its container's disk stays. */
 static bool has_row(struct daemon *daemon, const char *id)
 {
 	_cleanup_container_ struct container *container = NULL;
 	struct cay_error ignored;
 
-	return containers_find(daemon->containers, id, &container, &ignored) == 0;
+	return containers_find(daemon->containers, id, &container, &ignored) == 0 ||
+		database_each_container(daemon->database, compare_id, (void *)id, &ignored) < 0;
 }
 
 /* A shim whose container is unknown holds files that are about to go. */
@@ -220,6 +226,7 @@ static bool drop_without_directory(struct container *container)
 	networks_forget_container(container->daemon->networks, container);
 	mounts_release(container->daemon, container->request, container->id,
 		       container->request->auto_remove);
+	image_store_release(container->daemon->images, container->image_id, container->id);
 	return true;
 }
 
@@ -236,6 +243,11 @@ int recover_containers(struct daemon *daemon, struct cay_error *err)
 	if (r < 0)
 		return r;
 	containers_list(daemon->containers, &list);
+	/* Who has what is known of all before the first is removed, with what only it had. */
+	for (size_t i = 0; i < list.count; i++) {
+		image_store_hold(daemon->images, list.items[i]->image_id, list.items[i]->id);
+		mounts_take_up(list.items[i]);
+	}
 	for (size_t i = 0; i < list.count; i++)
 		if (!drop_without_directory(list.items[i]))
 			recover_one(list.items[i]);

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 of the daemon, the shim and QEMU: what runs goes on, what ended is known, nothing is left."""
 
+import contextlib
 import os
 import pathlib
 import signal
+import sqlite3
 import subprocess
 import time
 
@@ -71,6 +73,27 @@ class DaemonKilled(Faults):
             wait_until(lambda: self.run_cay("rm", "-f", "moment").returncode is not None
                        and "moment" not in self.names(), "the container to be gone")
         self.assertEqual(self.cay("run", "--rm", "--name", "moment", "busybox", "echo", "fine"), "fine")
+
+    def test_a_row_that_is_damaged_keeps_its_disk(self):
+        """What this daemon can't read may be another version's: nothing of it is cleared away."""
+        identity = self.cay("create", "--name", "odd", "busybox")
+        scratch = self.daemon.root / "containers" / identity / "scratch.ext4"
+        query = "UPDATE containers SET request = ? WHERE id = ?"
+        self.daemon.kill()
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            request = database.execute("SELECT request FROM containers WHERE id = ?", (identity,)).fetchone()[0]
+            database.execute(query, ("{", identity))
+        self.daemon.start()
+        self.assertNotIn("odd", self.names())
+        self.assertTrue(scratch.exists())
+        self.cay("create", "--name", "even", "busybox")
+        self.cay("rm", "even")
+        self.daemon.kill()
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            database.execute(query, (request, identity))
+        self.daemon.start()
+        self.assertIn("odd", self.names())
+        self.cay("rm", "odd")
 
     def test_a_second_daemon_on_the_same_root_refuses(self):
         other = subprocess.run([BUILD / "cayd", "--root", self.daemon.root, "--run", self.daemon.directory / "run2",

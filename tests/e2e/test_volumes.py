@@ -227,6 +227,23 @@ class Volumes(VolumeTestCase):
                 self.assertTrue(self.directory(name).is_dir())
                 self.assertEqual(self.api("DELETE", f"/volumes/{name}")[0], 204)
 
+    def test_removals_finished_by_the_next_daemon(self):
+        """A volume that containers share stays with those that are left, in whatever order they are recovered."""
+        lender = self.create("lender", config={"Volumes": {"/own": {}}})
+        volume = self.inspect("lender")["Mounts"][0]["Name"]
+        doomed = [self.create(f"doomed{number}", {"VolumesFrom": ["lender"], "AutoRemove": True}) for number in range(3)]
+        (self.directory(volume) / "file").write_text("precious")
+        containers = self.daemon.root / "containers"
+        self.daemon.kill()
+        for identity in doomed:
+            (containers / identity).rename(containers / f".removing-{identity}")
+        self.daemon.start()
+        self.assertEqual(self.names(), {"lender"})
+        self.assertEqual(self.volumes(), [volume])
+        self.assertEqual((self.directory(volume) / "file").read_text(), "precious")
+        self.api("DELETE", f"/containers/{lender}?v=1")
+        self.assertEqual(self.volumes(), [])
+
     def test_events(self):
         began = time.time()
         self.api("POST", "/volumes/create", {"Name": "seen"})
