@@ -345,6 +345,25 @@ static int check_unused(const struct volume_row *row, const char *name, struct c
 			     name, buf_text(&list));
 }
 
+/* Where it fails, the volume is as it was, or what it held is gone and it can be removed again. */
+static int drop_row(struct volumes *volumes, const struct volume *volume, const char *doomed,
+		    struct cay_error *err)
+{
+	struct database *database = volumes->daemon->database;
+	struct cay_error ignored;
+	int r = database_delete_volume(database, volume->name, err);
+
+	/* A full disk has no room to note that something goes, until it is gone. */
+	if (r < 0 && err->code == CAY_NO_SPACE && remove_tree(doomed, &ignored) == 0) {
+		cay_error_clear(err);
+		r = database_delete_volume(database, volume->name, err);
+	}
+	if (r < 0 && rename(doomed, volume->directory) < 0 && errno != ENOENT)
+		log_error("volume %s: renaming %s back: %s", volume->name, doomed,
+			  errno_text(errno));
+	return r;
+}
+
 /* With the lock held: its name is free then, what it held is at `doomed`. */
 static int detach(struct volumes *volumes, struct volume_row *row, const char *doomed,
 		  struct volume **ret_volume, struct cay_error *err)
@@ -356,7 +375,7 @@ static int detach(struct volumes *volumes, struct volume_row *row, const char *d
 	if (r == 0 && rename(volume->directory, doomed) < 0 && errno != ENOENT)
 		r = cay_error_errno(err, errno, "renaming %s", volume->directory);
 	if (r == 0)
-		r = database_delete_volume(volumes->daemon->database, volume->name, err);
+		r = drop_row(volumes, volume, doomed, err);
 	if (r < 0)
 		return cay_error_prefix(err, "remove %s", volume->name);
 	*ret_volume = volumes_take_out(volumes, row);

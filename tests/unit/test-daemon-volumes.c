@@ -14,6 +14,8 @@
 #include "daemon/volumes.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -316,14 +318,35 @@ static void test_failed_create(void **state)
 	volume_unref(make("data", NULL));
 }
 
+/* A database that takes nothing: a volume that is not removed keeps what it holds. */
+static void test_failed_removal(void **state)
+{
+	_cleanup_volume_ struct volume *volume = make("data", NULL);
+	_cleanup_free_ char *file = path_join(volume->mountpoint, "file");
+	struct rlimit before, none;
+
+	put_file(file, 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){ .rlim_cur = 0, .rlim_max = before.rlim_max };
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_true(volumes_remove(fake.volumes, "data", &err) < 0);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_true(exists("data") && file_exists(file));
+	reopen();
+	assert_true(exists("data") && file_exists(file));
+	assert_ok(volumes_remove(fake.volumes, "data", &err));
+	assert_false(file_exists(volume->directory));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_names),         TEST(test_create),  TEST(test_options),
-		TEST(test_in_use),        TEST(test_usage),   TEST(test_list_is_sorted),
-		TEST(test_reopened),      TEST(test_crashes), TEST(test_bad_row),
-		TEST(test_failed_create),
+		TEST(test_names),         TEST(test_create),         TEST(test_options),
+		TEST(test_in_use),        TEST(test_usage),          TEST(test_list_is_sorted),
+		TEST(test_reopened),      TEST(test_crashes),        TEST(test_bad_row),
+		TEST(test_failed_create), TEST(test_failed_removal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
