@@ -17,6 +17,19 @@
 
 /* ---- in use ---- */
 
+/* Containers without such volumes wait for no server that another one's is on. */
+static void lock_mounting(struct volumes *volumes, const struct volume *volume)
+{
+	if (volume->kind == VOLUME_MOUNT)
+		(void)pthread_mutex_lock(&volumes->mounting);
+}
+
+static void unlock_mounting(struct volumes *volumes, const struct volume *volume)
+{
+	if (volume->kind == VOLUME_MOUNT)
+		(void)pthread_mutex_unlock(&volumes->mounting);
+}
+
 /* With `mounting` held, not the other lock: a server may take long to answer. */
 static int mount_for_use(const struct volume *volume, struct cay_error *err)
 {
@@ -83,7 +96,7 @@ int volumes_enter(struct volumes *volumes, const struct volume *volume,
 {
 	int r;
 
-	(void)pthread_mutex_lock(&volumes->mounting);
+	lock_mounting(volumes, volume);
 	r = mount_for_use(volume, err);
 	if (r == 0) {
 		(void)pthread_mutex_lock(&volumes->lock);
@@ -92,7 +105,7 @@ int volumes_enter(struct volumes *volumes, const struct volume *volume,
 			set_active(volumes, volume->name, container->id);
 		(void)pthread_mutex_unlock(&volumes->lock);
 	}
-	(void)pthread_mutex_unlock(&volumes->mounting);
+	unlock_mounting(volumes, volume);
 	if (r == 0)
 		volume_emit(volumes, volume, "mount",
 			    json_pack("{s:s, s:s, s:s, s:s}", "container", container->id,
@@ -112,26 +125,47 @@ void volumes_take_up(struct volumes *volumes, const struct container *container)
 	(void)pthread_mutex_unlock(&volumes->lock);
 }
 
-/* With `mounting` held. */
-static void leave(struct volumes *volumes, const char *name, const struct container *container)
+/* True if nobody else runs with it. */
+static bool set_inactive(struct volumes *volumes, const char *name, const char *id)
 {
-	_cleanup_volume_ struct volume *volume = NULL;
-	struct cay_error err = { 0 };
 	struct volume_row *row;
-	bool last = false;
+	bool last;
 
 	(void)pthread_mutex_lock(&volumes->lock);
 	row = volumes_row(volumes, name);
-	if (row && strv_contains(&row->active, container->id)) {
-		strv_remove(&row->active, container->id);
-		volume = volume_ref(row->volume);
-		last = row->active.count == 0;
-	}
+	if (row)
+		strv_remove(&row->active, id);
+	last = !row || row->active.count == 0;
 	(void)pthread_mutex_unlock(&volumes->lock);
+	return last;
+}
+
+/* NULL where the container has not entered it. */
+static struct volume *find_entered(struct volumes *volumes, const char *name, const char *id)
+{
+	const struct volume_row *row;
+	struct volume *volume = NULL;
+
+	(void)pthread_mutex_lock(&volumes->lock);
+	row = volumes_row(volumes, name);
+	if (row && strv_contains(&row->active, id))
+		volume = volume_ref(row->volume);
+	(void)pthread_mutex_unlock(&volumes->lock);
+	return volume;
+}
+
+static void leave(struct volumes *volumes, const char *name, const struct container *container)
+{
+	_cleanup_volume_ struct volume *volume = find_entered(volumes, name, container->id);
+	struct cay_error err = { 0 };
+
 	if (!volume)
 		return;
-	if (last && volume->kind == VOLUME_MOUNT && volume_unmount(volume->mountpoint, &err) < 0)
+	lock_mounting(volumes, volume);
+	if (set_inactive(volumes, name, container->id) && volume->kind == VOLUME_MOUNT &&
+	    volume_unmount(volume->mountpoint, &err) < 0)
 		log_warning("volume %s: %s", volume->name, err.message);
+	unlock_mounting(volumes, volume);
 	volume_emit(volumes, volume, "unmount", json_pack("{s:s}", "container", container->id));
 }
 
@@ -139,13 +173,9 @@ void volumes_leave(struct volumes *volumes, const struct container *container)
 {
 	const struct request *request = container->request;
 
-	if (request->mount_count == 0)
-		return;
-	(void)pthread_mutex_lock(&volumes->mounting);
 	for (size_t i = 0; i < request->mount_count; i++)
 		if (request->mounts[i].type == MOUNT_VOLUME)
 			leave(volumes, request->mounts[i].name, container);
-	(void)pthread_mutex_unlock(&volumes->mounting);
 }
 
 /* ---- sizes ---- */

@@ -26,7 +26,8 @@ struct volumes {
 	 * some milliseconds for, so that a name never stands for two directories.
 	 */
 	pthread_mutex_t lock;
-	/* Held while something is mounted for a volume or unmounted; taken before the other. */
+	/* Held while something is mounted for a VOLUME_MOUNT or unmounted; taken before the other.
+	 */
 	pthread_mutex_t mounting;
 	struct volume_row *rows; /* by name */
 	size_t count;
