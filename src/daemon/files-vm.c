@@ -33,6 +33,7 @@ struct files_vm {
 	enum files_vm_state state;
 	pid_t shim_pid; /* 0: there is none yet */
 	unsigned int users;
+	bool killed;            /* by a removal */
 	struct cay_error fault; /* why it could not be booted */
 };
 
@@ -237,7 +238,7 @@ static int join(struct container *container, struct files_vm *vm, struct cay_err
 	vm->references++;
 	while (vm->state == FILES_BOOTING)
 		(void)pthread_cond_wait(&container->changed, &container->lock);
-	if (vm->fault.code != CAY_OK) {
+	if (vm->fault.code != CAY_OK && !vm->killed) {
 		*err = vm->fault;
 		/* A file that the VM lacks is not the one that the client asked for. */
 		if (err->code == CAY_NOT_FOUND)
@@ -335,6 +336,7 @@ int files_vm_wait_none(struct container *container, bool kill, const struct time
 		wake(container->files);
 		if (kill && pid > 0 && pid != killed) {
 			killed = pid;
+			container->files->killed = true;
 			(void)pthread_mutex_unlock(&container->lock);
 			shim_destroy(container, pid);
 			(void)pthread_mutex_lock(&container->lock);
