@@ -7,9 +7,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 /* What is deeper is moved up first: it keeps remove_tree()'s recursion off the stack's end. */
 enum { REMOVE_DEPTH_MAX = 128 };
@@ -105,6 +108,28 @@ void fd_write_behind(int fd, uint64_t size, uint64_t *begun)
 	/* Only a hint: what is wrong with the disk is told by fsync(). */
 	(void)sync_file_range(fd, (off_t)*begun, (off_t)(size - *begun), SYNC_FILE_RANGE_WRITE);
 	*begun = size;
+}
+
+int open_canonical(const char *path)
+{
+	const struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)); /* Linux 5.6 */
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
+char *open_path_of(int fd)
+{
+	_cleanup_free_ char *link = xasprintf("/proc/self/fd/%d", fd);
+	char path[PATH_MAX];
+	ssize_t n = readlink(link, path, sizeof(path));
+
+	if (n == (ssize_t)sizeof(path))
+		errno = ENAMETOOLONG;
+	return n < 0 || n == (ssize_t)sizeof(path) ? NULL : xstrndup(path, (size_t)n);
 }
 
 int fd_set_nonblocking(int fd, bool on)

@@ -28,6 +28,14 @@ int pwrite_full(int fd, const void *data, size_t size, off_t offset);
  */
 void fd_write_behind(int fd, uint64_t size, uint64_t *begun);
 
+/*
+ * For paths that others may write to as well. Opens one by O_PATH that has been made canonical
+ * before: a symbolic link in it was put there since, and is -ELOOP. The descriptor, or -errno.
+ */
+int open_canonical(const char *path);
+/* Where the kernel has what is open, not followed anew; the caller frees, NULL is errno's. */
+char *open_path_of(int fd);
+
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 /* A sealed-able memory file holding `data`, positioned at 0, CLOEXEC; -errno. */

@@ -11,6 +11,7 @@
  */
 #include "files/jail.h"
 
+#include "base/file.h"
 #include "files/filter.h"
 #include "files/identity.h"
 
@@ -19,7 +20,6 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/close_range.h>
-#include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
@@ -44,16 +44,12 @@ static const char root_path[] = "/proc";
  */
 static int open_source(const struct share *share, struct cay_error *err)
 {
-	const struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-	};
-	long fd = syscall(SYS_openat2, AT_FDCWD, share->path, &how, sizeof(how));
+	int fd = open_canonical(share->path);
 
-	if (fd < 0 && errno == ELOOP)
+	if (fd == -ELOOP)
 		return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
 				     "share %s: there is a symbolic link in its path", share->path);
-	return fd < 0 ? cay_error_errno(err, errno, "share %s", share->path) : (int)fd;
+	return fd < 0 ? cay_error_errno(err, fd, "share %s", share->path) : fd;
 }
 
 static int take_share(const struct share *share, int *ret_fd, struct cay_error *err)

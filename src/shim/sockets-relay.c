@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/unix.h"
 
 #include "vminitd.pb-c.h"
@@ -119,12 +120,27 @@ static void join(struct relay *relay, int fd)
 	}
 }
 
+/*
+ * The path has been made canonical. A container that has its directory could put a link in the
+ * socket's place, and be connected with a server that nobody has named.
+ */
+static int connect_host(const char *path)
+{
+	_cleanup_close_ int file = open_canonical(path);
+	_cleanup_free_ char *reached = NULL;
+
+	if (file < 0)
+		return file;
+	reached = xasprintf("/proc/self/fd/%d", file);
+	return unix_try_connect(reached);
+}
+
 /* A full queue is waited for, as connect() would. */
 static void try_host(struct relay *relay)
 {
 	struct host_socket *socket = relay->socket;
 	struct cay_error err = { 0 };
-	int fd = unix_try_connect(socket->config->host_path);
+	int fd = connect_host(socket->config->host_path);
 
 	if (fd >= 0) {
 		socket->failure = CAY_OK;

@@ -136,6 +136,24 @@ class Bound(BoundCase):
         self.assertEqual(self.cay("run", "--rm", "-u", "1234:7" if os.geteuid() == 0 else "0", "-v",
                                   f"{server.path}:/s", "tool", "sh", "-c", look), wanted)
 
+    def test_a_link_in_the_socket_s_place(self):
+        """Who may write to the socket's directory can't lead the shim to another server."""
+        shared = self.sockets / "shared"
+        shared.mkdir()
+        secret = HostServer(self.sockets / "secret.sock", handle=lambda connection: connection.sendall(b"secret"))
+        self.addCleanup(secret.close)
+        server = HostServer(shared / "app.sock")
+        self.addCleanup(server.close)
+        name = self.keep("linker", server, "-v", f"{shared}:/shared")
+        ask = ("exec", name, "sh", "-c", "echo -n x | socket-tool cat /s")
+        self.assertEqual(self.cay(*ask), "x")
+        self.cay("exec", name, "sh", "-c", "rm /shared/app.sock; ln -s ../secret.sock /shared/app.sock")
+        self.assertNotIn("secret", self.run_cay(*ask).stdout)
+        self.assertFalse(secret.connections)
+        server.close()
+        server.open()
+        self.assertEqual(self.cay(*ask), "x")
+
     def test_inspect(self):
         server = self.server("shown")
         self.keep("shown", server, at="/srv/s.sock")

@@ -89,6 +89,33 @@ static void test_make_dirs_over_a_file(void **state)
 	assert_ok(remove_tree(directory, &err));
 }
 
+/* What a directory is replaced by, after it was opened, leads nobody elsewhere. */
+static void test_paths_that_change_meanwhile(void **state)
+{
+	char directory[64];
+	struct cay_error err = { 0 };
+
+	make_test_directory(directory);
+	_cleanup_free_ char *inside = path_join(directory, "a/b");
+	_cleanup_free_ char *moved = path_join(directory, "a/moved");
+	_cleanup_free_ char *outside = path_join(directory, "outside");
+	assert_ok(make_dirs(inside, 0700, &err));
+	assert_ok(make_dirs(outside, 0700, &err));
+	_cleanup_free_ char *real = realpath(inside, NULL);
+	_cleanup_close_ int fd = open_canonical(real);
+	assert_true(fd >= 0);
+	_cleanup_free_ char *before = open_path_of(fd);
+	assert_string_equal(before, real);
+	assert_int_equal(rename(inside, moved), 0);
+	assert_int_equal(symlink(outside, inside), 0);
+	_cleanup_free_ char *after = open_path_of(fd);
+	assert_string_equal(after, moved);
+	assert_int_equal(open_canonical(real), -ELOOP);
+	_cleanup_free_ char *below = path_join(inside, "x");
+	assert_int_equal(open_canonical(below), -ELOOP);
+	assert_ok(remove_tree(directory, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -96,6 +123,7 @@ int main(void)
 		cmocka_unit_test(test_remove_tree_does_not_follow_links),
 		cmocka_unit_test(test_remove_tree_is_not_stopped_by_depth),
 		cmocka_unit_test(test_make_dirs_over_a_file),
+		cmocka_unit_test(test_paths_that_change_meanwhile),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
