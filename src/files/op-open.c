@@ -4,6 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/statfs.h>
+
+/* Their files say nothing true of size and time, and are made when they are read. */
+static const unsigned int live_file_systems[] = {
+	PROC_SUPER_MAGIC, SYSFS_MAGIC,      CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, DEBUGFS_MAGIC,
+	TRACEFS_MAGIC,    SECURITYFS_MAGIC, BINFMTFS_MAGIC,     EFIVARFS_MAGIC,
+};
 
 int open_flags(uint32_t guest_flags)
 {
@@ -29,6 +37,18 @@ int node_open(const struct node *node, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+static bool is_live(int fd)
+{
+	struct statfs host;
+
+	if (fstatfs(fd, &host) < 0)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(live_file_systems); i++)
+		if ((unsigned int)host.f_type == live_file_systems[i])
+			return true;
+	return false;
+}
+
 static int open_node(struct call *call, bool directory, int flags, uint32_t reply_flags)
 {
 	struct fuse_open_out *out = call_reply(call, sizeof(*out));
@@ -36,7 +56,8 @@ static int open_node(struct call *call, bool directory, int flags, uint32_t repl
 
 	if (fd < 0)
 		return fd;
-	out->open_flags = reply_flags;
+	/* Each read is asked for, then, and ends where the host's does. */
+	out->open_flags = !directory && is_live(fd) ? FOPEN_DIRECT_IO : reply_flags;
 	return handle_open(&call->session->handles, directory, &fd, &out->fh);
 }
 
