@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/launch-block.h"
 #include "daemon/launch-sockets.h"
@@ -34,11 +35,57 @@ static int missing(const char *source, struct cay_error *err)
 			     source);
 }
 
-/* The canonical path of a bind's source, which -v makes where it is not there. */
-static int find_bind(const struct mount_point *point, char **ret_path, struct cay_error *err)
+/* Whether some container may change what leads to this source. */
+static bool is_writable_to_guests(const struct container *container,
+				  const struct mount_point *point)
 {
-	char *path = realpath(point->source, NULL);
-	int r;
+	_cleanup_container_list_ struct container_list list = { 0 };
+	bool writable = false;
+
+	containers_list(container->daemon->containers, &list);
+	for (size_t i = 0; !writable && i < list.count; i++) {
+		const struct request *request = list.items[i]->request;
+
+		for (size_t j = 0; !writable && j < request->mount_count; j++) {
+			const struct mount_point *other = &request->mounts[j];
+			const char *at = other->resolved ? other->resolved : other->source;
+
+			writable = other->type == MOUNT_BIND && !other->read_only &&
+				(mount_path_is_below(point->source, other->source) ||
+				 mount_path_is_below(point->source, at) ||
+				 mount_path_is_below(point->resolved, at));
+		}
+	}
+	return writable;
+}
+
+/*
+ * A source may be a link, or below one, and it is its owner's business to let that lead elsewhere;
+ * but not a container's, which could name the whole host by it.
+ */
+static int check_resolved(const struct container *container, const struct mount_point *point,
+			  const char *path, struct cay_error *err)
+{
+	if (!point->resolved || strcmp(path, point->resolved) == 0 ||
+	    !is_writable_to_guests(container, point))
+		return 0;
+	return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
+			     "bind source path %.400s leads elsewhere than when the container was "
+			     "made, to %.400s, and is in a directory that a container can write to",
+			     point->source, path);
+}
+
+/* The canonical path of a bind's source, which -v makes where it is not there. */
+static int find_bind(const struct container *container, const struct mount_point *point,
+		     char **ret_path, struct cay_error *err)
+{
+	_cleanup_free_ char *expected = mount_path_resolve(point->source);
+	char *path;
+	int r = expected ? check_resolved(container, point, expected, err) : 0;
+
+	if (r < 0)
+		return r;
+	path = realpath(point->source, NULL);
 
 	if (!path && errno == ENOENT && point->create_source) {
 		r = make_dirs(point->source, 0755, err);
@@ -51,6 +98,12 @@ static int find_bind(const struct mount_point *point, char **ret_path, struct ca
 		return errno == ENOENT
 			? missing(point->source, err)
 			: cay_error_errno(err, errno, "bind source path %s", point->source);
+	/* Another one than a moment ago: it is being changed right now. */
+	r = check_resolved(container, point, path, err);
+	if (r < 0) {
+		free(path);
+		return r;
+	}
 	*ret_path = path;
 	return 0;
 }
@@ -64,7 +117,6 @@ static int find_subpath(const struct volume *volume, const char *subpath, char *
 	_cleanup_close_ int root =
 		open(volume->mountpoint, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *link = NULL;
 	char *path;
 
 	if (root < 0)
@@ -75,8 +127,8 @@ static int find_subpath(const struct volume *volume, const char *subpath, char *
 				     "cannot access path %s/%s: %s", volume->mountpoint, subpath,
 				     errno == EXDEV ? "path is outside of the volume"
 						    : errno_text(errno));
-	link = xasprintf("/proc/self/fd/%d", fd);
-	path = realpath(link, NULL);
+	/* Going that path again might lead elsewhere: the file server refuses to follow links. */
+	path = open_path_of(fd);
 	if (!path)
 		return cay_error_errno(err, errno, "volume %s: %s", volume->name, subpath);
 	*ret_path = path;
@@ -244,7 +296,7 @@ static int mount_bind(const struct container *container, const struct mount_poin
 {
 	struct stat status;
 	char *path = NULL;
-	int r = find_bind(point, &path, err);
+	int r = find_bind(container, point, &path, err);
 
 	if (r < 0)
 		return r;

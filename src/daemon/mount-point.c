@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -20,6 +21,7 @@ void mount_point_done(struct mount_point *point)
 {
 	free(point->target);
 	free(point->source);
+	free(point->resolved);
 	free(point->name);
 	free(point->mode);
 	free(point->subpath);
@@ -33,6 +35,7 @@ void mount_point_copy(struct mount_point *to, const struct mount_point *from)
 	*to = *from;
 	to->target = xstrdup(from->target);
 	to->source = xstrdup(from->source);
+	to->resolved = xstrdup(from->resolved);
 	to->name = xstrdup(from->name);
 	to->mode = xstrdup(from->mode);
 	to->subpath = xstrdup(from->subpath);
@@ -75,6 +78,7 @@ static const struct {
 } strings[] = {
 	{ "Target", offsetof(struct mount_point, target) },
 	{ "Source", offsetof(struct mount_point, source) },
+	{ "Resolved", offsetof(struct mount_point, resolved) },
 	{ "Name", offsetof(struct mount_point, name) },
 	{ "Mode", offsetof(struct mount_point, mode) },
 	{ "Subpath", offsetof(struct mount_point, subpath) },
@@ -123,6 +127,30 @@ int mount_point_from_json(const json_t *value, struct mount_point *ret_point, st
 	*ret_point = point;
 	point = (struct mount_point){ 0 };
 	return 0;
+}
+
+char *mount_path_resolve(const char *path)
+{
+	_cleanup_free_ char *there = xstrdup(path), *real = realpath(there, NULL);
+
+	while (!real && errno == ENOENT && strcmp(there, "/") != 0) {
+		size_t end = (size_t)(path_last(there) - there);
+
+		/* Without the slash, unless that is all. */
+		there[end > 1 ? end - 1 : end] = '\0';
+		real = realpath(there, NULL);
+	}
+	if (!real || strlen(there) == strlen(path))
+		return TAKE_PTR(real);
+	return strcmp(there, "/") == 0 ? xstrdup(path)
+				       : xasprintf("%s%s", real, path + strlen(there));
+}
+
+bool mount_path_is_below(const char *path, const char *directory)
+{
+	const size_t length = strlen(directory);
+
+	return strcmp(directory, "/") == 0 || (starts_with(path, directory) && path[length] == '/');
 }
 
 char *mount_path_clean(const char *path)

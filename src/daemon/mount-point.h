@@ -39,6 +39,7 @@ struct mount_point {
 	enum mount_propagation propagation;
 	bool non_recursive; /* without the host's mounts below the source */
 	bool create_source; /* a source that is not there is made, a directory */
+	char *resolved;     /* where the source led when the container was made; NULL: unknown */
 
 	/* MOUNT_VOLUME */
 	bool anonymous; /* its name was made up: it goes with `rm -v` and --rm */
@@ -64,6 +65,14 @@ int mount_propagation_parse(const char *name, enum mount_propagation *ret);
 json_t *mount_point_to_json(const struct mount_point *point);
 int mount_point_from_json(const json_t *value, struct mount_point *ret_point,
 			  struct cay_error *err);
+
+/*
+ * Where a path of the host leads now, links followed, as far as it is there; what is not there yet
+ * stands behind that as it is. The caller frees; NULL is errno's.
+ */
+char *mount_path_resolve(const char *path);
+/* Whether `path` is below `directory`, by their names. */
+bool mount_path_is_below(const char *path, const char *directory);
 
 /* Go's path.Clean: one '/' between parts, no "." and "..", none at the end. The caller frees. */
 char *mount_path_clean(const char *path);

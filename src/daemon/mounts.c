@@ -72,10 +72,12 @@ static int read_volumes_from(struct daemon *daemon, struct request *request, str
 
 /* ---- making them real ---- */
 
-static int check_source(const struct mount_point *point, struct cay_error *err)
+static int check_source(struct mount_point *point, struct cay_error *err)
 {
 	struct stat status;
 
+	free(point->resolved);
+	point->resolved = mount_path_resolve(point->source);
 	if (point->create_source || stat(point->source, &status) == 0)
 		return 0;
 	return cay_error_set(err, CAY_INVALID, ENOENT,

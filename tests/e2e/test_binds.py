@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import stat
 import tarfile
 import tempfile
@@ -113,6 +114,41 @@ class Binds(BindTestCase):
         self.assertEqual(self.inside("user", "cat /again/new /ro/new /ro/file"), "via link\nvia link\ntarget")
         self.inside("user", "echo x >/ro/new", code=1)
         self.assertTrue((self.host / "link").is_symlink())
+
+    def test_the_host_s_proc_and_sys(self):
+        """Files whose size says nothing, and whose contents change without a sign."""
+        self.start("monitor", "-v", "/proc:/host/proc:ro", "-v", "/sys:/host/sys:ro")
+        self.assertEqual(self.inside("monitor", "cat /host/proc/sys/kernel/random/boot_id"),
+                         pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        self.assertEqual(self.inside("monitor", "cat /host/proc/1/status | grep ^Pid:"), "Pid:\t1")
+        counter = pathlib.Path("/sys/class/net/lo/statistics/rx_packets")
+        for _ in range(2):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+                sender.sendto(b"x", ("127.0.0.1", 9))
+            before = int(counter.read_text())
+            self.assertGreaterEqual(int(self.inside("monitor", f"cat /host{counter}")), before)
+            time.sleep(0.2)
+        self.inside("monitor", "echo x >/host/proc/sys/kernel/hostname", code=1)
+
+    def test_a_link_that_a_container_put_there(self):
+        """What a container does to a tree that it may write can't lead a later start out of it."""
+        shared, outside = self.host / "shared", self.host / "outside"
+        for path in (shared / "sub", shared / "kept", outside):
+            path.mkdir(parents=True)
+        (shared / "link").symlink_to("kept")
+        (shared / "own").symlink_to(outside)  # by whoever made the container
+        self.start("user", "-v", f"{shared}:/shared", "-v", f"{shared}/sub:/sub", "-v", f"{shared}/link:/link",
+                   "-v", f"{shared}/own:/own")
+        self.cay("restart", "-t", "0", "user")
+        self.inside("user", "touch /own/kept; mv /shared/sub /shared/moved; ln -s ../outside /shared/sub")
+        done = self.run_cay("restart", "-t", "0", "user")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("leads elsewhere than when the container was made", done.stderr)
+        (shared / "sub").unlink()
+        (shared / "moved").rename(shared / "sub")
+        self.cay("start", "user")
+        self.inside("user", "echo fits >/link/file")
+        self.assertEqual((shared / "kept" / "file").read_text(), "fits\n")
 
     def test_a_missing_source(self):
         missing = self.host / "a" / "b"

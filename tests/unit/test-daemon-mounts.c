@@ -305,14 +305,47 @@ static void test_order(void **state)
 			    "/a/b/c ");
 }
 
+static void test_where_paths_lead(void **state)
+{
+	char directory[64];
+
+	make_test_directory(directory);
+	_cleanup_free_ char *real = realpath(directory, NULL);
+	_cleanup_free_ char *there = path_join(real, "there");
+	_cleanup_free_ char *link = path_join(real, "link");
+	_cleanup_free_ char *by_link = path_join(link, "a/b");
+	_cleanup_free_ char *wanted = path_join(there, "a/b");
+	assert_ok(make_dirs(there, 0700, &err));
+	assert_int_equal(symlink("there", link), 0);
+	_cleanup_free_ char *whole = mount_path_resolve(link);
+	assert_string_equal(whole, there);
+	_cleanup_free_ char *part = mount_path_resolve(by_link);
+	assert_string_equal(part, wanted);
+	_cleanup_free_ char *none = mount_path_resolve("/no such directory/a");
+	assert_string_equal(none, "/no such directory/a");
+	_cleanup_free_ char *root = mount_path_resolve("/");
+	assert_string_equal(root, "/");
+	assert_true(mount_path_is_below(there, real));
+	assert_true(mount_path_is_below(there, "/"));
+	assert_false(mount_path_is_below(there, there));
+	assert_false(mount_path_is_below("/ab", "/a"));
+	assert_ok(remove_tree(directory, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_binds),        cmocka_unit_test(test_anonymous),
-		cmocka_unit_test(test_refusals),     cmocka_unit_test(test_too_many),
-		cmocka_unit_test(test_mounts),       cmocka_unit_test(test_declared),
-		cmocka_unit_test(test_volumes_from), cmocka_unit_test(test_stored),
-		cmocka_unit_test(test_clean),        cmocka_unit_test(test_order),
+		cmocka_unit_test(test_where_paths_lead),
+		cmocka_unit_test(test_binds),
+		cmocka_unit_test(test_anonymous),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_mounts),
+		cmocka_unit_test(test_declared),
+		cmocka_unit_test(test_volumes_from),
+		cmocka_unit_test(test_stored),
+		cmocka_unit_test(test_clean),
+		cmocka_unit_test(test_order),
 	};
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
