@@ -285,18 +285,23 @@ static void tell_device(void *user, const struct tar_entry *entry)
 	text_complain("warning: %s is a device, which is not copied", path);
 }
 
-/* The archive from the daemon; what is `first` in it becomes `name`, if that is not NULL. */
+/*
+ * The archive from the daemon, which has nothing but `first` in it: a guest that says otherwise is
+ * not believed. It becomes `name`; NULL: its own name, or where it has none, what is in it goes
+ * into the directory.
+ */
 static int receive(struct cp_source *source, const char *directory, const char *first,
 		   const char *name, struct cay_error *err)
 {
 	_cleanup_(tar_reader_free_p) struct tar_reader *reader =
 		tar_reader_new(cp_source_take, source);
+	const bool named = name || (strcmp(first, ".") != 0 && strcmp(first, "/") != 0);
 	const struct tar_unpack_options options = {
 		.shown = directory,
 		.below = "",
 		.keep_kinds = true,
-		.from = name ? first : NULL,
-		.to = name,
+		.from = named ? first : NULL,
+		.to = name ? name : first,
 		.skipped = tell_device,
 	};
 	_cleanup_close_ int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -315,7 +320,7 @@ static int store(const struct cp_job *job, struct call *call, struct cp_side *so
 	struct cp_progress progress = { .what = "Copying from container - " };
 	struct cp_source stream = { .call = call, .progress = &progress };
 	_cleanup_cp_side_ struct cp_side destination = { 0 };
-	_cleanup_free_ char *above = NULL, *first = NULL;
+	_cleanup_free_ char *whole = NULL, *above = NULL, *first = NULL;
 	_cleanup_cp_plan_ struct cp_plan plan = { 0 };
 	struct cp_stat stat;
 	int r = cp_stat_decode(call_path_stat(call), &stat, err);
@@ -330,7 +335,8 @@ static int store(const struct cp_job *job, struct call *call, struct cp_side *so
 		r = cp_make_plan(source, &destination, &plan, err);
 	if (r < 0)
 		return r;
-	cp_split_entry(source->path, &above, &first);
+	whole = xasprintf("/%s", source->path); /* as the container reads it: ".." is "/" */
+	cp_split_entry(whole, &above, &first);
 	cp_progress_start(&progress, job->quiet);
 	r = receive(&stream, plan.directory, first, plan.name ? plan.name : source->name, err);
 	cp_source_done(&stream);

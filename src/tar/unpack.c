@@ -123,12 +123,15 @@ static int make_path(const struct tar_unpack_options *options, struct str name,
 		buf_printf(&renamed, "%s/", options->to);
 		buf_append(&renamed, name.data, name.length);
 	} else {
-		bool begins = str_starts(name, options->from) &&
-			(name.length == from || name.data[from] == '/');
+		char shown[PATH_SHOWN_MAX + 4];
 
-		buf_puts(&renamed, begins ? options->to : "");
-		buf_append(&renamed, name.data + (begins ? from : 0),
-			   name.length - (begins ? from : 0));
+		if (!str_starts(name, options->from) ||
+		    (name.length > from && name.data[from] != '/'))
+			return cay_error_set(err, CAY_CORRUPT, EBADMSG,
+					     "the archive has \"%s\", which was not asked for",
+					     path_shown(name, shown));
+		buf_puts(&renamed, options->to);
+		buf_append(&renamed, name.data + from, name.length - from);
 	}
 	r = path_clean((struct str){ renamed.data, renamed.length }, clean, err);
 	if (r < 0)

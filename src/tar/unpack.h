@@ -31,7 +31,10 @@ struct tar_unpack_options {
 	 * error in docker's words. What is replaced otherwise goes with all that is in it.
 	 */
 	bool keep_kinds;
-	/* In names and targets of hard links `from` at the beginning becomes `to`; NULL: nothing.
+	/*
+	 * In names and targets of hard links `from` at the beginning becomes `to`, and what begins
+	 * otherwise is an error: who asked for one thing gets nothing beside it. With "/" all
+	 * begin so. NULL: names stay as they are.
 	 */
 	const char *from, *to;
 	void (*skipped)(void *user, const struct tar_entry *entry); /* NULL, or told what is */

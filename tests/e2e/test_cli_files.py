@@ -661,6 +661,9 @@ class CopiesBesideDocker(BesideDocker):
                                              ("dir/mine", "file", "bad")),
             "the root made a link": archive(("dir", "link", str(self.directory)), ("dir/secret", "file", "bad")),
             "a device": archive(("dir/", "dir", ""), ("dir/null", "device", "")),
+            "something beside": archive(("dir/", "dir", ""), (".profile", "file", "bad")),
+            "nothing else": archive((".profile", "file", "bad")),
+            "a name that goes on": archive(("directory/", "dir", ""), ("directory/x", "file", "bad")),
             "cut short": TREES["/dir"][:700],
             "no archive": b"nothing of the kind" * 100,
         }
@@ -676,6 +679,7 @@ class CopiesBesideDocker(BesideDocker):
                     self.assertEqual(secret.read_text(), "kept")
                     self.assertEqual((secret.stat().st_nlink, secret.stat().st_mode), (1, before.st_mode))
                     self.assertEqual({path.name for path in self.directory.iterdir()} - {"socket"}, {"secret", "top"})
+                    self.assertLessEqual({path.name for path in top.iterdir()}, {"dir" if destination == "." else destination})
                     if code == 0:
                         self.assertFalse([path for path in top.rglob("*") if path.is_char_device()])
                     else:

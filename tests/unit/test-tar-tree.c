@@ -207,7 +207,7 @@ static void test_renamed(void **state)
 		const char *as, *from, *to, *found;
 	} cases[] = {
 		{ "tree", "tree", "new", "new/file" }, { ".", ".", "other", "other/sub/same" },
-		{ "/", "/", "root", "root/file" },     { "tree", "tre", "new", "tree/file" },
+		{ "/", "/", "root", "root/file" },     { "tree", "tree", "tree", "tree/file" },
 		{ "tree", NULL, NULL, "tree/file" },
 	};
 	const char *top = *state;
@@ -334,6 +334,40 @@ static void test_nothing_gets_out(void **state)
 			if (cases[i].says && !strstr(err.message, cases[i].says))
 				fail_msg("case %zu: %s", i, err.message);
 		}
+}
+
+/* Beside what was asked for there may be files that its receiver runs. */
+static void test_nothing_beside(void **state)
+{
+	static const struct {
+		const char *from, *to;
+		struct item items[3];
+	} cases[] = {
+		{ "x", "x", { { TAR_FILE, "beside", NULL, "bad" } } },
+		{ "x", "y", { { TAR_FILE, "beside", NULL, "bad" } } },
+		{ "x", "xx", { { TAR_FILE, "xbeside", NULL, "bad" } } },
+		{ "x", "y", { { TAR_FILE, "./beside", NULL, "bad" } } },
+		{ ".", "y", { { TAR_FILE, "beside", NULL, "bad" } } },
+		{ ".", "y", { { TAR_FILE, ".beside", NULL, "bad" } } },
+		{ "x",
+		  "x",
+		  { { TAR_DIRECTORY, "x", NULL, NULL }, { TAR_HARDLINK, "x/a", "beside", NULL } } },
+	};
+	const char *top = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const struct tar_unpack_options options = { .from = cases[i].from,
+							    .to = cases[i].to };
+		_cleanup_buf_ struct buf archive = { 0 };
+		struct cay_error err = { 0 };
+
+		build(cases[i].items, &archive);
+		assert_true(unpack_as(&archive, top, options, &err) < 0);
+		if (!strstr(err.message, "was not asked for"))
+			fail_msg("case %zu: %s", i, err.message);
+		expect_text(top, "beside", "(none)");
+		expect_text(top, ".beside", "(none)");
+	}
 }
 
 static void test_absolute_names_stay_below(void **state)
@@ -504,6 +538,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_there_and_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_renamed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_gets_out, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_nothing_beside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_absolute_names_stay_below, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_links_followed_inside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_devices_left_out, setup, teardown),
