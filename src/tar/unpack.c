@@ -150,7 +150,7 @@ static int make_room(const struct unpack *unpack, const struct unpack_place *pla
 {
 	const struct tar_unpack_options *options = unpack->options;
 	bool wanted = entry->type == TAR_DIRECTORY, is;
-	struct stat status;
+	struct stat status, above;
 	int r;
 
 	*ret_directory = false;
@@ -160,7 +160,7 @@ static int make_room(const struct unpack *unpack, const struct unpack_place *pla
 			: unpack_failed(unpack, place->path, "looking at it", errno, err);
 	is = S_ISDIR(status.st_mode);
 	if (options->keep_kinds && is != wanted)
-		return cay_error_set(err, CAY_CONFLICT, is ? EISDIR : ENOTDIR,
+		return cay_error_set(err, CAY_INVALID, is ? EISDIR : ENOTDIR,
 				     "cannot overwrite %s \"%s/%s\" with %s \"%s\"",
 				     is ? "directory" : "non-directory", options->shown,
 				     place->path, is ? "non-directory" : "directory",
@@ -168,6 +168,11 @@ static int make_room(const struct unpack *unpack, const struct unpack_place *pla
 	*ret_directory = is && wanted;
 	if (*ret_directory)
 		return 0;
+	/* A mount point can't be removed; that would be found out when all that is mounted is gone.
+	 */
+	if (is && (fstat(place->parent, &above) < 0 || above.st_dev != status.st_dev))
+		return unpack_failed(unpack, place->path, "removing what is mounted there", EBUSY,
+				     err);
 	r = remove_tree_at(place->parent, place->name);
 	return r < 0 ? unpack_failed(unpack, place->path, "removing what is there", r, err) : 0;
 }
