@@ -198,7 +198,8 @@ class Published(PublishedCase):
         shim = self.shim_of("churn")
 
         def counts():
-            self.exchange(self.connect(path))
+            with self.connect(path) as connection:  # each look must not leave one more behind
+                self.exchange(connection)
             return (len(os.listdir(f"/proc/{shim}/fd")),
                     int(self.cay("exec", "churn", "sh", "-c", "ls /proc/1/fd | wc -l")))
 
