@@ -224,17 +224,19 @@ static bool may_fill(const struct mount_point *point)
 
 /*
  * As docker has it, a container that is new fills the volumes that are empty. One that has run
- * leaves a volume alone that it has emptied. What was begun is brought to its end.
+ * leaves a volume alone that it has emptied. What was begun is brought to its end, but not by one
+ * that has it read-only and could make it look so: to fill it is to write to it.
  */
 static bool wants_fill(const struct container *container, const struct mount_point *point,
 		       const char *path)
 {
+	const bool is_new = container->run.started_ns == 0;
 	bool begun, used;
 
 	if (!may_fill(point))
 		return false;
 	look_into(path, &begun, &used);
-	return begun || (!used && container->run.started_ns == 0);
+	return is_new ? begun || !used : begun && !point->read_only;
 }
 
 static void add_fill(struct sandbox_container *target, const char *path, const char *guest_source)

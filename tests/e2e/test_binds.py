@@ -252,6 +252,15 @@ class Filled(BindTestCase):
         self.assertEqual(self.shell("cat /data/file; touch /data/new 2>/dev/null || echo refused", "-v", "data:/data:ro", image="filled"),
                          "from the image\nrefused")
 
+    def test_read_only_from_the_second_start_on(self):
+        """What a guest leaves in a volume while that is filled does not get it another start to write."""
+        self.start("reader", "-v", "once:/data:ro", image="filled")
+        data = self.daemon.root / "volumes" / "once" / "_data"
+        (data / ".cay-fill.lock").touch()
+        self.cay("restart", "-t", "0", "reader")
+        pid, = processes("cay-files", str(data))
+        self.assertIn(b"\0ro,", pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+
     def test_only_at_first(self):
         """What a container has emptied itself stays empty when it starts again."""
         self.cay("run", "--name", "cleaner", "-v", "data:/data", "filled", "sh", "-c", "ls -A /data; rm -rf /data/file /data/sub")
