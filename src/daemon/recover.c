@@ -141,8 +141,11 @@ static void recover_one(struct container *container)
 	if (file_exists(container->run_directory) && take_up(container))
 		return;
 	ended = learn_end(container);
-	if (file_exists(container->run_directory))
+	if (file_exists(container->run_directory)) {
+		/* One that had only just been started: its disks are not free while it lives. */
+		shim_destroy_unknown(container);
 		shim_clean(container);
+	}
 	if (!container->request->auto_remove || !(ended || container->run.started_ns > 0))
 		return;
 	if (container_remove(container, false, true, &err) < 0)

@@ -11,6 +11,7 @@
 #include "daemon/launch-sockets.h"
 #include "vmm/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -281,6 +282,18 @@ void shim_destroy(const struct container *container, pid_t pid)
 	(void)kill(pid, SIGKILL);
 	if (!shim_wait_gone(pid, DESTROY_MS))
 		log_error("container %.12s: process %d does not go away", container->id, (int)pid);
+}
+
+void shim_destroy_unknown(const struct container *container)
+{
+	DIR *processes = opendir("/proc");
+	struct dirent *entry;
+
+	while (processes && (entry = readdir(processes)))
+		if (strspn(entry->d_name, "0123456789") == strlen(entry->d_name))
+			shim_destroy(container, (pid_t)strtol(entry->d_name, NULL, 10));
+	if (processes)
+		(void)closedir(processes);
 }
 
 void shim_clean(const struct container *container)

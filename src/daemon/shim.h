@@ -61,6 +61,8 @@ bool shim_wait_gone(pid_t pid, int timeout_ms);
 bool shim_is_pid(const struct container *container, pid_t pid);
 /* Kills the shim, and its VM with it, if the pid is still its own; waits until it is gone. */
 void shim_destroy(const struct container *container, pid_t pid);
+/* The same for shims of it that no state file tells of yet: all processes are looked at. */
+void shim_destroy_unknown(const struct container *container);
 /*
  * Waits until a VM whose shim is gone has ended too, as it does by itself; else kills it. A pid
  * that is not this container's VM is left alone.

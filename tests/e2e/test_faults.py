@@ -74,6 +74,25 @@ class DaemonKilled(Faults):
                        and "moment" not in self.names(), "the container to be gone")
         self.assertEqual(self.cay("run", "--rm", "--name", "moment", "busybox", "echo", "fine"), "fine")
 
+    def test_a_shim_that_had_just_been_started(self):
+        """It neither answers yet nor has written anything, and must not keep the container's disks."""
+        identity = self.cay("create", "--name", "young", "busybox", "true")
+        run = self.daemon.run / identity
+        self.cay("run", "--rm", "busybox", "true")  # what the first start of a daemon does is done
+        client = self.start_cay("start", "-a", "young")
+        while not run.exists() or not (shims := processes("cay-shim", identity)):
+            self.assertIsNone(client.poll())
+        os.kill(shims[0], signal.SIGSTOP)
+        self.addCleanup(lambda: alive(shims[0]) and os.kill(shims[0], signal.SIGKILL))
+        self.daemon.kill()
+        client.wait(timeout=30)
+        self.assertFalse((self.daemon.root / "containers" / identity / "state.json").exists())
+        (run / "shim.sock").unlink(missing_ok=True)
+        self.daemon.start()
+        self.assert_nothing_left(identity)
+        self.cay("start", "-a", "young")
+        self.cay("rm", "young")
+
     def test_a_row_that_is_damaged_keeps_its_disk(self):
         """What this daemon can't read may be another version's: nothing of it is cleared away."""
         identity = self.cay("create", "--name", "odd", "busybox")
