@@ -170,6 +170,23 @@ int json_read_object(const json_t *object, const char *key, json_t **target, str
 	return 0;
 }
 
+int json_read_string_map(const json_t *object, const char *key, json_t **target,
+			 struct cay_error *err)
+{
+	json_t *map = NULL, *value;
+	const char *name;
+	int r = json_read_object(object, key, &map, err);
+
+	if (r < 0)
+		return r;
+	json_object_foreach(map, name, value) {
+		if (!json_is_string(value))
+			return wrong_type(key, "an object of strings", err);
+	}
+	*target = map;
+	return 0;
+}
+
 int json_read_array(const json_t *object, const char *key, json_t **target, struct cay_error *err)
 {
 	json_t *value = member(object, key);

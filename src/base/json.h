@@ -48,6 +48,9 @@ int json_read_strv(const json_t *object, const char *key, size_t limit, struct s
 /* The member as an object or an array, borrowed from `object`; *target is NULL where it is absent.
  */
 int json_read_object(const json_t *object, const char *key, json_t **target, struct cay_error *err);
+/* An object whose members all are strings. */
+int json_read_string_map(const json_t *object, const char *key, json_t **target,
+			 struct cay_error *err);
 int json_read_array(const json_t *object, const char *key, json_t **target, struct cay_error *err);
 
 /* Adds a member and keeps going on bad UTF-8, which is replaced by '?': guests name processes. */

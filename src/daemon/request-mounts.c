@@ -286,7 +286,7 @@ static int read_volume_driver(const json_t *options, struct mount_point *point,
 		return r;
 	r = json_read_string(config, "Name", &driver, err);
 	if (r == 0)
-		r = json_read_object(config, "Options", &driver_options, err);
+		r = json_read_string_map(config, "Options", &driver_options, err);
 	if (r == 0)
 		r = check_driver(driver, err);
 	if (r == 0)
@@ -319,7 +319,7 @@ static int read_volume_options(const json_t *mount, const json_t *options,
 		if (r == 0)
 			r = json_read_string(options, "Subpath", &point->subpath, err);
 		if (r == 0)
-			r = json_read_object(options, "Labels", &labels, err);
+			r = json_read_string_map(options, "Labels", &labels, err);
 		if (r == 0)
 			r = read_volume_driver(options, point, err);
 	}

@@ -133,6 +133,9 @@ static void test_refusals(void **state)
 		{ MOUNT("\"Type\":\"volume\",\"Target\":\"/b\",\"ReadOnly\":true"),
 		  "invalid mount config for type \"volume\": must not set ReadOnly mode when using "
 		  "anonymous volumes" },
+		{ MOUNT("\"Type\":\"volume\",\"Target\":\"/b\",\"VolumeOptions\":{\"Labels\":{\"a\":1}}"),
+		  "invalid mount config for type \"volume\": \"Labels\" is not an object of "
+		  "strings" },
 		{ MOUNT("\"Type\":\"volume\",\"Target\":\"/b\",\"VolumeOptions\":{\"Subpath\":\"x\"}"),
 		  "invalid mount config for type \"volume\": must not set Subpath when using "
 		  "anonymous volumes" },

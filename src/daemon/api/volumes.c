@@ -95,19 +95,6 @@ static int inspect(struct daemon *daemon, struct http_request *request, struct c
 
 /* ---- create, remove, prune ---- */
 
-static int check_strings(const json_t *object, const char *key, struct cay_error *err)
-{
-	json_t *value;
-	const char *name;
-
-	json_object_foreach((json_t *)object, name, value) {
-		if (!json_is_string(value))
-			return cay_error_set(err, CAY_INVALID, EINVAL,
-					     "\"%s\" is not an object of strings", key);
-	}
-	return 0;
-}
-
 static int read_create(const json_t *body, char **name, char **driver, json_t **options,
 		       json_t **labels, struct cay_error *err)
 {
@@ -116,13 +103,9 @@ static int read_create(const json_t *body, char **name, char **driver, json_t **
 	if (r == 0)
 		r = json_read_string(body, "Driver", driver, err);
 	if (r == 0)
-		r = json_read_object(body, "DriverOpts", options, err);
+		r = json_read_string_map(body, "DriverOpts", options, err);
 	if (r == 0)
-		r = json_read_object(body, "Labels", labels, err);
-	if (r == 0)
-		r = check_strings(*options, "DriverOpts", err);
-	if (r == 0)
-		r = check_strings(*labels, "Labels", err);
+		r = json_read_string_map(body, "Labels", labels, err);
 	return r;
 }
 
