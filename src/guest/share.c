@@ -138,7 +138,8 @@ int share_mount(int relay_fd, const char *source, const char *target, const stru
 		return cay_error_errno(err, errno, "opening /dev/fuse");
 	/*
 	 * Modes are the guest's kernel's to judge, for every user, set-id programs as on any of its
-	 * disks; ids are the host's own. Devices of the host's numbers would be others of the guest's.
+	 * disks; ids are the host's own. Devices of the host's numbers would be others of the
+	 * guest's.
 	 */
 	(void)snprintf(data, sizeof(data),
 		       "fd=%d,rootmode=%o,user_id=0,group_id=0,default_permissions,allow_other",

@@ -198,10 +198,10 @@ static void test_names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_tcg), cmocka_unit_test(test_kvm), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_unknown_tsc), cmocka_unit_test(test_stock_kernel),
-		cmocka_unit_test(test_vmdk),        cmocka_unit_test(test_names),
-		cmocka_unit_test(test_nics),
+		cmocka_unit_test(test_tcg),          cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_files),        cmocka_unit_test(test_unknown_tsc),
+		cmocka_unit_test(test_stock_kernel), cmocka_unit_test(test_vmdk),
+		cmocka_unit_test(test_names),        cmocka_unit_test(test_nics),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
