@@ -127,9 +127,8 @@ static void test_failures(void **state)
 	struct cay_error err = { 0 };
 
 	tar_script(&source.tar, "f:new=2");
-	buf_puts(&junk.tar, "this is no tar, however long it goes on");
-	for (unsigned int i = 0; i < 7; i++)
-		buf_append(&junk.tar, junk.tar.data, junk.tar.length);
+	for (unsigned int i = 0; i < 128; i++)
+		buf_puts(&junk.tar, "this is no tar, however long it goes on");
 	assert_true(commit(fixture->store, NULL, "docker.io/library/x:1", &source, &image, &err) <
 		    0);
 	assert_int_equal(err.code, CAY_UNAVAILABLE);
