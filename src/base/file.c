@@ -112,12 +112,17 @@ void fd_write_behind(int fd, uint64_t size, uint64_t *begun)
 
 int open_canonical(const char *path)
 {
-	const struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
+	struct open_how how = {
+		/* A directory that is asked for as one is mounted now, where autofs has waited. */
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
 		.resolve = RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	long fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)); /* Linux 5.6 */
 
+	if (fd < 0 && errno == ENOTDIR) {
+		how.flags = O_PATH | O_CLOEXEC;
+		fd = syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	}
 	return fd < 0 ? -errno : (int)fd;
 }
 

@@ -271,15 +271,19 @@ static int share_path(const struct container *container, const struct mount_poin
 		.slave = point->type == MOUNT_BIND && is_slave(point->propagation),
 		.cached = point->cached,
 	};
+	/* Opened here, so that what autofs mounts is there before the file server looks. */
+	_cleanup_close_ int fd = open_canonical(path);
 	struct stat status;
 	bool fill;
+	int r = fd < 0 ? cay_error_errno(err, fd, "%s", path) : 0;
 
-	if (stat(path, &status) < 0 || !(S_ISDIR(status.st_mode) || S_ISREG(status.st_mode))) {
-		int r = cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				      "%.600s is no directory, file or socket: nothing else of the "
-				      "host can be mounted into a container",
-				      path);
-
+	if (r == 0 &&
+	    (fstat(fd, &status) < 0 || !(S_ISDIR(status.st_mode) || S_ISREG(status.st_mode))))
+		r = cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				  "%.600s is no directory, file or socket: nothing else of the "
+				  "host can be mounted into a container",
+				  path);
+	if (r < 0) {
 		free(path);
 		return r;
 	}

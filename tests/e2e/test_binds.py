@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Binds and volumes in real VMs, by the clients of docker and by cay's own."""
 
+import fcntl
 import json
+import multiprocessing
 import os
 import pathlib
 import shutil
 import signal
 import socket
 import stat
+import struct
+import subprocess
 import tarfile
 import tempfile
 import time
+import unittest
 
 from harness import BUILD, busybox_archive, cached, processes, wait_until
 from net_images import archive, tar_entry
@@ -67,7 +72,36 @@ class BindTestCase(VolumeTestCase):
         return self.cay("exec", name, "sh", "-c", script, code=code)
 
 
+def serve_automount(path, ready):
+    """Mounts a tmpfs on an autofs mount point when the kernel asks for it, in a process group of its own."""
+    os.setpgrp()
+    reader, writer = os.pipe()
+    subprocess.run(["mount", "-i", "-t", "autofs", "-o", f"fd={writer},pgrp={os.getpgrp()},minproto=5,maxproto=5,direct", "cay-test",
+                    str(path)], check=True, pass_fds=[writer])
+    os.close(writer)
+    control = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    ready.set()
+    while packet := os.read(reader, 4096):
+        subprocess.run(["mount", "-t", "tmpfs", "cay-test", str(path)], check=True)
+        (path / "file").write_text("mounted\n")
+        fcntl.ioctl(control, 0x9360, struct.unpack_from("=I", packet, 8)[0])  # AUTOFS_IOC_READY
+
+
 class Binds(BindTestCase):
+    @unittest.skipUnless("autofs" in pathlib.Path("/proc/filesystems").read_text(), "this kernel has no autofs")
+    def test_a_source_that_is_mounted_when_it_is_used(self):
+        path = self.host / "auto"
+        path.mkdir()
+        context = multiprocessing.get_context("fork")
+        ready = context.Event()
+        server = context.Process(target=serve_automount, args=(path, ready), daemon=True)
+        server.start()
+        self.addCleanup(subprocess.run, ["umount", path], check=False, capture_output=True)
+        self.addCleanup(subprocess.run, ["umount", path], check=False, capture_output=True)
+        self.addCleanup(server.kill)
+        self.assertTrue(ready.wait(10))
+        self.assertEqual(self.shell("cat /auto/file", "-v", f"{path}:/auto"), "mounted")
+
     def test_a_directory_both_ways(self):
         (self.host / "file").write_text("host")
         self.start("user", "-v", f"{self.host}:/data")
