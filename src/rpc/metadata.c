@@ -85,8 +85,10 @@ size_t metadata_encode_message(const char *message, char ret_text[METADATA_MESSA
 
 	for (; *message && length + 3 < METADATA_MESSAGE_MAX; message++) {
 		unsigned char c = (unsigned char)*message;
+		/* HTTP/2 has no field that begins or ends with one (RFC 9113, section 8.2.1). */
+		bool outer_space = c == ' ' && (length == 0 || message[1] == '\0');
 
-		if (c >= ' ' && c <= '~' && c != '%') {
+		if (c >= ' ' && c <= '~' && c != '%' && !outer_space) {
 			ret_text[length++] = (char)c;
 			continue;
 		}

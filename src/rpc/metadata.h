@@ -20,7 +20,10 @@ void metadata_format_timeout(int64_t ms, char ret_text[METADATA_TIMEOUT_MAX]);
 /* Whether a content type means gRPC with protobuf messages. */
 bool metadata_is_grpc(struct str content_type);
 
-/* Percent-encoding of grpc-message: what is not printable ASCII, and '%'. Ends with a NUL. */
+/*
+ * Percent-encoding of grpc-message: what is not printable ASCII, '%', and a space at either end.
+ * Ends with a NUL.
+ */
 enum { METADATA_MESSAGE_MAX = 3 * CAY_ERROR_MESSAGE_MAX + 1 };
 size_t metadata_encode_message(const char *message, char ret_text[METADATA_MESSAGE_MAX]);
 /*

@@ -89,6 +89,26 @@ static void test_messages_there_and_back(void **state)
 	assert_string_equal(decoded, text);
 }
 
+/* A name at a message's end may end with a space, and the field must not. */
+static void test_spaces_around_messages(void **state)
+{
+	static const struct {
+		const char *text, *wire;
+	} rows[] = {
+		{ " ", "%20" },   { "a ", "a%20" },   { " a", "%20a" },
+		{ "a b", "a b" }, { "  ", "%20%20" }, { "a  ", "a %20" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char encoded[METADATA_MESSAGE_MAX], decoded[CAY_ERROR_MESSAGE_MAX];
+
+		metadata_encode_message(rows[i].text, encoded);
+		assert_string_equal(encoded, rows[i].wire);
+		metadata_decode_message(str_from(encoded), decoded);
+		assert_string_equal(decoded, rows[i].text);
+	}
+}
+
 static void test_messages_of_strangers(void **state)
 {
 	static const struct {
@@ -192,6 +212,7 @@ int main(void)
 		cmocka_unit_test(test_timeout_there_and_back),
 		cmocka_unit_test(test_content_types),
 		cmocka_unit_test(test_messages_there_and_back),
+		cmocka_unit_test(test_spaces_around_messages),
 		cmocka_unit_test(test_messages_of_strangers),
 		cmocka_unit_test(test_long_messages_are_cut),
 		cmocka_unit_test(test_statuses),
