@@ -217,8 +217,8 @@ static int unpack_entry(struct unpack *unpack, const struct tar_entry *entry,
 		return entry->type == TAR_DIRECTORY
 			? 0
 			: cay_error_set(err, CAY_INVALID, EISDIR,
-					"the archive has something else than a directory for %s",
-					options->shown);
+					"the archive has something else than a directory for %s/%s",
+					options->shown, options->below);
 	if ((entry->type == TAR_CHARACTER || entry->type == TAR_BLOCK_DEVICE) &&
 	    !options->devices) {
 		if (options->skipped)

@@ -3,6 +3,7 @@
 
 import base64
 import bz2
+import contextlib
 import gzip
 import http.client
 import io
