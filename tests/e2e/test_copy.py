@@ -261,6 +261,9 @@ class Copies(CopyCase):
             self.assertEqual(self.archive("PUT", name, "/tmp", b"no tar at all" * 100)[0], 400)
             for packed in (gzip.compress(tar_of(x=os.urandom(3000)))[:-1000], b"\x1f\x8b junk" * 9):
                 self.assertEqual(self.archive("PUT", name, "/tmp", packed)[0], 400)
+            status, answer = self.archive("PUT", name, "/tmp", tar_of(**{".": b"y"}))
+            self.assertEqual((status, answer["message"]),
+                             (400, "the archive has something else than a directory for /tmp"))
             status, answer = self.archive("PUT", name, "/", tar_of(etc=b"y"), noOverwriteDirNonDir="1")
             self.assertEqual(status, 400, answer)
             self.assertIn("cannot overwrite directory", answer["message"])
@@ -414,8 +417,9 @@ class FilesVm(CopyCase):
         turner.start()
         try:
             for _ in range(12):
-                status, answer = self.archive("GET", "crowd", "/tmp/f0")
-                self.assertIn(status, (200, 409, 503), answer)  # it may end in the middle
+                with contextlib.suppress(http.client.IncompleteRead):  # it may end in the middle
+                    status, answer = self.archive("GET", "crowd", "/tmp/f0")
+                    self.assertIn(status, (200, 409, 503), answer)
         finally:
             stop.set()
             turner.join()

@@ -119,8 +119,8 @@ class CopyGuestTest(harness.CayTestCase):
                          ".wh.name regular file 644 0:0 1 1234567890\n1000000")
         self.assertEqual(self.out(container, "/d/sub/new/f").extractfile("f").read(), b"x" * 1000000)
         # what replaces what
-        for data, careful, token in ((archive(entry("sub", data=b"1")), True, "conflict"),
-                                     (archive(entry("a", tarfile.DIRTYPE)), True, "conflict"),
+        for data, careful, token in ((archive(entry("sub", data=b"1")), True, "invalid"),
+                                     (archive(entry("a", tarfile.DIRTYPE)), True, "invalid"),
                                      (archive(entry("sub", data=b"1")), False, None),
                                      (archive(entry("a", tarfile.DIRTYPE, mode=0o755)), False, None)):
             result = self.put(container, "/d", data, no_overwrite_dir_nondir=careful)
