@@ -139,7 +139,7 @@ class BadInput(CayTestCase):
         self.cay("rm", "-f", "noisy")
 
     def test_things_that_come_later_are_refused_and_not_ignored(self):
-        for host in ({"Binds": ["/tmp:/x"]}, {"PidMode": "container:x"}):
+        for host in ({"Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x"}]}, {"PidMode": "container:x"}):
             status, answer = self.api("POST", "/containers/create", {"Image": "busybox", "HostConfig": host})
             self.assertEqual(status, 501, answer)
             self.assertIn("not supported", json.dumps(answer))
