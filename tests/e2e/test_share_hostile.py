@@ -43,9 +43,11 @@ class Hostile(ShareTestCase):
         shell("cat /mine/file")  # the relay runs, the share is in use
         return shell
 
-    def own_share(self):
-        """The number of the share /mine: -v options are numbered in their order."""
-        return 2
+    def own_share(self, flag="rw"):
+        """The number of the share /mine, or of another of its source: docker sends -v options in any order."""
+        words = pathlib.Path(f"/proc/{self.files_process(self.container)}/cmdline").read_bytes().decode().split("\0")
+        shares = [(flags.split(",")[0], path) for flags, path in zip(words[2::3], words[3::3])]
+        return shares.index((flag, str(self.source)))
 
     def port(self, *options):
         self.attack(*PRIVILEGED, *options)
@@ -151,7 +153,7 @@ class Hostile(ShareTestCase):
     def test_read_only_in_raw_messages(self):
         self.attack(*PRIVILEGED, "-v", f"{self.source}:/locked:ro")
         before = tree(self.source)
-        share = self.own_share() + 1
+        share = self.own_share("ro")
         port = Port(self, self.container).begin(share=share)
         error, node = port.lookup(fuse.ROOT, b"file", share=share)
         self.assertEqual(error, 0)
