@@ -42,7 +42,7 @@ static int root_place(const struct container *container, bool layers, struct cop
 	return 0;
 }
 
-/* The container of a call; without one, or with `failed`, the call is answered. */
+/* The container of a call; without one the call is answered. */
 static struct container *find(struct guest *guest, struct rpc_call *call, const char *id)
 {
 	struct cay_error err = { 0 };
@@ -53,14 +53,28 @@ static struct container *find(struct guest *guest, struct rpc_call *call, const 
 	return container;
 }
 
-static void start(struct container *container, struct rpc_call *call,
-		  const struct copy_job_spec *spec)
+enum view {
+	VIEW_LIVE,   /* as the container sees its files */
+	VIEW_ROOT,   /* its root, without what is mounted in it */
+	VIEW_LAYERS, /* what the root is made of */
+};
+
+/* Starts the job in its place; NULL where that failed and the call is answered. */
+static struct copy_job *start(struct container *container, struct rpc_call *call, enum view view,
+			      struct copy_job_spec *spec)
 {
 	struct cay_error err = { 0 };
-	struct copy_job *job;
+	struct copy_job *job = NULL;
+	int r = view == VIEW_LIVE ? live_place(container, &spec->place, &err)
+				  : root_place(container, view == VIEW_LAYERS, &spec->place, &err);
 
-	if (copy_job_start(container, call, spec, &job, &err) < 0)
+	if (r == 0)
+		r = copy_job_start(container, call, spec, &job, &err);
+	if (r < 0) {
 		rpc_call_finish(call, &err);
+		return NULL;
+	}
+	return job;
 }
 
 /* ---- StatPath ---- */
@@ -90,14 +104,9 @@ void service_stat_path(struct rpc_call *call, const ProtobufCMessage *message, v
 	struct copy_job_spec spec = { .run = copy_stat,
 				      .request = &request,
 				      .deliver = deliver_stat };
-	struct cay_error err = { 0 };
 
-	if (!container)
-		return;
-	if (live_place(container, &spec.place, &err) < 0)
-		rpc_call_finish(call, &err);
-	else
-		start(container, call, &spec);
+	if (container)
+		(void)start(container, call, VIEW_LIVE, &spec);
 }
 
 /* ---- archives out ---- */
@@ -125,14 +134,9 @@ void service_copy_out(struct rpc_call *call, const ProtobufCMessage *message, vo
 	struct copy_job_spec spec = { .run = copy_out,
 				      .request = &request,
 				      .deliver = deliver_data };
-	struct cay_error err = { 0 };
 
-	if (!container)
-		return;
-	if (live_place(container, &spec.place, &err) < 0)
-		rpc_call_finish(call, &err);
-	else
-		start(container, call, &spec);
+	if (container)
+		(void)start(container, call, VIEW_LIVE, &spec);
 }
 
 void service_export_root(struct rpc_call *call, const ProtobufCMessage *message, void *user)
@@ -144,16 +148,12 @@ void service_export_root(struct rpc_call *call, const ProtobufCMessage *message,
 	struct copy_job_spec spec = { .run = export->layer ? copy_layer : copy_root,
 				      .request = &request,
 				      .deliver = deliver_data };
-	struct cay_error err = { 0 };
 
 	if (!container)
 		return;
 	request.upper = container->upper;
 	request.lower = container->lower;
-	if (root_place(container, export->layer, &spec.place, &err) < 0)
-		rpc_call_finish(call, &err);
-	else
-		start(container, call, &spec);
+	(void)start(container, call, export->layer ? VIEW_LAYERS : VIEW_ROOT, &spec);
 }
 
 /* ---- Changes ---- */
@@ -189,16 +189,12 @@ void service_changes(struct rpc_call *call, const ProtobufCMessage *message, voi
 	struct copy_job_spec spec = { .run = copy_changes,
 				      .request = &request,
 				      .deliver = deliver_changes };
-	struct cay_error err = { 0 };
 
 	if (!container)
 		return;
 	request.upper = container->upper;
 	request.lower = container->lower;
-	if (root_place(container, true, &spec.place, &err) < 0)
-		rpc_call_finish(call, &err);
-	else
-		start(container, call, &spec);
+	(void)start(container, call, VIEW_LAYERS, &spec);
 }
 
 /* ---- CopyIn ---- */
@@ -216,7 +212,6 @@ static void on_first_message(struct rpc_call *call, const ProtobufCMessage *mess
 	struct copy_job_spec spec = {
 		.run = copy_in, .request = &request, .input = true, .reply = &response.base
 	};
-	struct cay_error err = { 0 };
 	struct copy_job *job;
 
 	(void)data;
@@ -225,10 +220,8 @@ static void on_first_message(struct rpc_call *call, const ProtobufCMessage *mess
 		return;
 	if (input->copy_uidgid)
 		request.user = container->user;
-	if (live_place(container, &spec.place, &err) < 0 ||
-	    copy_job_start(container, call, &spec, &job, &err) < 0)
-		rpc_call_finish(call, &err);
-	else
+	job = start(container, call, VIEW_LIVE, &spec);
+	if (job)
 		copy_job_feed(job, input->data.data, input->data.len);
 }
 
