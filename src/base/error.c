@@ -136,6 +136,17 @@ int cay_error_set(struct cay_error *error, enum cay_code code, int err, const ch
 	return result;
 }
 
+int cay_error_invalid(struct cay_error *error, const char *format, ...)
+{
+	va_list args;
+	int result;
+
+	va_start(args, format);
+	result = cay_error_setv(error, CAY_INVALID, EINVAL, format, args);
+	va_end(args);
+	return result;
+}
+
 static enum cay_code code_of_errno(int err)
 {
 	switch (err) {

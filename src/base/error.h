@@ -56,11 +56,14 @@ int cay_error_set(struct cay_error *error, enum cay_code code, int err, const ch
 int cay_error_setv(struct cay_error *error, enum cay_code code, int err, const char *format,
 		   va_list args) cay_printf(4, 0);
 
+/* The same for what a client has asked for: CAY_INVALID, EINVAL. */
+int cay_error_invalid(struct cay_error *error, const char *format, ...) cay_printf(2, 3);
+
 /*
- * The same with ": <text of err>" added and the code chosen by the errno: ENOENT is NOT_FOUND,
- * EEXIST is EXISTS, ENOSPC, EDQUOT, EMFILE, ENFILE and ENOMEM are NO_SPACE, ETIMEDOUT is TIMEOUT,
- * ECANCELED is CANCELLED, ECONNREFUSED is UNAVAILABLE, all else INTERNAL. Takes err negative or
- * positive.
+ * cay_error_set() with ": <text of err>" added and the code chosen by the errno: ENOENT is
+ * NOT_FOUND, EEXIST is EXISTS, ENOSPC, EDQUOT, EMFILE, ENFILE and ENOMEM are NO_SPACE, ETIMEDOUT is
+ * TIMEOUT, ECANCELED is CANCELLED, ECONNREFUSED is UNAVAILABLE, all else INTERNAL. Takes err
+ * negative or positive.
  */
 int cay_error_errno(struct cay_error *error, int err, const char *format, ...) cay_printf(3, 4);
 

@@ -65,18 +65,6 @@ static const struct mount_key {
 	{ "tmpfs-mode", "TmpfsOptions", NULL, "Mode", MOUNT_MODE },
 };
 
-static int invalid(struct cay_error *err, const char *format, ...) cay_printf(2, 3);
-static int invalid(struct cay_error *err, const char *format, ...)
-{
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = cay_error_setv(err, CAY_INVALID, EINVAL, format, args);
-	va_end(args);
-	return r;
-}
-
 static const struct mount_key *find_mount_key(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(mount_keys); i++)
@@ -119,10 +107,11 @@ static int set_recursion(json_t *bind, const char *value, struct cay_error *err)
 			json_set_bool(bind, rows[i].key, true);
 		return 0;
 	}
-	return invalid(err,
-		       "invalid value for bind-recursive: %s (must be \"enabled\", \"disabled\", "
-		       "\"writable\", or \"readonly\")",
-		       value);
+	return cay_error_invalid(
+		err,
+		"invalid value for bind-recursive: %s (must be \"enabled\", \"disabled\", "
+		"\"writable\", or \"readonly\")",
+		value);
 }
 
 /* One KEY=VALUE; without a key it says nothing. */
@@ -132,7 +121,7 @@ static int set_pair(json_t *map, const char *text, struct cay_error *err)
 	_cleanup_free_ char *name = str_dup(key);
 
 	if (*name && json_object_set_new(map, name, json_stringn(value.data, value.length)) < 0)
-		return invalid(err, "\"%s\" is not UTF-8", text);
+		return cay_error_invalid(err, "\"%s\" is not UTF-8", text);
 	return 0;
 }
 
@@ -207,7 +196,7 @@ static int set_value(json_t *mount, const struct mount_key *row, char *value, st
 		break;
 	}
 	if (set_scalar(object, row, value) < 0)
-		return invalid(err, "invalid value for %s: %s", row->name, value);
+		return cay_error_invalid(err, "invalid value for %s: %s", row->name, value);
 	return 0;
 }
 
@@ -221,11 +210,12 @@ static int add_mount_word(const char *word, json_t *mount, struct cay_error *err
 	row = find_mount_key(name);
 	if (!word[key.length]) {
 		if (!row || row->value != MOUNT_FLAG)
-			return invalid(err, "invalid field '%s' must be a key=value pair", word);
+			return cay_error_invalid(err, "invalid field '%s' must be a key=value pair",
+						 word);
 		replace_string(&value, "true");
 	}
 	if (!row)
-		return invalid(err, "unexpected key '%s' in '%s'", name, word);
+		return cay_error_invalid(err, "unexpected key '%s' in '%s'", name, word);
 	if (strcmp(name, "bind-nonrecursive") == 0)
 		text_complain("warning: bind-nonrecursive is deprecated, use "
 			      "bind-recursive=disabled instead");
@@ -246,28 +236,32 @@ static int check_mount(const json_t *mount, struct cay_error *err)
 	const char *propagation = json_string_value(json_object_get(bind, "Propagation"));
 
 	if (!type || !*type)
-		return invalid(err, "type is required");
+		return cay_error_invalid(err, "type is required");
 	if (!target || !*target)
-		return invalid(err, "target is required");
+		return cay_error_invalid(err, "target is required");
 	for (size_t i = 0; i < ARRAY_SIZE(mount_groups); i++)
 		if (json_object_get(mount, mount_groups[i].member) &&
 		    strcmp(type, mount_groups[i].type) != 0)
-			return invalid(err, "cannot mix '%s' options with mount type '%s'",
-				       mount_groups[i].prefix, type);
+			return cay_error_invalid(err,
+						 "cannot mix '%s' options with mount type '%s'",
+						 mount_groups[i].prefix, type);
 	if (has_flag(bind, "ReadOnlyNonRecursive") && !has_flag(mount, "ReadOnly"))
-		return invalid(err,
-			       "option 'bind-recursive=writable' requires 'readonly' to be "
-			       "specified in conjunction");
+		return cay_error_invalid(
+			err,
+			"option 'bind-recursive=writable' requires 'readonly' to be "
+			"specified in conjunction");
 	if (!has_flag(bind, "ReadOnlyForceRecursive"))
 		return 0;
 	if (!has_flag(mount, "ReadOnly"))
-		return invalid(err,
-			       "option 'bind-recursive=readonly' requires 'readonly' to be "
-			       "specified in conjunction");
+		return cay_error_invalid(
+			err,
+			"option 'bind-recursive=readonly' requires 'readonly' to be "
+			"specified in conjunction");
 	if (!propagation || strcmp(propagation, "rprivate") != 0)
-		return invalid(err,
-			       "option 'bind-recursive=readonly' requires "
-			       "'bind-propagation=rprivate' to be specified in conjunction");
+		return cay_error_invalid(
+			err,
+			"option 'bind-recursive=readonly' requires "
+			"'bind-propagation=rprivate' to be specified in conjunction");
 	return 0;
 }
 

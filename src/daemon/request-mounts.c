@@ -17,19 +17,6 @@
 #include <errno.h>
 #include <limits.h>
 
-static int invalid(struct cay_error *err, const char *format, ...) cay_printf(2, 3);
-
-static int invalid(struct cay_error *err, const char *format, ...)
-{
-	va_list args;
-	int r;
-
-	va_start(args, format);
-	r = cay_error_setv(err, CAY_INVALID, EINVAL, format, args);
-	va_end(args);
-	return r;
-}
-
 /* ---- the list ---- */
 
 struct mount_point *request_find_mount(const struct request *request, const char *target)
@@ -58,7 +45,7 @@ static int add_unique(struct request *request, struct mount_point *point, struct
 	const json_t *tmpfs = json_object_get(request->host_config, "Tmpfs");
 
 	if (request_find_mount(request, point->target) || json_object_get(tmpfs, point->target))
-		return invalid(err, "Duplicate mount point: %.300s", point->target);
+		return cay_error_invalid(err, "Duplicate mount point: %.300s", point->target);
 	return request_add_mount(request, point, err);
 }
 
@@ -78,14 +65,14 @@ static int check_target(const char *target, struct cay_error *err)
 	_cleanup_free_ char *clean = mount_path_clean(target);
 
 	if (target[0] == '\0')
-		return invalid(err, "field Target must not be empty");
+		return cay_error_invalid(err, "field Target must not be empty");
 	if (strlen(target) >= PATH_MAX)
-		return invalid(err, "the mount path is over %d bytes", PATH_MAX - 1);
+		return cay_error_invalid(err, "the mount path is over %d bytes", PATH_MAX - 1);
 	if (strcmp(clean, "/") == 0)
-		return invalid(err, "invalid specification: destination can't be '/'");
+		return cay_error_invalid(err, "invalid specification: destination can't be '/'");
 	if (target[0] != '/')
-		return invalid(err, "invalid mount path: '%.300s' mount path must be absolute",
-			       target);
+		return cay_error_invalid(
+			err, "invalid mount path: '%.300s' mount path must be absolute", target);
 	return 0;
 }
 
@@ -127,15 +114,16 @@ static int parse_mode(const char *mode, struct mount_point *point, bool *ret_pro
 			point->cached =
 				strcmp(word, "cached") == 0 || strcmp(word, "delegated") == 0;
 		} else {
-			return invalid(err, "invalid mode: %.100s", mode);
+			return cay_error_invalid(err, "invalid mode: %.100s", mode);
 		}
 	}
 	for (size_t i = 0; i < KINDS; i++)
 		if (seen[i] > 1)
-			return invalid(err, "invalid mode: %.100s", mode);
+			return cay_error_invalid(err, "invalid mode: %.100s", mode);
 	*ret_propagates = seen[PROPAGATION] > 0;
-	return mode[0] != '\0' && ends_with(mode, ",") ? invalid(err, "invalid mode: %.100s", mode)
-						       : 0;
+	return mode[0] != '\0' && ends_with(mode, ",")
+		? cay_error_invalid(err, "invalid mode: %.100s", mode)
+		: 0;
 }
 
 static bool is_mode(const char *text)
@@ -152,7 +140,7 @@ static int split_bind(const char *raw, struct strv *parts, struct cay_error *err
 	struct str rest = str_from(raw);
 
 	if (raw[0] == '\0')
-		return invalid(err, "invalid volume specification: ''");
+		return cay_error_invalid(err, "invalid volume specification: ''");
 	for (;;) {
 		bool more = memchr(rest.data, ':', rest.length);
 
@@ -162,7 +150,7 @@ static int split_bind(const char *raw, struct strv *parts, struct cay_error *err
 	}
 	if (parts->count > 3 || parts->items[0][0] == '\0' ||
 	    (parts->count == 2 && is_mode(parts->items[1])))
-		return invalid(err, "invalid volume specification: '%.300s'", raw);
+		return cay_error_invalid(err, "invalid volume specification: '%.300s'", raw);
 	return 0;
 }
 
@@ -180,9 +168,9 @@ static int read_bind(const struct strv *parts, struct mount_point *point, struct
 	point->type = source[0] == '/' ? MOUNT_BIND : MOUNT_VOLUME;
 	r = check_target(target, err);
 	if (r == 0 && point->type == MOUNT_VOLUME && propagates)
-		r = invalid(err, "field BindOptions must not be specified");
+		r = cay_error_invalid(err, "field BindOptions must not be specified");
 	if (r == 0 && point->type == MOUNT_BIND && point->no_copy)
-		r = invalid(err, "field VolumeOptions must not be specified");
+		r = cay_error_invalid(err, "field VolumeOptions must not be specified");
 	if (r < 0)
 		return cay_error_prefix(err, "invalid mount config for type \"%s\"",
 					point->type == MOUNT_BIND ? "bind" : "volume");
@@ -248,12 +236,13 @@ static int read_bind_options(const json_t *mount, const json_t *options, struct 
 	int r;
 
 	if (point->source[0] == '\0')
-		return invalid(err, "field Source must not be empty");
+		return cay_error_invalid(err, "field Source must not be empty");
 	if (json_is_object(json_object_get(mount, "VolumeOptions")))
-		return invalid(err, "field VolumeOptions must not be specified");
+		return cay_error_invalid(err, "field VolumeOptions must not be specified");
 	if (point->source[0] != '/')
-		return invalid(err, "invalid mount path: '%.300s' mount path must be absolute",
-			       point->source);
+		return cay_error_invalid(err,
+					 "invalid mount path: '%.300s' mount path must be absolute",
+					 point->source);
 	if (!options)
 		return 0;
 	r = json_read_string(options, "Propagation", &propagation, err);
@@ -266,7 +255,7 @@ static int read_bind_options(const json_t *mount, const json_t *options, struct 
 	if (r < 0)
 		return r;
 	if (propagation[0] != '\0' && mount_propagation_parse(propagation, &point->propagation) < 0)
-		return invalid(err, "invalid propagation mode: %.64s", propagation);
+		return cay_error_invalid(err, "invalid propagation mode: %.64s", propagation);
 	/* The file server's read-only has no holes. */
 	if (read_only_non_recursive && point->read_only && !point->non_recursive)
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
@@ -299,9 +288,9 @@ static int check_subpath(const char *subpath, bool anonymous, struct cay_error *
 	_cleanup_free_ char *clean = mount_path_clean(subpath);
 
 	if (anonymous)
-		return invalid(err, "must not set Subpath when using anonymous volumes");
+		return cay_error_invalid(err, "must not set Subpath when using anonymous volumes");
 	if (subpath[0] == '/' || strcmp(clean, "..") == 0 || starts_with(clean, "../"))
-		return invalid(err, "subpath must be a relative path within the volume");
+		return cay_error_invalid(err, "subpath must be a relative path within the volume");
 	return 0;
 }
 
@@ -313,7 +302,7 @@ static int read_volume_options(const json_t *mount, const json_t *options,
 	int r = 0;
 
 	if (json_is_object(json_object_get(mount, "BindOptions")))
-		return invalid(err, "field BindOptions must not be specified");
+		return cay_error_invalid(err, "field BindOptions must not be specified");
 	if (options) {
 		r = json_read_bool(options, "NoCopy", &point->no_copy, err);
 		if (r == 0)
@@ -330,7 +319,8 @@ static int read_volume_options(const json_t *mount, const json_t *options,
 	if (r < 0)
 		return r;
 	if (point->read_only && anonymous)
-		return invalid(err, "must not set ReadOnly mode when using anonymous volumes");
+		return cay_error_invalid(err,
+					 "must not set ReadOnly mode when using anonymous volumes");
 	point->labels = json_incref(labels);
 	if (anonymous)
 		make_anonymous(point);
@@ -374,12 +364,13 @@ static int read_mount_options(const json_t *mount, const char *type, struct moun
 
 	if (strcmp(type, "tmpfs") == 0) {
 		if (json_is_object(json_object_get(mount, "BindOptions")))
-			return invalid(err, "field BindOptions must not be specified");
-		return point->source[0] != '\0' ? invalid(err, "field Source must not be specified")
-						: 0;
+			return cay_error_invalid(err, "field BindOptions must not be specified");
+		return point->source[0] != '\0'
+			? cay_error_invalid(err, "field Source must not be specified")
+			: 0;
 	}
 	if (!bind && strcmp(type, "volume") != 0)
-		return invalid(err, "mount type unknown");
+		return cay_error_invalid(err, "mount type unknown");
 	point->type = bind ? MOUNT_BIND : MOUNT_VOLUME;
 	r = json_read_object(mount, bind ? "BindOptions" : "VolumeOptions", &options, err);
 	if (r < 0)
@@ -411,7 +402,7 @@ static int read_mount(struct request *request, const json_t *mount, struct cay_e
 		return add_unique(request, &point, err);
 	/* Its options are read with those of HostConfig's Tmpfs. */
 	if (request_find_mount(request, point.target))
-		return invalid(err, "Duplicate mount point: %.300s", point.target);
+		return cay_error_invalid(err, "Duplicate mount point: %.300s", point.target);
 	return 0;
 }
 
@@ -457,7 +448,7 @@ int request_check_volumes(const json_t *config, struct cay_error *err)
 		int r = parse_bind(path, &point, err);
 
 		if (r == 0 && !point.anonymous)
-			r = invalid(err, "it names more than a path in the container");
+			r = cay_error_invalid(err, "it names more than a path in the container");
 		if (r < 0)
 			return cay_error_prefix(err, "invalid volume spec \"%.300s\"", path);
 	}
@@ -494,9 +485,10 @@ static int read_declared(struct request *request, struct cay_error *err)
 static int check_socket_path(const char *path, struct cay_error *err)
 {
 	if (path[0] != '/')
-		return invalid(err, "\"%.300s\" is not an absolute path", path);
+		return cay_error_invalid(err, "\"%.300s\" is not an absolute path", path);
 	if (strlen(path) >= PATH_MAX)
-		return invalid(err, "a path has at most %d bytes: \"%.300s\"", PATH_MAX - 1, path);
+		return cay_error_invalid(err, "a path has at most %d bytes: \"%.300s\"",
+					 PATH_MAX - 1, path);
 	return 0;
 }
 
@@ -574,12 +566,13 @@ int request_parse_volumes_from(const char *text, char **ret_container, bool *ret
 	int r;
 
 	if (text[0] == '\0')
-		return invalid(err, "volumes-from specification cannot be an empty string");
+		return cay_error_invalid(err,
+					 "volumes-from specification cannot be an empty string");
 	r = parse_mode(mode_text, &point, &propagates, err);
 	if (r < 0)
 		return r;
 	if (propagates || point.no_copy)
-		return invalid(err, "invalid mode: %.100s", mode_text);
+		return cay_error_invalid(err, "invalid mode: %.100s", mode_text);
 	*ret_container = str_dup(container);
 	*ret_read_only = point.read_only;
 	return 0;
