@@ -5,6 +5,7 @@
 #include "guest/container-internal.h"
 #include "guest/descriptors.h"
 #include "guest/guest.h"
+#include "guest/task.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -253,7 +254,7 @@ static void on_child_end(struct watch *watch, int events, void *user)
 
 /* ---- the child ---- */
 
-/* Child: nothing of vminitd's is left but these, and no signal is handled or blocked. */
+/* Child: nothing of vminitd's is left but these. */
 static _Noreturn void run_child(const struct guest *guest, const struct copy_job_spec *spec,
 				int input, int output, int answer_fd)
 {
@@ -262,12 +263,7 @@ static _Noreturn void run_child(const struct guest *guest, const struct copy_job
 	};
 	const int keep[] = { input, output, answer_fd, guest->proc_fd, spec->place.namespace_fd };
 	struct answer answer = { 0 };
-	sigset_t none;
 
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	descriptors_close_others(keep, ARRAY_SIZE(keep));
 	answer.result = copy_child_enter(&child, &spec->place, &answer.err);
 	if (answer.result == 0)
@@ -292,22 +288,17 @@ static void pipes_done(struct pipes *pipes)
 static int fork_child(const struct guest *guest, const struct copy_job_spec *spec,
 		      struct pipes *pipes, struct cay_error *err)
 {
-	sigset_t all, before;
 	int error, pidfd;
 	pid_t pid;
 
 	if ((spec->input && pipe2(pipes->input, O_CLOEXEC) < 0) ||
 	    pipe2(pipes->output, O_CLOEXEC) < 0 || pipe2(pipes->answer, O_CLOEXEC) < 0)
 		return cay_error_errno(err, errno, "making a pipe");
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
+	pid = task_fork();
 	if (pid == 0)
 		run_child(guest, spec, pipes->input[0], pipes->output[1], pipes->answer[1]);
-	error = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (pid < 0)
-		return cay_error_errno(err, error, "forking");
+		return cay_error_errno(err, errno, "forking");
 	/* It is not reaped before the loop goes on, so the pid is still its own. */
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (pidfd < 0) {

@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/unix.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -32,7 +33,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <time.h>
 
 #define PORT_NAME "cay.files"
@@ -256,28 +256,19 @@ static void spare_from_oom(void)
 /* A share's number with its descriptor: false at the end of `control`. */
 static bool take_share(struct relay *relay, int control)
 {
-	uint32_t share = 0;
-	struct iovec part = { .iov_base = &share, .iov_len = sizeof(share) };
-	union {
-		char data[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} rights = { 0 };
-	struct msghdr header = { .msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = rights.data,
-				 .msg_controllen = sizeof(rights.data) };
-	ssize_t n = recvmsg(control, &header, MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *message = CMSG_FIRSTHDR(&header);
+	struct pollfd waiting = { .fd = control, .events = POLLIN };
 	struct reader *reader;
+	uint32_t share = 0;
 	int fuse = -1;
+	ssize_t n;
 
-	if (n < 0 && errno == EINTR)
+	if (poll(&waiting, 1, -1) < 0)
+		return errno == EINTR;
+	n = unix_receive_fd(control, &share, sizeof(share), &fuse);
+	if (n == -EAGAIN)
 		return true;
 	if (n <= 0)
 		return false;
-	if (message && message->cmsg_type == SCM_RIGHTS &&
-	    message->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fuse, CMSG_DATA(message), sizeof(fuse));
 	if (fuse < 0)
 		return true;
 	(void)pthread_mutex_lock(&relay->table);

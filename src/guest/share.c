@@ -4,14 +4,15 @@
 
 #include "guest/guest.h"
 #include "guest/relay.h"
+#include "guest/task.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -23,12 +24,6 @@ enum { RELAY_FD = 3 };
 /* Child: the relay has vminitd's namespaces and memory, and of its descriptors only its socket. */
 static _Noreturn void run_child(int fd)
 {
-	sigset_t none;
-
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (fd != RELAY_FD && dup2(fd, RELAY_FD) < 0)
 		_exit(1);
 	(void)close_range(RELAY_FD + 1, ~0U, 0); /* Linux 5.9 */
@@ -38,7 +33,6 @@ static _Noreturn void run_child(int fd)
 
 int shares_open(struct guest *guest, struct cay_error *err)
 {
-	sigset_t all, before;
 	int pair[2], error;
 	pid_t pid;
 
@@ -46,13 +40,10 @@ int shares_open(struct guest *guest, struct cay_error *err)
 		return 0;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return cay_error_errno(err, errno, "making a socket");
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
+	pid = task_fork();
 	error = errno;
 	if (pid == 0)
 		run_child(pair[1]);
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)close(pair[1]);
 	if (pid < 0) {
 		(void)close(pair[0]);
@@ -92,28 +83,6 @@ static int make_target(const char *target, bool file, struct cay_error *err)
 	return fd < 0 ? cay_error_errno(err, errno, "making %s", target) : 0;
 }
 
-static int give_to_relay(int relay_fd, uint32_t number, int fuse, struct cay_error *err)
-{
-	struct iovec part = { .iov_base = &number, .iov_len = sizeof(number) };
-	union {
-		char data[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr header = { .msg_iov = &part,
-				 .msg_iovlen = 1,
-				 .msg_control = control.data,
-				 .msg_controllen = sizeof(control.data) };
-	struct cmsghdr *rights = CMSG_FIRSTHDR(&header);
-
-	rights->cmsg_level = SOL_SOCKET;
-	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(sizeof(fuse));
-	memcpy(CMSG_DATA(rights), &fuse, sizeof(fuse));
-	if (sendmsg(relay_fd, &header, MSG_NOSIGNAL) < 0)
-		return cay_error_errno(err, errno, "reaching the relay of shared files");
-	return 0;
-}
-
 int share_mount(int relay_fd, const char *source, const char *target, const struct strv *options,
 		struct cay_error *err)
 {
@@ -121,6 +90,7 @@ int share_mount(int relay_fd, const char *source, const char *target, const stru
 	_cleanup_close_ int fuse = -1;
 	char data[128];
 	uint64_t number;
+	uint32_t relayed;
 	int r;
 
 	if (target[0] != '/')
@@ -146,5 +116,7 @@ int share_mount(int relay_fd, const char *source, const char *target, const stru
 		       fuse, file ? S_IFREG : S_IFDIR);
 	if (mount("cay-files", target, "fuse.cay", MS_NODEV, data) < 0)
 		return cay_error_errno(err, errno, "mounting share %s on %s", source, target);
-	return give_to_relay(relay_fd, (uint32_t)number, fuse, err);
+	relayed = (uint32_t)number;
+	r = unix_send_fd(relay_fd, &relayed, sizeof(relayed), fuse);
+	return r < 0 ? cay_error_errno(err, r, "reaching the relay of shared files") : 0;
 }

@@ -49,19 +49,36 @@ static void on_answer(struct watch *watch, int events, void *user)
 	free(task);
 }
 
-/* Child. Signals are vminitd's until they are reset, so they stay blocked till then. */
+pid_t task_fork(void)
+{
+	sigset_t all, none, before;
+	pid_t pid;
+	int error;
+
+	/* Signals are vminitd's until they are reset, so they stay blocked till then. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 1; i < _NSIG; i++)
+			(void)signal(i, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
+		(void)sigemptyset(&none);
+		(void)sigprocmask(SIG_SETMASK, &none, NULL);
+		return 0;
+	}
+	error = errno;
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return pid;
+}
+
 static _Noreturn void run_child(int fd, bool opens,
 				int (*run)(const void *input, uint64_t *ret_value,
 					   struct cay_error *err),
 				const void *input)
 {
 	struct answer answer = { 0 };
-	sigset_t none;
 
-	for (int i = 1; i < _NSIG; i++)
-		(void)signal(i, SIG_DFL); /* fails for SIGKILL and SIGSTOP */
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	answer.result = run(input, &answer.value, &answer.err);
 	_exit(unix_send_fd(fd, &answer, sizeof(answer),
 			   opens && answer.result >= 0 ? (int)answer.value : -1) < 0);
@@ -74,7 +91,6 @@ static int start(struct guest *guest, bool opens,
 		 void *user, struct cay_error *err)
 {
 	_cleanup_free_ struct pending_task *task = xcalloc(1, sizeof(*task));
-	sigset_t all, before;
 	int fds[2], r;
 	pid_t pid;
 
@@ -88,13 +104,10 @@ static int start(struct guest *guest, bool opens,
 		(void)close(fds[1]);
 		return cay_error_errno(err, r, "watching a socket");
 	}
-	(void)sigfillset(&all);
-	(void)sigprocmask(SIG_SETMASK, &all, &before);
-	pid = fork();
+	pid = task_fork();
 	if (pid == 0)
 		run_child(fds[1], opens, run, input);
 	r = errno;
-	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	(void)close(fds[1]);
 	if (pid < 0) {
 		watch_close(task->watch);

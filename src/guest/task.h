@@ -4,7 +4,15 @@
 
 #include "base/error.h"
 
+#include <sys/types.h>
+
 struct guest;
+
+/*
+ * fork() for a child that executes no other program: no handler of vminitd's runs in it, and no
+ * signal is blocked. Everything else is vminitd's, descriptors too.
+ */
+pid_t task_fork(void);
 
 /*
  * Forks a child that calls run(input, …) with a copy of everything, and has `done` called from the
