@@ -24,6 +24,8 @@ int config_read_items(const json_t *object, const char *key, size_t limit, size_
 		      int (*read)(const json_t *item, void *target, struct cay_error *err),
 		      void **ret_items, size_t *ret_count, struct cay_error *err);
 
+extern const char *const config_purpose_names[]; /* by enum sandbox_purpose */
+
 /* ---- config-print.c ---- */
 
 void config_append(json_t *array, json_t *item);

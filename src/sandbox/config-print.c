@@ -99,6 +99,10 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	for (size_t i = 0; i < config->container_count; i++)
 		config_append(containers, print_container(&config->containers[i]));
 	json_set_string(root, "id", config->id);
+	json_set_string(root, "purpose", config_purpose_names[config->purpose]);
+	config_set_optional(root, "template", config->template_directory);
+	config_set_optional(root, "template_output", config->template_output);
+	json_set_int(root, "warm_rounds", config->warm_rounds ? (int64_t)config->warm_rounds : 1);
 	json_set_string(root, "run_directory", config->run_directory);
 	json_set_string(root, "boot_log_path", config->boot_log_path);
 	json_set_string(root, "kernel", config->kernel);
@@ -159,6 +163,8 @@ void sandbox_config_free(struct sandbox_config *config)
 	free(config->disks);
 	free(config->containers);
 	free(config->id);
+	free(config->template_directory);
+	free(config->template_output);
 	free(config->run_directory);
 	free(config->boot_log_path);
 	free(config->kernel);

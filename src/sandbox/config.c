@@ -22,6 +22,8 @@ enum {
 	GROUPS_MAX = 1024,
 	VCPUS_MAX = 255,
 	LOG_FILES_MAX = 1000,
+	WARM_ROUNDS_DEFAULT = 2,
+	WARM_ROUNDS_MAX = 100,
 	ID_MAX = 128,
 	EXTENT_ALIGN = 4096,
 };
@@ -139,8 +141,6 @@ static int read_disk(const json_t *item, void *target, struct cay_error *err)
 	disk->extents = extents;
 	if (r < 0)
 		return r;
-	if (disk->extent_count == 0)
-		return config_invalid(err, "extents", "is empty");
 	if (disk->extent_count > 1 && !disk->read_only)
 		return config_invalid(err, "read_only", "is needed for a disk of several extents");
 	return 0;
@@ -251,6 +251,57 @@ static int read_container(const json_t *item, void *target, struct cay_error *er
 	return r;
 }
 
+const char *const config_purpose_names[] = {
+	[SANDBOX_FOR_CONTAINERS] = "containers",
+	[SANDBOX_FOR_TEMPLATE] = "template",
+	[SANDBOX_FOR_POOL] = "pool",
+};
+
+static int read_purpose(const json_t *root, struct sandbox_config *config, struct cay_error *err)
+{
+	_cleanup_free_ char *purpose = NULL;
+	size_t i = SANDBOX_FOR_CONTAINERS;
+	int r = json_read_string(root, "purpose", &purpose, err);
+
+	if (r < 0)
+		return r;
+	while (purpose && i < ARRAY_SIZE(config_purpose_names) &&
+	       strcmp(purpose, config_purpose_names[i]) != 0)
+		i++;
+	if (i == ARRAY_SIZE(config_purpose_names))
+		return config_invalid(err, "purpose",
+				      "is neither \"containers\", \"template\" nor \"pool\"");
+	config->purpose = (enum sandbox_purpose)i;
+	r = config_read_path(root, "template", false, &config->template_directory, err);
+	if (r == 0)
+		r = config_read_path(root, "template_output", i == SANDBOX_FOR_TEMPLATE,
+				     &config->template_output, err);
+	config->warm_rounds = WARM_ROUNDS_DEFAULT;
+	if (r == 0)
+		r = config_read_unsigned(root, "warm_rounds", 1, WARM_ROUNDS_MAX,
+					 &config->warm_rounds, err);
+	return r;
+}
+
+/* Once all is read: what one purpose needs, and another has no use for. */
+static int check_purpose(const struct sandbox_config *config, struct cay_error *err)
+{
+	const bool frozen = config->purpose == SANDBOX_FOR_TEMPLATE;
+
+	if (frozen && config->template_directory)
+		return config_invalid(err, "template", "is not for what becomes a template");
+	if (!frozen && config->template_output)
+		return config_invalid(err, "template_output", "is for a template alone");
+	if (frozen &&
+	    (config->container_count > 0 || config->port_count > 0 || config->share_count > 0 ||
+	     config->socket_count > 0))
+		return config_invalid(err, "purpose", "a template has nothing of a container");
+	for (size_t i = 0; i < config->disk_count; i++)
+		if (config->disks[i].extent_count == 0 && config->purpose == SANDBOX_FOR_CONTAINERS)
+			return config_invalid(err, "extents", "is empty");
+	return 0;
+}
+
 static int read_machine(const json_t *root, struct sandbox_config *config, struct cay_error *err)
 {
 	enum vmm_accel accel;
@@ -307,6 +358,8 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 		return config_invalid(err, "the document", "is not an object");
 	r = read_id(root, &config->id, err);
 	if (r == 0)
+		r = read_purpose(root, config, err);
+	if (r == 0)
 		r = config_read_path(root, "run_directory", true, &config->run_directory, err);
 	if (r == 0)
 		r = config_read_path(root, "boot_log_path", true, &config->boot_log_path, err);
@@ -333,6 +386,8 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 		r = config_check_shares(config, err);
 	if (r == 0)
 		r = config_check_sockets(config, err);
+	if (r == 0)
+		r = check_purpose(config, err);
 	return r;
 }
 

@@ -31,8 +31,8 @@ struct sandbox_extent {
 
 struct sandbox_disk {
 	struct sandbox_extent *extents;
-	size_t extent_count;
-	bool read_only; /* a disk with several extents is always read-only */
+	size_t extent_count; /* 0: a placeholder, for a machine that waits for its disks */
+	bool read_only;      /* a disk with several extents is always read-only */
 };
 
 /* A host directory or file that guests see, served by cay-files. Its number is its index. */
@@ -139,8 +139,19 @@ struct sandbox_container {
 	char *state_path; /* where the shim writes struct sandbox_state of this container */
 };
 
+/* What a sandbox is started for. */
+enum sandbox_purpose {
+	SANDBOX_FOR_CONTAINERS,
+	SANDBOX_FOR_TEMPLATE, /* booted and frozen: there is nothing in it, and no socket */
+	SANDBOX_FOR_POOL,     /* made ready for containers that are not known yet */
+};
+
 struct sandbox_config {
 	char *id;
+	enum sandbox_purpose purpose;
+	char *template_directory; /* of a finished template, which is cloned; NULL: boots cold */
+	char *template_output;    /* for a template: the empty directory that it is written into */
+	unsigned int warm_rounds; /* for the pool: how often the warm-up container runs */
 	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there
 			      */
 	char *boot_log_path; /* the guest's kernel messages and console */

@@ -84,6 +84,7 @@ static void state_begin(struct rpc_call *call, const ProtobufCMessage *request, 
 	response.acceleration = shim->config->acceleration;
 	response.guest_kernel = (char *)(shim->sandbox ? sandbox_kernel(shim->sandbox) : "");
 	response.times = &times;
+	response.start = (char *)shim->start;
 	response.containers = list;
 	response.n_containers = count;
 	rpc_call_reply(call, &response.base);

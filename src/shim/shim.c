@@ -265,6 +265,7 @@ int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *
 
 	shim->loop = uv_default_loop();
 	shim->config = config;
+	shim->start = "cold";
 	shim->begun_us = begun_us;
 	shim->begun_ns = clock_now_ns();
 	for (size_t i = 0; i < config->container_count; i++)

@@ -88,6 +88,7 @@ struct shim {
 	struct sandbox_lease leases[VMM_NICS_MAX]; /* of the interfaces, in their order */
 	unsigned int open_calls; /* clients still to get their answer or last bytes */
 	struct cay_error lost;   /* why there is no VM, once there is none */
+	const char *start;       /* how the VM came to be: "cold", "template" or "pool" */
 	bool gone;
 	bool start_asked; /* some client has called Start */
 	int64_t begun_ns; /* by the wall clock; nothing in the guest happened before */

@@ -10,7 +10,8 @@
 #include <string.h>
 
 static const char whole[] =
-	"{\"id\":\"abc-1\",\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
+	"{\"id\":\"abc-1\",\"purpose\":\"containers\",\"template\":\"/root/templates/k\","
+	"\"warm_rounds\":3,\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
 	"\"kernel\":\"/k\",\"initramfs\":\"/i\",\"qemu\":\"qemu\",\"acceleration\":\"tcg\","
 	"\"tsc_khz\":2100000,\"stock_kernel\":true,\"disposable\":true,\"vcpus\":2,\"memory_bytes\":268435456,\"vm_uid\":200001,"
 	"\"disks\":[{\"read_only\":true,\"extents\":[{\"path\":\"/d1\",\"size\":4096},"
@@ -49,6 +50,9 @@ static void test_round_trip(void **state)
 	assert_ok(sandbox_config_parse(whole, sizeof(whole) - 1, &config, &err));
 	printed = sandbox_config_print(config);
 	assert_string_equal(printed, whole);
+	assert_int_equal(config->purpose, SANDBOX_FOR_CONTAINERS);
+	assert_string_equal(config->template_directory, "/root/templates/k");
+	assert_int_equal(config->warm_rounds, 3);
 	assert_int_equal(config->disk_count, 2);
 	assert_int_equal(config->disks[0].extents[1].size, 8192);
 	assert_true(config->disks[0].read_only);
@@ -90,6 +94,9 @@ static void test_defaults(void **state)
 	struct cay_error err = { 0 };
 
 	assert_ok(sandbox_config_parse(text, sizeof(text) - 1, &config, &err));
+	assert_int_equal(config->purpose, SANDBOX_FOR_CONTAINERS);
+	assert_null(config->template_directory);
+	assert_int_equal(config->warm_rounds, 2);
 	assert_null(config->qemu);
 	assert_int_equal(config->vcpus, 1);
 	assert_int_equal(config->tsc_khz, 0);
@@ -104,6 +111,25 @@ static void test_defaults(void **state)
 	assert_int_equal(config->containers[0].log_max_files, 1);
 	assert_string_equal(config->containers[0].user, "");
 	assert_false(config->containers[0].open_stdin);
+	sandbox_config_free(config);
+}
+
+/* What becomes a template has places for its disks, and nothing of a container. */
+static void test_template(void **state)
+{
+	static const char text[] =
+		"{\"id\":\"a\",\"purpose\":\"template\",\"template_output\":\"/o\","
+		"\"run_directory\":\"/r\",\"boot_log_path\":\"/b\",\"kernel\":\"/k\","
+		"\"initramfs\":\"/i\",\"acceleration\":\"tcg\",\"memory_bytes\":67108864,"
+		"\"disks\":[{\"read_only\":true,\"extents\":[]},{\"extents\":[]}]}";
+	struct sandbox_config *config = NULL;
+	struct cay_error err = { 0 };
+
+	assert_ok(sandbox_config_parse(text, sizeof(text) - 1, &config, &err));
+	assert_int_equal(config->purpose, SANDBOX_FOR_TEMPLATE);
+	assert_string_equal(config->template_output, "/o");
+	assert_int_equal(config->disk_count, 2);
+	assert_int_equal(config->disks[1].extent_count, 0);
 	sandbox_config_free(config);
 }
 
@@ -140,6 +166,16 @@ static void test_refusals(void **state)
 	expect_refusal("268435456", "1024", "memory_bytes");
 	expect_refusal("\"memory_bytes\":268435456,", "", "memory_bytes");
 	expect_refusal("200001", "\"root\"", "vm_uid");
+	expect_refusal("\"containers\",\"template\"", "\"other\",\"template\"", "purpose");
+	expect_refusal("\"containers\",\"template\"", "\"template\",\"template\"",
+		       "template_output");
+	expect_refusal("\"containers\",\"template\"",
+		       "\"template\",\"template_output\":\"/o\",\"template\"", "template");
+	expect_refusal("\"template\":\"/root/templates/k\"", "\"template_output\":\"/o\"",
+		       "template_output");
+	expect_refusal("\"containers\",\"template\":\"/root/templates/k\"",
+		       "\"template\",\"template_output\":\"/o\"", "nothing of a container");
+	expect_refusal("\"warm_rounds\":3", "\"warm_rounds\":0", "warm_rounds");
 	expect_refusal("\"size\":8192", "\"size\":8193", "extents 1: size");
 	expect_refusal("\"size\":8192", "\"size\":-4096", "size");
 	expect_refusal("\"path\":\"/d2\",", "", "disks 0: extents 1: path");
@@ -233,10 +269,10 @@ static void test_twins_and_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_network_refusals),
-		cmocka_unit_test(test_share_refusals), cmocka_unit_test(test_socket_refusals),
-		cmocka_unit_test(test_twins_and_size),
+		cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_template),         cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_network_refusals), cmocka_unit_test(test_share_refusals),
+		cmocka_unit_test(test_socket_refusals),  cmocka_unit_test(test_twins_and_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
