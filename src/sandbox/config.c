@@ -298,7 +298,8 @@ static int check_purpose(const struct sandbox_config *config, struct cay_error *
 		return config_invalid(err, "purpose", "a template has nothing of a container");
 	for (size_t i = 0; i < config->disk_count; i++)
 		if (config->disks[i].extent_count == 0 && config->purpose == SANDBOX_FOR_CONTAINERS)
-			return config_invalid(err, "extents", "is empty");
+			return cay_error_set(err, CAY_INVALID, EINVAL,
+					     "disks %zu: extents: is empty", i);
 	return 0;
 }
 
