@@ -11,7 +11,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+
+enum { NICE_BACKGROUND = 19 };
 
 /* What the child tells the parent. */
 struct spawn_report {
@@ -68,6 +71,8 @@ static _Noreturn void exec_child(const struct process_spec *spec, int report_fd,
 	report.err = -arrange_fds(spec, &report_fd);
 	if (report.err == 0 && spec->new_session)
 		(void)setsid(); /* fails only for a group leader, which this child is not */
+	if (report.err == 0 && spec->background)
+		(void)setpriority(PRIO_PROCESS, 0, NICE_BACKGROUND); /* down is always allowed */
 	if (detached) {
 		pid_t pid = report.err == 0 ? fork() : 0;
 

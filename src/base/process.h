@@ -23,6 +23,7 @@ struct process_spec {
 	const struct process_fd *fds;   /* standard streams not named here are /dev/null */
 	size_t fd_count;
 	bool new_session; /* setsid(): signals of our terminal don't reach it */
+	bool background;  /* at the lowest priority: what people wait for comes first */
 };
 
 /*

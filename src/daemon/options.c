@@ -11,7 +11,7 @@
 
 #include <errno.h>
 
-enum { CONCURRENT_MAX = 16 };
+enum { CONCURRENT_MAX = 16, POOL_MAX = 64 };
 
 enum option_kind { OPTION_STRING, OPTION_LIST, OPTION_FLAG };
 
@@ -48,6 +48,14 @@ static const struct option_row rows[] = {
 	  "kvm, tcg, or auto: kvm where a guest really runs with it" },
 	{ "memory-default", OPTION_STRING, FIELD(memory_default), "SIZE", "1g",
 	  "memory of a VM whose container has no limit" },
+	{ "templates", OPTION_STRING, FIELD(templates), "on|off", "on",
+	  "start containers from VMs that were frozen once they had booted" },
+	{ "pool", OPTION_STRING, FIELD(pool), "N", "2",
+	  "VMs of the usual size that are kept ready for containers; 0: none" },
+	{ "pool-memory", OPTION_STRING, FIELD(pool_memory), "SIZE", "512m",
+	  "memory of this host that they may take altogether" },
+	{ "warm-program", OPTION_STRING, FIELD(warm_program), "FILE", NULL,
+	  "the program they warm themselves up with (default: cay-warm beside cayd)" },
 	{ "insecure-registry", OPTION_LIST, FIELD(insecure_registries), "HOST", NULL,
 	  "use plain HTTP or unverified TLS for this HOST[:PORT] or network; may be repeated" },
 	{ "registry-mirror", OPTION_LIST, FIELD(registry_mirrors), "URL", NULL,
@@ -175,15 +183,15 @@ static int make_absolute(char **field, struct cay_error *err)
 	return 0;
 }
 
-static int read_count(const char *name, const char *text, unsigned int *ret_count,
-		      struct cay_error *err)
+static int read_count(const char *name, const char *text, unsigned int min, unsigned int max,
+		      unsigned int *ret_count, struct cay_error *err)
 {
 	uint64_t count;
 
-	if (parse_u64(text, CONCURRENT_MAX, &count) < 0 || count == 0)
+	if (parse_u64(text, max, &count) < 0 || count < min)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--%s: \"%s\" is not a number from 1 to %d", name, text,
-				     CONCURRENT_MAX);
+				     "--%s: \"%s\" is not a number from %u to %u", name, text, min,
+				     max);
 	*ret_count = (unsigned int)count;
 	return 0;
 }
@@ -191,12 +199,12 @@ static int read_count(const char *name, const char *text, unsigned int *ret_coun
 /* What says how registries are spoken to. */
 static int check_registries(struct daemon_options *options, struct cay_error *err)
 {
-	int r = read_count("max-concurrent-downloads", options->downloads, &options->max_downloads,
-			   err);
+	int r = read_count("max-concurrent-downloads", options->downloads, 1, CONCURRENT_MAX,
+			   &options->max_downloads, err);
 
 	if (r == 0)
-		r = read_count("max-concurrent-uploads", options->uploads, &options->max_uploads,
-			       err);
+		r = read_count("max-concurrent-uploads", options->uploads, 1, CONCURRENT_MAX,
+			       &options->max_uploads, err);
 	for (size_t i = 0; r == 0 && i < options->registry_mirrors.count; i++) {
 		r = registry_check_mirror(options->registry_mirrors.items[i], err);
 		if (r < 0)
@@ -215,9 +223,22 @@ static int check_registries(struct daemon_options *options, struct cay_error *er
 	return r;
 }
 
+static int check_warm_start(struct daemon_options *options, struct cay_error *err)
+{
+	options->use_templates = strcmp(options->templates, "on") == 0;
+	if (!options->use_templates && strcmp(options->templates, "off") != 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--templates: \"%s\" is not on or off", options->templates);
+	if (parse_size(options->pool_memory, &options->pool_memory_bytes) < 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL,
+				     "--pool-memory: \"%s\" is not a size", options->pool_memory);
+	return read_count("pool", options->pool, 0, POOL_MAX, &options->pool_size, err);
+}
+
 static int check(struct daemon_options *options, struct cay_error *err)
 {
 	enum log_level level;
+	int r;
 
 	if (parse_size(options->memory_default, &options->memory_default_bytes) < 0 ||
 	    options->memory_default_bytes < 64 * MIB)
@@ -235,7 +256,8 @@ static int check(struct daemon_options *options, struct cay_error *err)
 	if (!starts_with(options->host, "unix:///"))
 		return cay_error_set(err, CAY_INVALID, EINVAL, "--host: \"%s\" is not unix:///PATH",
 				     options->host);
-	return check_registries(options, err);
+	r = check_warm_start(options, err);
+	return r < 0 ? r : check_registries(options, err);
 }
 
 int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
@@ -249,9 +271,9 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 	r = parse_arguments(options, argc, argv, err);
 	if (r < 0)
 		return r;
-	char **const paths[] = { &options->root,        &options->run,  &options->kernel,
-				 &options->initramfs,   &options->shim, &options->files,
-				 &options->layer_worker };
+	char **const paths[] = { &options->root,         &options->run,         &options->kernel,
+				 &options->initramfs,    &options->shim,        &options->files,
+				 &options->layer_worker, &options->warm_program };
 
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
 		r = make_absolute(paths[i], err);
@@ -269,6 +291,7 @@ int daemon_options_parse(struct daemon_options *options, int argc, char **argv,
 	default_part(&options->shim, "cay-shim");
 	default_part(&options->files, "cay-files");
 	default_part(&options->layer_worker, "cay-layer");
+	default_part(&options->warm_program, "cay-warm");
 	return check(options, err);
 }
 

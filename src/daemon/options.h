@@ -16,15 +16,20 @@ struct daemon_options {
 	char *run;  /* sockets and pids */
 	char *host; /* "unix:///path" */
 	char *kernel, *initramfs, *shim, *files, *layer_worker;
-	char *qemu;  /* NULL: qemu-system-x86_64 in PATH */
-	char *accel; /* "auto", "kvm" or "tcg" */
+	char *warm_program; /* what members of the pool warm themselves up with */
+	char *qemu;         /* NULL: qemu-system-x86_64 in PATH */
+	char *accel;        /* "auto", "kvm" or "tcg" */
 	char *log_level;
 	char *memory_default; /* a VM's memory where the container has no limit, as a size */
 	uint64_t memory_default_bytes;
-	struct strv insecure_registries; /* "host", "host:port", "address/bits" */
-	struct strv registry_mirrors;    /* URLs, in front of Docker Hub */
-	struct strv certs_folders;       /* of certificates for registries; the first counts */
-	char *downloads, *uploads;       /* as given, then as numbers */
+	char *templates, *pool, *pool_memory; /* as given, then read */
+	bool use_templates;                   /* start from frozen VMs, and make them */
+	unsigned int pool_size;               /* VMs kept ready; 0: none */
+	uint64_t pool_memory_bytes;           /* that they may take altogether */
+	struct strv insecure_registries;      /* "host", "host:port", "address/bits" */
+	struct strv registry_mirrors;         /* URLs, in front of Docker Hub */
+	struct strv certs_folders;            /* of certificates for registries; the first counts */
+	char *downloads, *uploads;            /* as given, then as numbers */
 	unsigned int max_downloads, max_uploads;
 	bool help, version;
 };

@@ -103,6 +103,7 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	config_set_optional(root, "template", config->template_directory);
 	config_set_optional(root, "template_output", config->template_output);
 	json_set_int(root, "warm_rounds", config->warm_rounds ? (int64_t)config->warm_rounds : 1);
+	config_set_optional(root, "member", config->member);
 	json_set_string(root, "run_directory", config->run_directory);
 	json_set_string(root, "boot_log_path", config->boot_log_path);
 	json_set_string(root, "kernel", config->kernel);
@@ -165,6 +166,7 @@ void sandbox_config_free(struct sandbox_config *config)
 	free(config->id);
 	free(config->template_directory);
 	free(config->template_output);
+	free(config->member);
 	free(config->run_directory);
 	free(config->boot_log_path);
 	free(config->kernel);

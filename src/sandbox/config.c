@@ -53,20 +53,25 @@ int config_read_path(const json_t *object, const char *key, bool required, char 
 }
 
 /* Ids name files and cgroups, so they hold no '/' and don't begin with a dot. */
-static int read_id(const json_t *object, char **target, struct cay_error *err)
+static int read_name(const json_t *object, const char *key, char **target, struct cay_error *err)
 {
-	int r = json_read_string(object, "id", target, err);
+	int r = json_read_string(object, key, target, err);
 
-	if (r == 0)
-		r = require(*target, "id", err);
-	if (r < 0)
+	if (r < 0 || !*target)
 		return r;
 	if (**target == '\0' || strlen(*target) > ID_MAX ||
 	    (*target)[strspn(*target,
 			     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 			     "0123456789_-")] != '\0')
-		return config_invalid(err, "id", "is not made of letters, digits, '_' and '-'");
+		return config_invalid(err, key, "is not made of letters, digits, '_' and '-'");
 	return 0;
+}
+
+static int read_id(const json_t *object, char **target, struct cay_error *err)
+{
+	int r = read_name(object, "id", target, err);
+
+	return r < 0 ? r : require(*target, "id", err);
 }
 
 int config_read_u64(const json_t *object, const char *key, uint64_t min, uint64_t max,
@@ -360,6 +365,8 @@ static int read_config(const json_t *root, struct sandbox_config *config, struct
 	r = read_id(root, &config->id, err);
 	if (r == 0)
 		r = read_purpose(root, config, err);
+	if (r == 0)
+		r = read_name(root, "member", &config->member, err);
 	if (r == 0)
 		r = config_read_path(root, "run_directory", true, &config->run_directory, err);
 	if (r == 0)

@@ -152,6 +152,7 @@ struct sandbox_config {
 	char *template_directory; /* of a finished template, which is cloned; NULL: boots cold */
 	char *template_output;    /* for a template: the empty directory that it is written into */
 	unsigned int warm_rounds; /* for the pool: how often the warm-up container runs */
+	char *member;        /* of the pool, whose VM this is, so its name; NULL: a VM of its own */
 	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there
 			      */
 	char *boot_log_path; /* the guest's kernel messages and console */

@@ -120,7 +120,8 @@ class Daemon:
     def start(self):
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
+                [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, "--pool", "0",
+                 *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_until(self.answers, f"the daemon to answer; its log: {self.log.read_text(errors='replace')[-2000:]}", 30)
         return self

@@ -96,12 +96,29 @@ static void test_detached_has_another_parent(void **state)
 	(void)close(pipe_fds[0]);
 }
 
+static void test_background(void **state)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	struct cay_error err = { 0 };
+	int status;
+	pid_t pid;
+
+	strv_add(&argv, "sh");
+	strv_add(&argv, "-c");
+	strv_add(&argv, "exit $(nice)");
+	const struct process_spec spec = { .argv = &argv, .background = true };
+	assert_ok(process_spawn(&spec, &pid, &err));
+	assert_int_equal(process_wait(pid, &status), 0);
+	assert_int_equal(process_exit_code(status), 19);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exit_codes_and_output),
 		cmocka_unit_test(test_a_missing_program_is_an_error),
 		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_background),
 		cmocka_unit_test(test_detached_has_another_parent),
 	};
 

@@ -32,6 +32,24 @@ static void test_defaults(void **state)
 	assert_int_equal(options.certs_folders.count, 2);
 	assert_string_equal(options.certs_folders.items[0], "/etc/cay/certs.d");
 	assert_string_equal(options.certs_folders.items[1], "/etc/docker/certs.d");
+	assert_true(options.use_templates);
+	assert_int_equal(options.pool_size, 2);
+	assert_int_equal(options.pool_memory_bytes, 512 * MIB);
+	daemon_options_done(&options);
+}
+
+static void test_warm_start(void **state)
+{
+	static const char *const words[] = { "--templates=off",   "--pool", "0", "--pool-memory=1g",
+					     "--warm-program=/w", NULL };
+	struct daemon_options options = { 0 };
+	struct cay_error err = { 0 };
+
+	assert_ok(parse(words, &options, &err));
+	assert_false(options.use_templates);
+	assert_int_equal(options.pool_size, 0);
+	assert_int_equal(options.pool_memory_bytes, GIB);
+	assert_string_equal(options.warm_program, "/w");
 	daemon_options_done(&options);
 }
 
@@ -74,6 +92,10 @@ static void test_refused(void **state)
 		{ "--max-concurrent-downloads=0", "from 1 to 16" },
 		{ "--max-concurrent-downloads=17", "from 1 to 16" },
 		{ "--max-concurrent-uploads=x", "--max-concurrent-uploads" },
+		{ "--templates=maybe", "is not on or off" },
+		{ "--pool=-1", "from 0 to 64" },
+		{ "--pool=65", "from 0 to 64" },
+		{ "--pool-memory=much", "is not a size" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -94,6 +116,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_registries),
+		cmocka_unit_test(test_warm_start),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -156,6 +156,7 @@ static void test_refusals(void **state)
 {
 	expect_refusal("\"id\":\"abc-1\"", "\"id\":\"../x\"", "id");
 	expect_refusal("\"id\":\"abc-1\"", "\"id\":\"\"", "id");
+	expect_refusal("\"id\":\"abc-1\"", "\"id\":\"abc-1\",\"member\":\"../x\"", "member");
 	expect_refusal("\"id\":\"abc-1\",", "", "id: is missing");
 	expect_refusal("\"/run/cay/abc\"", "\"run\"", "run_directory: is not an absolute path");
 	expect_refusal("\"kernel\":\"/k\",", "", "kernel: is missing");
