@@ -156,11 +156,12 @@ static int activate(struct networks *networks, struct placement *placement,
 	if (network->spec.driver == NETWORK_NULL)
 		return 0;
 	if (placement->card_count == placement->card_max)
-		return cay_error_set(
-			err, CAY_UNSUPPORTED, ENOTSUP,
-			"a container can be on at most %zu networks at a time%s",
-			placement->card_max,
-			placement->card_max < VMM_NICS_MAX ? " beside its block volumes" : "");
+		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
+				     "a container can be on at most %zu networks at a time%s",
+				     placement->card_max,
+				     placement->card_max < VMM_NICS_MAX
+					     ? " beside its block volumes and shares"
+					     : "");
 	r = endpoint_allocate(networks, network, endpoint, ret_changed, err);
 	if (r < 0)
 		return cay_error_prefix(err, "failed to set up container networking");
@@ -420,7 +421,7 @@ static int place_on_all(struct networks *networks, struct container *container,
 	int r;
 
 	placement->container = container_ref(container);
-	placement->card_max = cmdline_nics_max(config->disk_count);
+	placement->card_max = cmdline_nics_max(config->disk_count, config->share_count > 0);
 	r = reserve(networks, placement, &changed, err);
 	if (r == 0 && changed)
 		r = store_addresses(networks, placement, err);

@@ -264,8 +264,10 @@ int config_read_network(const json_t *root, struct sandbox_config *config, struc
 		r = check_unique_macs(config, err);
 	if (r == 0)
 		r = check_ports(config, err);
-	if (r == 0 && config->interface_count > cmdline_nics_max(config->disk_count))
-		r = config_invalid(err, "interfaces", "there are more than the disks leave slots");
+	if (r == 0 &&
+	    config->interface_count > cmdline_nics_max(config->disk_count, config->share_count > 0))
+		r = config_invalid(err, "interfaces",
+				   "there are more than disks and shares leave slots");
 	return r;
 }
 

@@ -10,12 +10,44 @@
 /* The slot of each device; cmdline.h tells the whole plan. */
 enum slot { SLOT_BALLOON = 0, SLOT_FIRST_DISK = 6, SLOT_SERIAL = 7 };
 static const int nic_slots[VMM_NICS_MAX] = { 2, 1, 3, 4 };
+/* Of the slots that several have a use for, the shares' with so many disks beyond the first two. */
+static const int shares_slots[] = { 4, 3, 1 };
 
-enum { SECTOR = 512 };
+enum { SECTOR = 512, FIXED_DISKS = 2, SHARES_QUEUE_SIZE = 1024 };
 
-size_t cmdline_nics_max(size_t disk_count)
+static_assert(ARRAY_SIZE(shares_slots) == VMM_DISKS_MAX - FIXED_DISKS + 1,
+	      "a slot for the shares beside every number of disks");
+
+int cmdline_shares_slot(size_t disk_count)
 {
-	return MIN((size_t)VMM_NICS_MAX, 2 + VMM_DISKS_MAX - disk_count);
+	assert(disk_count <= VMM_DISKS_MAX);
+	return shares_slots[disk_count > FIXED_DISKS ? disk_count - FIXED_DISKS : 0];
+}
+
+static bool slot_is_taken(int slot, size_t disk_count, bool shares)
+{
+	return (size_t)(SLOT_FIRST_DISK - slot) < disk_count ||
+		(shares && slot == cmdline_shares_slot(disk_count));
+}
+
+size_t cmdline_nics_max(size_t disk_count, bool shares)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < VMM_NICS_MAX; i++)
+		if (!slot_is_taken(nic_slots[i], disk_count, shares))
+			count++;
+	return count;
+}
+
+static int nic_slot(const struct cmdline *cmdline, size_t index)
+{
+	size_t i = 0;
+
+	while (slot_is_taken(nic_slots[i], cmdline->drive_count, cmdline->shares_fd > 0) ||
+	       index-- > 0)
+		i++; /* there are no more cards than slots */
+	return nic_slots[i];
 }
 
 static const char *const accel_names[] = { [VMM_TCG] = "tcg", [VMM_KVM] = "kvm" };
@@ -67,9 +99,14 @@ static void add_machine(const struct cmdline *cmdline, struct strv *argv)
 	const bool calibrates = tcg && (cmdline->tsc_khz == 0 || cmdline->stock_kernel);
 	const uint64_t mib = (cmdline->memory_bytes + MIB - 1) / MIB;
 
+	if (cmdline->shares_fd > 0) {
+		strv_add(argv, "-object");
+		strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", mib);
+	}
 	strv_add(argv, "-M");
-	strv_addf(argv, "microvm,accel=%s,acpi=off,isa-serial=off,rtc=on,%s",
-		  vmm_accel_name(cmdline->accel), calibrates ? "pit=on,pic=on" : "pit=off,pic=off");
+	strv_addf(argv, "microvm,accel=%s,acpi=off,isa-serial=off,rtc=on,%s%s",
+		  vmm_accel_name(cmdline->accel), calibrates ? "pit=on,pic=on" : "pit=off,pic=off",
+		  cmdline->shares_fd > 0 ? ",memory-backend=ram" : "");
 	/*
 	 * TCG runs "rep movsb" byte by byte: without ERMS and FSRM the guest does not use it. The
 	 * other three make page faults and context switches dearer and signal frames larger than
@@ -136,6 +173,17 @@ static void add_drives(const struct cmdline *cmdline, struct strv *argv)
 	}
 }
 
+static void add_shares(const struct cmdline *cmdline, struct strv *argv)
+{
+	strv_add(argv, "-chardev");
+	strv_addf(argv, "socket,id=shares,fd=%d", cmdline->shares_fd);
+	strv_add(argv, "-device");
+	strv_addf(argv,
+		  "vhost-user-fs-device,chardev=shares,tag=cay,num-request-queues=1,"
+		  "queue-size=%d,bus=virtio-mmio-bus.%d",
+		  SHARES_QUEUE_SIZE, cmdline_shares_slot(cmdline->drive_count));
+}
+
 /* "name=3:4:5" */
 static void put_fds(struct buf *out, const char *name, const int *fds, size_t count)
 {
@@ -143,7 +191,7 @@ static void put_fds(struct buf *out, const char *name, const int *fds, size_t co
 		buf_printf(out, "%s%d", i == 0 ? name : ":", fds[i]);
 }
 
-static void add_nic(const struct cmdline_nic *nic, size_t index, struct strv *argv)
+static void add_nic(const struct cmdline_nic *nic, size_t index, int slot, struct strv *argv)
 {
 	struct buf netdev = { 0 }, device = { 0 };
 	const uint8_t *mac = nic->mac;
@@ -167,7 +215,7 @@ static void add_nic(const struct cmdline_nic *nic, size_t index, struct strv *ar
 		   "virtio-net-device,netdev=net%zu,mac=%02x:%02x:%02x:%02x:%02x:%02x,"
 		   "bus=virtio-mmio-bus.%d,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
 		   "guest_announce=off",
-		   index, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], nic_slots[index]);
+		   index, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], slot);
 	if (nic->queues > 1)
 		buf_puts(&device, ",mq=on");
 	if (nic->mtu)
@@ -181,7 +229,8 @@ static void add_nic(const struct cmdline_nic *nic, size_t index, struct strv *ar
 void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 {
 	assert(cmdline->drive_count <= VMM_DISKS_MAX);
-	assert(cmdline->nic_count <= cmdline_nics_max(cmdline->drive_count));
+	assert(cmdline->nic_count <=
+	       cmdline_nics_max(cmdline->drive_count, cmdline->shares_fd > 0));
 	strv_add(argv, cmdline->qemu);
 	strv_add(argv, "-name");
 	strv_addf(argv, "%s", cmdline->name);
@@ -195,8 +244,10 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel));
 	add_channel(cmdline, argv);
 	add_drives(cmdline, argv);
+	if (cmdline->shares_fd > 0)
+		add_shares(cmdline, argv);
 	for (size_t i = 0; i < cmdline->nic_count; i++)
-		add_nic(&cmdline->nics[i], i, argv);
+		add_nic(&cmdline->nics[i], i, nic_slot(cmdline, i), argv);
 	strv_add(argv, "-device");
 	strv_addf(argv, "virtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.%d",
 		  SLOT_BALLOON);

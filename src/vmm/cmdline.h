@@ -12,11 +12,15 @@
  *           port 2 "cay.files" where the host shares directories
  *   slot 6  disk 0, /dev/vda: the root
  *   slot 5  disk 1, /dev/vdb: the scratch
- *   slot 4  disk 2, /dev/vdc; else network card 3, or empty
- *   slot 3  disk 3, /dev/vdd; else network card 2, or empty
+ *   slot 4  disk 2, /dev/vdc
+ *   slot 3  disk 3, /dev/vdd
  *   slot 2  network card 0 (a sandbox without one leaves it empty)
- *   slot 1  network card 1, or empty
+ *   slot 1
  *   slot 0  balloon, which reports free pages
+ *
+ * The device of the host's shares (virtiofs, tag "cay") has the first of the
+ * slots 4, 3 and 1 that no disk has. The cards after the first have what is
+ * then left, in the order 1, 3, 4.
  *
  * The kernel finds the slots from the highest down, which is why disks count
  * downwards: /dev/vda is the disk that is found first. There is no device for
@@ -38,8 +42,10 @@ int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel);
 
 enum { VMM_DISKS_MAX = 4, VMM_EXTENTS_MAX = 130, VMM_NICS_MAX = 4, VMM_QUEUES_MAX = 8 };
 
-/* How many network cards a machine with so many disks has slots for, two at least. */
-size_t cmdline_nics_max(size_t disk_count);
+/* How many network cards a machine has slots for beside its disks and shares, one at least. */
+size_t cmdline_nics_max(size_t disk_count, bool shares);
+/* The slot of the shares' device. */
+int cmdline_shares_slot(size_t disk_count);
 
 /* A descriptor for QEMU to open as "/dev/fdset/<set>". */
 struct cmdline_fd {
@@ -77,6 +83,11 @@ struct cmdline {
 	uint64_t memory_bytes;
 	int channel_fd, console_fd, qmp_fd;
 	int files_fd; /* 0: no such port */
+	/*
+	 * The vhost-user socket of the shares' device, whose server maps the guest's memory; 0: no
+	 * such device.
+	 */
+	int shares_fd;
 	const struct cmdline_fd *fds;
 	size_t fd_count;
 	struct cmdline_drive drives[VMM_DISKS_MAX];

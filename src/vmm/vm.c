@@ -28,7 +28,7 @@ enum {
 	FD_QMP,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
-	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 1, /* with vhost's; files */
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 2, /* with vhost's; files */
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -280,12 +280,19 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 		if (r < 0)
 			return cay_error_errno(err, r, "handing the files' stream to QEMU");
 	}
+	if (r == 0 && machine->shares_fd > 0) {
+		r = copy_fd(machine->shares_fd, handover, &cmdline->shares_fd);
+		if (r < 0)
+			return cay_error_errno(err, r, "handing the files' socket to QEMU");
+	}
 	return r;
 }
 
+/* The size of the largest file that QEMU has to write to. */
 static uint64_t largest_writable(const struct vm_machine *machine)
 {
-	uint64_t largest = 0;
+	/* Memory that is shared with cay-files is a file too. */
+	uint64_t largest = machine->shares_fd > 0 ? machine->memory_bytes + MIB : 0;
 
 	for (size_t i = 0; i < machine->disk_count; i++)
 		if (!machine->disks[i].read_only)

@@ -47,7 +47,8 @@ struct vm_machine {
 	size_t disk_count;
 	struct vm_nic nics[VMM_NICS_MAX];
 	size_t nic_count;
-	int files_fd; /* what the port "cay.files" is connected to, the caller's; 0: no port */
+	int files_fd;  /* what the port "cay.files" is connected to, the caller's; 0: no port */
+	int shares_fd; /* the shares' vhost-user server, the caller's; 0: no such device */
 };
 
 /* Descriptors are this process's ends of socket pairs (output: a pipe), CLOEXEC, blocking. */

@@ -91,6 +91,26 @@ static void test_files(void **state)
 			       "virtserialport,bus=serial.0,nr=2,chardev=files,name=cay.files\n"));
 }
 
+/* Their server needs memory that it can map, and the device a slot. */
+static void test_shares(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *without = join(&cmdline), *with = NULL;
+
+	cmdline.shares_fd = 9;
+	with = join(&cmdline);
+	assert_null(strstr(without, "memory-backend"));
+	assert_null(strstr(without, "vhost-user"));
+	assert_non_null(strstr(with,
+			       "\n-object\nmemory-backend-memfd,id=ram,size=257M,share=on\n"
+			       "-M\nmicrovm,accel=tcg,acpi=off,isa-serial=off,rtc=on,"
+			       "pit=off,pic=off,memory-backend=ram\n"));
+	assert_non_null(strstr(with,
+			       "\n-chardev\nsocket,id=shares,fd=9\n-device\n"
+			       "vhost-user-fs-device,chardev=shares,tag=cay,num-request-queues=1,"
+			       "queue-size=1024,bus=virtio-mmio-bus.4\n"));
+}
+
 static void test_kvm(void **state)
 {
 	struct cmdline cmdline = example();
@@ -165,10 +185,45 @@ static void test_nics(void **state)
 		text,
 		"netdev=net3,mac=02:01:00:00:00:00,bus=virtio-mmio-bus.4,ctrl_rx=off,ctrl_rx_extra=off,ctrl_vlan=off,"
 		"guest_announce=off\n"));
-	assert_int_equal(cmdline_nics_max(0), 4);
-	assert_int_equal(cmdline_nics_max(2), 4);
-	assert_int_equal(cmdline_nics_max(3), 3);
-	assert_int_equal(cmdline_nics_max(4), 2);
+}
+
+/* Every device has a slot of its own, whatever there is. */
+static void test_slots(void **state)
+{
+	static const struct {
+		size_t disks, nics;
+		bool shares;
+		const char *cards;
+	} machines[] = {
+		{ 0, 4, false, "2134" }, { 2, 4, false, "2134" }, { 3, 3, false, "213" },
+		{ 4, 2, false, "21" },   { 2, 3, true, "213" },   { 3, 2, true, "21" },
+		{ 4, 1, true, "2" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(machines); i++) {
+		struct cmdline cmdline = example();
+		_cleanup_free_ char *text = NULL;
+		unsigned int used = 0;
+		const char *at;
+		size_t card = 0;
+
+		cmdline.drive_count = machines[i].disks;
+		cmdline.shares_fd = machines[i].shares ? 9 : 0;
+		cmdline.nic_count = cmdline_nics_max(machines[i].disks, machines[i].shares);
+		assert_int_equal(cmdline.nic_count, machines[i].nics);
+		for (size_t j = 0; j < cmdline.nic_count; j++)
+			cmdline.nics[j] = (struct cmdline_nic){ .fds = { 14 }, .queues = 1 };
+		text = join(&cmdline);
+		for (at = text; (at = strstr(at, "virtio-mmio-bus.")); at++) {
+			const unsigned int bit = 1U << (at[strlen("virtio-mmio-bus.")] - '0');
+
+			assert_int_equal(used & bit, 0);
+			used |= bit;
+		}
+		for (at = text; (at = strstr(at, "virtio-net-device")); at++)
+			assert_int_equal(strstr(at, "bus.")[strlen("bus.")],
+					 machines[i].cards[card++]);
+	}
 }
 
 static void test_vmdk(void **state)
@@ -199,7 +254,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcg),          cmocka_unit_test(test_kvm),
-		cmocka_unit_test(test_files),        cmocka_unit_test(test_unknown_tsc),
+		cmocka_unit_test(test_files),        cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_slots),        cmocka_unit_test(test_unknown_tsc),
 		cmocka_unit_test(test_stock_kernel), cmocka_unit_test(test_vmdk),
 		cmocka_unit_test(test_names),        cmocka_unit_test(test_nics),
 	};
