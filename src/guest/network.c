@@ -359,23 +359,44 @@ static int make_resolv_conf(const char *path, struct cay_error *err)
 	return fd < 0 ? cay_error_errno(err, errno, "making %s", path) : 0;
 }
 
-static int set_mac(struct network_card *card, const ProtobufCBinaryData *mac, bool *ret_changed,
-		   struct cay_error *err)
+static int set_mac(struct network_card *card, const Cay__Vminitd__V1__Interface *interface,
+		   bool *ret_changed, struct cay_error *err)
 {
+	const ProtobufCBinaryData *mac = &interface->new_mac;
 	const uint8_t *wanted = mac->len > 0 ? mac->data : card->plugged_mac;
 
 	if (mac->len != 0 && mac->len != NETWORK_MAC_SIZE)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "an address of %zu bytes", mac->len);
+	if (interface->adopt && card_find(card->guest, wanted) &&
+	    card_find(card->guest, wanted) != card)
+		return cay_error_set(err, CAY_EXISTS, EEXIST, "another card has this address");
 	*ret_changed = memcmp(card->mac, wanted, NETWORK_MAC_SIZE) != 0;
 	memcpy(card->mac, wanted, NETWORK_MAC_SIZE);
+	if (interface->adopt)
+		memcpy(card->plugged_mac, wanted, NETWORK_MAC_SIZE);
 	return 0;
+}
+
+/* A card that is down gets the address that it will be found by. */
+static int adopt_down(struct network_card *card, const Cay__Vminitd__V1__Interface *interface,
+		      struct netlink *netlink, struct cay_error *err)
+{
+	const struct ifinfomsg header = { .ifi_family = AF_UNSPEC, .ifi_index = card->index };
+	bool changed = false;
+	int r = set_mac(card, interface, &changed, err);
+
+	if (r < 0 || !changed)
+		return r;
+	netlink_put(netlink, "setting the card's address", RTM_NEWLINK, 0, &header, sizeof(header));
+	netlink_put_attribute(netlink, IFLA_ADDRESS, card->mac, sizeof(card->mac));
+	return netlink_send(netlink, err);
 }
 
 static int bring_up(struct network_card *card, const Cay__Vminitd__V1__Interface *interface,
 		    struct netlink *netlink, struct cay_error *err)
 {
 	bool new_mac = false;
-	int r = set_mac(card, &interface->new_mac, &new_mac, err);
+	int r = set_mac(card, interface, &new_mac, err);
 
 	if (r == 0)
 		r = set_accept_ra(card, interface->accept_ra, err);
@@ -406,6 +427,8 @@ static int configure(struct guest *guest, const Cay__Vminitd__V1__Interface *int
 
 	if (r == 0 && (card->configured || interface->down))
 		r = take_down(card, netlink, err);
+	if (r == 0 && interface->down && interface->adopt)
+		r = adopt_down(card, interface, netlink, err);
 	if (r < 0 || interface->down)
 		return r;
 	r = rename_card(card, interface->name, netlink, err);

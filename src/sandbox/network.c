@@ -39,15 +39,15 @@ struct request_parts {
 	size_t count;
 };
 
-static Cay__Vminitd__V1__Interface *add(struct request_parts *parts,
-					const struct sandbox_config *config, size_t index)
+static Cay__Vminitd__V1__Interface *add(struct request_parts *parts, struct sandbox *sandbox,
+					size_t index)
 {
 	Cay__Vminitd__V1__Interface *to = &parts->interfaces[parts->count];
 	char *name = parts->names[parts->count];
 
 	cay__vminitd__v1__interface__init(to);
 	(void)snprintf(name, sizeof(parts->names[0]), "eth%u", (unsigned int)index % 10);
-	to->mac = (ProtobufCBinaryData){ SANDBOX_MAC_SIZE, config->interfaces[index].mac };
+	to->mac = (ProtobufCBinaryData){ SANDBOX_MAC_SIZE, sandbox->card_macs[index] };
 	to->name = name;
 	parts->list[parts->count++] = to;
 	return to;
@@ -87,6 +87,21 @@ static void on_network_ready(const ProtobufCMessage *response, const struct cay_
 	sandbox_part_ready(sandbox);
 }
 
+void sandbox_know_cards(struct sandbox *sandbox)
+{
+	const struct sandbox_config *config = sandbox->config;
+
+	for (size_t i = 0; i < config->interface_count; i++)
+		memcpy(sandbox->card_macs[i], config->interfaces[i].mac, SANDBOX_MAC_SIZE);
+}
+
+/* The guest was booted with another address: from here on it knows the card by the right one. */
+static bool adopts(const struct sandbox *sandbox, size_t index)
+{
+	return memcmp(sandbox->card_macs[index], sandbox->config->interfaces[index].mac,
+		      SANDBOX_MAC_SIZE) != 0;
+}
+
 void sandbox_configure_network(struct sandbox *sandbox)
 {
 	const struct sandbox_config *config = sandbox->config;
@@ -98,9 +113,14 @@ void sandbox_configure_network(struct sandbox *sandbox)
 		const struct sandbox_interface *from = &config->interfaces[i];
 		Cay__Vminitd__V1__Interface *to;
 
-		if (sandbox_interface_is_spare(from))
+		if (sandbox_interface_is_spare(from) && !adopts(sandbox, i))
 			continue;
-		to = add(&parts, config, i);
+		to = add(&parts, sandbox, i);
+		to->adopt = adopts(sandbox, i);
+		if (to->adopt)
+			to->new_mac = (ProtobufCBinaryData){ SANDBOX_MAC_SIZE,
+							     config->interfaces[i].mac };
+		to->down = sandbox_interface_is_spare(from);
 		to->mtu = from->mtu;
 		to->addresses = from->addresses.items;
 		to->n_addresses = from->addresses.count;
@@ -116,6 +136,7 @@ void sandbox_configure_network(struct sandbox *sandbox)
 	}
 	if (parts.count > 0)
 		send_request(sandbox, &parts, SANDBOX_BOOT_TIMEOUT_MS, on_configured);
+	sandbox_know_cards(sandbox);
 	if (!dhcp)
 		return;
 	sandbox->awaited++;
@@ -136,7 +157,7 @@ bool sandbox_release_leases(struct sandbox *sandbox)
 
 	for (size_t i = 0; i < config->interface_count; i++)
 		if (config->interfaces[i].dhcp)
-			add(&parts, config, i)->down = true;
+			add(&parts, sandbox, i)->down = true;
 	if (parts.count == 0)
 		return false;
 	sandbox->farewells++;

@@ -31,8 +31,9 @@ struct sandbox {
 	enum state state;
 	struct vm vm;
 	struct nics nics;
-	struct shares *shares; /* NULL: none */
-	unsigned int awaited;  /* what on_ready still waits for */
+	uint8_t card_macs[VMM_NICS_MAX][SANDBOX_MAC_SIZE]; /* what the guest knows the cards by */
+	struct shares *shares;                             /* NULL: none */
+	unsigned int awaited;                              /* what on_ready still waits for */
 	struct boot_log boot_log;
 	struct rpc_conn *conn;
 	struct qmp *qmp; /* from READY on */
@@ -77,6 +78,8 @@ void sandbox_fetch_kernel_log(struct sandbox *sandbox);
 
 /* ---- network.c ---- */
 
+/* The guest knows each card by the configuration's address. */
+void sandbox_know_cards(struct sandbox *sandbox);
 /* Part of the greeting; where there is a lease to wait for, it is awaited. */
 void sandbox_configure_network(struct sandbox *sandbox);
 /* At the end: adds giving back the leases to the farewells; false where there are none. */

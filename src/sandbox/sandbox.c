@@ -403,6 +403,7 @@ int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 	}
 	sandbox->loop = loop;
 	sandbox->config = config;
+	sandbox_know_cards(sandbox);
 	sandbox->events = *events;
 	sandbox->user = user;
 	boot_log_init(&sandbox->boot_log, config->boot_log_path);

@@ -201,6 +201,41 @@ static void test_new_mac(void **state)
 	free_guest(guest);
 }
 
+/* A machine that was booted before it was known whose it becomes. */
+static void test_adopt(void **state)
+{
+	static const uint8_t other[] = { 2, 0, 0, 0, 0, 9 }, third[] = { 2, 0, 0, 0, 0, 8 };
+	struct guest *guest = make_guest();
+	Cay__Vminitd__V1__Interface interface = interface_of(second_mac, "eth1");
+	struct cay_error err = { 0 };
+
+	interface.new_mac = (ProtobufCBinaryData){ sizeof(other), (uint8_t *)other };
+	interface.adopt = true;
+	interface.down = true;
+	assert_ok(network_configure(guest, &interface, &err));
+	assert_shows("link show eth1", "02:00:00:00:00:09");
+	assert_hides("link show eth1", ",UP");
+	assert_true(network_configure(guest, &interface, &err) < 0); /* nobody's any more */
+	assert_int_equal(err.code, CAY_NOT_FOUND);
+	interface = interface_of(other, "eth1"); /* its own, also without being told */
+	give(&interface, addresses, 1, NULL, 0);
+	assert_ok(network_configure(guest, &interface, &err));
+	assert_shows("link show eth1", "02:00:00:00:00:09");
+	assert_shows("addr show eth1", "10.9.0.2/16");
+	interface = interface_of(first_mac, "eth0"); /* and while it comes up */
+	interface.adopt = true;
+	interface.new_mac = (ProtobufCBinaryData){ sizeof(other), (uint8_t *)other };
+	assert_true(network_configure(guest, &interface, &err) < 0); /* the other one's */
+	assert_int_equal(err.code, CAY_EXISTS);
+	interface.new_mac = (ProtobufCBinaryData){ sizeof(third), (uint8_t *)third };
+	assert_ok(network_configure(guest, &interface, &err));
+	assert_shows("link show eth0", "02:00:00:00:00:08");
+	interface = interface_of(third, "eth0");
+	assert_ok(network_configure(guest, &interface, &err));
+	assert_shows("link show eth0", "02:00:00:00:00:08");
+	free_guest(guest);
+}
+
 static void test_failures(void **state)
 {
 	static const uint8_t nobody[] = { 2, 0, 0, 0, 0, 1 };
@@ -236,7 +271,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up_and_down), cmocka_unit_test(test_many_addresses),
 		cmocka_unit_test(test_names),       cmocka_unit_test(test_new_mac),
-		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_adopt),       cmocka_unit_test(test_failures),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
