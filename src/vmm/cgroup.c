@@ -144,6 +144,34 @@ static int remove_directory(const char *path)
 	return -errno;
 }
 
+/* A group of the new name that is there is empty, the rest of an earlier run; rename() keeps it. */
+static bool rename_all(const struct strv *list, const char *from, const char *to)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		_cleanup_free_ char *old = xasprintf("%s/cay/%s", list->items[i], from);
+		_cleanup_free_ char *new = xasprintf("%s/cay/%s", list->items[i], to);
+
+		(void)rmdir(new);
+		if (rename(old, new) < 0 && !(errno == ENOENT && file_exists(new)))
+			return false;
+	}
+	return true;
+}
+
+int cgroup_rename(const char *from, const char *to, const struct cgroup_limits *limits, pid_t pid,
+		  struct cay_error *err)
+{
+	_cleanup_strv_ struct strv list = { 0 };
+	const bool v2 = find_hierarchies(&list);
+	const bool renamed = !v2 && list.count > 0 && rename_all(&list, from, to);
+	int r = cgroup_create(to, limits, err);
+
+	if (r < 0 || renamed)
+		return r;
+	r = cgroup_attach(to, pid, err);
+	return r < 0 ? r : cgroup_remove(from, err);
+}
+
 int cgroup_remove(const char *id, struct cay_error *err)
 {
 	_cleanup_strv_ struct strv list = { 0 };

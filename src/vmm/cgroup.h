@@ -24,6 +24,13 @@ struct cgroup_limits {
 int cgroup_create(const char *id, const struct cgroup_limits *limits, struct cay_error *err);
 /* Moves a process into it. The kernel may take some 20 ms over this (an RCU grace period). */
 int cgroup_attach(const char *id, pid_t pid, struct cay_error *err);
+/*
+ * Gives the cgroup of the process another name, with these limits: under version 1 the group itself
+ * is renamed, with all that it has counted; under version 2, where that can't be done, the process
+ * is moved into a new one, and the old one removed. May take as long as cgroup_attach().
+ */
+int cgroup_rename(const char *from, const char *to, const struct cgroup_limits *limits, pid_t pid,
+		  struct cay_error *err);
 /* Removes it once its last process is gone; retries for at most 100 ms. Nothing there is success.
  */
 int cgroup_remove(const char *id, struct cay_error *err);
