@@ -171,6 +171,8 @@ static void put_settings(struct nlmsghdr *request, const struct netlink_settings
 		mnl_attr_nest_end(request, inet6);
 		mnl_attr_nest_end(request, families);
 	}
+	if (settings->rename)
+		mnl_attr_put_strz(request, IFLA_IFNAME, settings->rename);
 	if (settings->alias)
 		mnl_attr_put_strz(request, IFLA_IFALIAS, settings->alias);
 }

@@ -52,6 +52,7 @@ int netlink_link_find(struct netlink *netlink, const char *name, struct netlink_
 struct netlink_settings {
 	const struct net_mac *mac;
 	const char *alias;
+	const char *rename; /* the link is down */
 	uint32_t mtu;
 	unsigned int master;
 	bool no_master; /* takes it out of its bridge */

@@ -70,19 +70,47 @@ static int check_queues(unsigned int queues, struct cay_error *err)
 	return 0;
 }
 
+static int check_tap_name(const char *name, struct cay_error *err)
+{
+	if (name[0] == '\0' || strlen(name) >= IFNAMSIZ || strpbrk(name, "%/: \t\n"))
+		return cay_error_set(err, CAY_INVALID, EINVAL, "\"%.64s\" can't be a tap's name",
+				     name);
+	return 0;
+}
+
 int tap_open(const char *name, unsigned int queues, int *ret_fds, struct cay_error *err)
 {
 	int r = check_queues(queues, err);
 
+	if (r == 0)
+		r = check_tap_name(name, err);
 	if (r < 0)
 		return r;
-	if (name[0] == '\0' || strlen(name) >= IFNAMSIZ || strpbrk(name, "%/: \t\n"))
-		return cay_error_set(err, CAY_INVALID, EINVAL, "\"%.64s\" can't be a tap's name",
-				     name);
 	/* TUN_EXCL: a tap of this name that is there is somebody else's; the kernel says EBUSY. */
 	r = open_queues("/dev/net/tun", name, queues,
 			(short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_TUN_EXCL), ret_fds, err);
 	if (r == -EBUSY && err)
+		err->code = CAY_EXISTS;
+	return r;
+}
+
+int tap_rename(const char *from, const char *to, struct cay_error *err)
+{
+	const struct netlink_settings settings = { .rename = to };
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct netlink_link tap;
+	int r;
+
+	if (strcmp(from, to) == 0)
+		return 0;
+	r = check_tap_name(to, err);
+	if (r == 0)
+		r = netlink_open(&netlink, err);
+	if (r == 0)
+		r = netlink_link_find(netlink, from, &tap, err);
+	if (r == 0)
+		r = netlink_link_change(netlink, tap.index, from, &settings, err);
+	if (r == -EEXIST && err)
 		err->code = CAY_EXISTS;
 	return r;
 }

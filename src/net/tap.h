@@ -19,6 +19,9 @@ enum { TAP_QUEUES_MAX = 16 };
  */
 int tap_open(const char *name, unsigned int queues, int *ret_fds, struct cay_error *err);
 
+/* Gives a tap that is down another name. CAY_EXISTS where that is taken. */
+int tap_rename(const char *from, const char *to, struct cay_error *err);
+
 struct tap_port {
 	const char *name;   /* the tap's */
 	const char *bridge; /* the link it joins */

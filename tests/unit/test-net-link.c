@@ -316,6 +316,30 @@ static void test_tap_queues(void **state)
 	assert_int_equal(err.code, CAY_NOT_FOUND);
 }
 
+/* A tap that was made before it was known whose it becomes. */
+static void test_tap_rename(void **state)
+{
+	struct cay_error err = { 0 };
+	int fd, other;
+
+	assert_ok(tap_open("cayt0", 1, &fd, &err));
+	assert_ok(tap_open("cayt1", 1, &other, &err));
+	assert_ok(tap_rename("cayt0", "cayt2", &err));
+	assert_int_equal(if_nametoindex("cayt0"), 0);
+	assert_true(if_nametoindex("cayt2") > 0);
+	assert_ok(tap_rename("cayt2", "cayt2", &err));
+	assert_true(tap_rename("cayt2", "cayt1", &err) < 0);
+	assert_int_equal(err.code, CAY_EXISTS);
+	cay_error_clear(&err);
+	assert_true(tap_rename("cayt0", "cayt3", &err) < 0);
+	assert_int_equal(err.code, CAY_NOT_FOUND);
+	cay_error_clear(&err);
+	assert_true(tap_rename("cayt2", "a name", &err) < 0);
+	assert_int_equal(err.code, CAY_INVALID);
+	(void)close(fd);
+	(void)close(other);
+}
+
 static void test_macvtap(void **state)
 {
 	struct cay_error err = { 0 };
@@ -390,11 +414,17 @@ static void test_vhost(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bridge),           cmocka_unit_test(test_bridge_mended),
-		cmocka_unit_test(test_bridge_of_others), cmocka_unit_test(test_bridge_undone),
-		cmocka_unit_test(test_tap_ports),        cmocka_unit_test(test_tap_isolated),
-		cmocka_unit_test(test_tap_moves),        cmocka_unit_test(test_tap_queues),
-		cmocka_unit_test(test_macvtap),          cmocka_unit_test(test_vhost),
+		cmocka_unit_test(test_bridge),
+		cmocka_unit_test(test_bridge_mended),
+		cmocka_unit_test(test_bridge_of_others),
+		cmocka_unit_test(test_bridge_undone),
+		cmocka_unit_test(test_tap_ports),
+		cmocka_unit_test(test_tap_isolated),
+		cmocka_unit_test(test_tap_moves),
+		cmocka_unit_test(test_tap_queues),
+		cmocka_unit_test(test_tap_rename),
+		cmocka_unit_test(test_macvtap),
+		cmocka_unit_test(test_vhost),
 	};
 
 	if (!enter_network())
