@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -203,4 +204,26 @@ int process_run(const struct strv *argv, size_t limit, struct buf *output, struc
 	if (r < 0)
 		return cay_error_errno(err, r, "waiting for %s", argv->items[0]);
 	return process_exit_code(status);
+}
+
+char *process_find_part(const char *name)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash, *path;
+
+	self[MAX(n, 0)] = '\0';
+	slash = strrchr(self, '/');
+	if (slash) {
+		*slash = '\0';
+		path = path_join(self, name);
+		if (file_exists(path))
+			return path;
+		free(path);
+		path = xasprintf("%s/../libexec/cay/%s", self, name);
+		if (file_exists(path))
+			return path;
+		free(path);
+	}
+	return path_join("/usr/libexec/cay", name);
 }

@@ -46,6 +46,12 @@ int process_wait(pid_t pid, int *ret_status);
 int process_exit_code(int wait_status);
 
 /*
+ * The path of a part of ours: beside this process's own program, as in a build folder, or where an
+ * installation puts it. The caller frees; nothing says that it is there.
+ */
+char *process_find_part(const char *name);
+
+/*
  * Runs a program to its end with standard input from /dev/null and returns its exit code (0..255)
  * or -errno. Its output and errors, up to `limit` bytes, are appended to `output` (NULL: dropped).
  */

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/process.h"
 #include "image/address.h"
 #include "image/certs.h"
 #include "image/registry.h"
@@ -137,33 +138,10 @@ static int parse_arguments(struct daemon_options *options, int argc, char **argv
 	return 0;
 }
 
-/* Beside cayd's own program, as in a build folder, or where an installation puts it. */
-static char *find_part(const char *name)
-{
-	char self[4096];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash, *path;
-
-	self[MAX(n, 0)] = '\0';
-	slash = strrchr(self, '/');
-	if (slash) {
-		*slash = '\0';
-		path = path_join(self, name);
-		if (file_exists(path))
-			return path;
-		free(path);
-		path = xasprintf("%s/../libexec/cay/%s", self, name);
-		if (file_exists(path))
-			return path;
-		free(path);
-	}
-	return path_join("/usr/libexec/cay", name);
-}
-
 static void default_part(char **field, const char *name)
 {
 	if (!*field)
-		*field = find_part(name);
+		*field = process_find_part(name);
 }
 
 /* Paths end up in other programs' configuration, whose working directory is not ours. */

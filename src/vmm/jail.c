@@ -124,21 +124,29 @@ static void plan_program(struct plan *plan, const char *program)
 	plan_bind(plan, OP_BIND_FILE, program);
 }
 
+static int plan_file(struct plan *plan, const struct jail *jail, const char *path,
+		     struct cay_error *err)
+{
+	_cleanup_free_ char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0)
+		return cay_error_errno(err, errno, "%s", path);
+	if (jail->uid != 0 && !(st.st_mode & S_IROTH))
+		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
+				     "%s: the VM's user may not read it (its mode is %04o)", path,
+				     st.st_mode & 07777U);
+	plan_bind(plan, OP_BIND_FILE, path);
+	return 0;
+}
+
 static int plan_files(struct plan *plan, const struct jail *jail, struct cay_error *err)
 {
-	for (size_t i = 0; i < jail->file_count; i++) {
-		_cleanup_free_ char *real = realpath(jail->files[i], NULL);
-		struct stat st;
+	int r = jail->preload ? plan_file(plan, jail, jail->preload, err) : 0;
 
-		if (!real || stat(real, &st) < 0)
-			return cay_error_errno(err, errno, "%s", jail->files[i]);
-		if (jail->uid != 0 && !(st.st_mode & S_IROTH))
-			return cay_error_set(err, CAY_FORBIDDEN, EACCES,
-					     "%s: the VM's user may not read it (its mode is %04o)",
-					     jail->files[i], st.st_mode & 07777U);
-		plan_bind(plan, OP_BIND_FILE, jail->files[i]);
-	}
-	return 0;
+	for (size_t i = 0; i < jail->file_count && r == 0; i++)
+		r = plan_file(plan, jail, jail->files[i], err);
+	return r;
 }
 
 /* ---- the child ---- */
@@ -152,6 +160,7 @@ struct failure {
 struct child {
 	const struct jail *jail;
 	const struct plan *plan;
+	char *environment[2]; /* nothing of ours */
 	bool walled;
 	int report_fd, null_fd;
 };
@@ -334,7 +343,6 @@ static void die_with_parent(const struct child *child)
 
 static _Noreturn void run_child(struct child *child)
 {
-	static char *const environment[] = { NULL };
 	sigset_t none;
 
 	arrange_fds(child);
@@ -352,7 +360,7 @@ static _Noreturn void run_child(struct child *child)
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, child->jail->filter, 0, 0) < 0)
 		fail(child, "limiting system calls", "");
 	/* own uid, no capabilities, own namespaces, only the listed descriptors from here on */
-	(void)execve(child->jail->argv->items[0], child->jail->argv->items, environment);
+	(void)execve(child->jail->argv->items[0], child->jail->argv->items, child->environment);
 	fail(child, "executing", child->jail->argv->items[0]);
 }
 
@@ -393,11 +401,14 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, int *ret_pidfd, struct c
 {
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	_cleanup_close_ int reader = -1, writer = -1, null_fd = -1, pidfd = -1;
+	_cleanup_free_ char *preload =
+		jail->preload ? xasprintf("LD_PRELOAD=%s", jail->preload) : NULL;
 	const char *program = jail->argv->items[0];
 	struct child child = { .jail = jail, .plan = &plan, .walled = geteuid() == 0 };
 	int pipe_fds[2], r;
 	pid_t pid;
 
+	child.environment[0] = preload;
 	if (jail->fd_count > FILES_MAX / 4)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "%zu descriptors for one VM",
 				     jail->fd_count);

@@ -10,10 +10,12 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 enum { UID = 223344 };
@@ -23,14 +25,16 @@ struct inside {
 	int status;
 };
 
-/* Runs a script by the host's shell in a jail, with the two descriptors given. */
-static int run(const char *script, const int *fds, size_t fd_count, struct inside *ret,
-	       struct cay_error *err)
+/* Runs a script by the host's shell in a jail, with the descriptors given, and the library if any.
+ */
+static int run_with(const char *preload, const char *script, const int *fds, size_t fd_count,
+		    struct inside *ret, struct cay_error *err)
 {
 	char directory[64];
 	_cleanup_strv_ struct strv argv = { 0 };
 	_cleanup_free_ char *shell = realpath("/bin/sh", NULL);
-	const char *const files[] = { "/etc/hostname", "/bin/cat", "/bin/ls" };
+	const char *const files[] = { "/etc/hostname", "/bin/cat", "/bin/ls",
+				      "/usr/bin/fallocate" };
 	_cleanup_close_ int reader = -1, writer = -1, pidfd = -1;
 	int pipe_fds[2], r;
 	pid_t pid;
@@ -47,6 +51,7 @@ static int run(const char *script, const int *fds, size_t fd_count, struct insid
 		.argv = &argv,
 		.files = files,
 		.file_count = ARRAY_SIZE(files),
+		.preload = preload,
 		.uid = UID,
 		.file_size_max = 1024,
 		.fds = fds,
@@ -62,6 +67,12 @@ static int run(const char *script, const int *fds, size_t fd_count, struct insid
 	}
 	assert_int_equal(rmdir(directory), 0); /* nothing was left on the host's side */
 	return r;
+}
+
+static int run(const char *script, const int *fds, size_t fd_count, struct inside *ret,
+	       struct cay_error *err)
+{
+	return run_with(NULL, script, fds, fd_count, ret, err);
 }
 
 static void expect(const char *script, const char *output)
@@ -118,6 +129,69 @@ static void test_descriptors(void **state)
 	(void)close(pipe_fds[0]);
 	(void)close(pipe_fds[1]);
 	(void)close(stray);
+}
+
+/* A file of 8 KiB with data in it, under TMPDIR. */
+static char *make_file(const char *directory)
+{
+	char *path = path_join(directory, "file");
+	char data[8192];
+
+	memset(data, 'x', sizeof(data));
+	assert_int_equal(file_write_volatile(path, data, sizeof(data), 0600, NULL), 0);
+	return path;
+}
+
+static long long allocated(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_blocks;
+}
+
+/*
+ * With QEMU's library a program opens a descriptor that can only be read as if it could be written,
+ * and punches holes that are none; files that may be written are punched as ever.
+ */
+static void test_private_files(void **state)
+{
+	static const char punch[] = "fallocate -p -l 4096 /cay-private/3 && echo punched;"
+				    "(echo y >/cay-private/3) 2>/dev/null || echo read-only;"
+				    "read x </cay-private/3; echo ${#x}";
+	_cleanup_free_ char *preload = process_find_part("../libcay-qemu.so"), *path = NULL;
+	struct inside inside = { 0 };
+	struct cay_error err = { 0 };
+	char directory[64];
+	long long before;
+	int reader, writer;
+
+	if (geteuid() != 0)
+		skip();
+	make_test_directory(directory);
+	path = make_file(directory);
+	before = allocated(path);
+	reader = open(path, O_RDONLY | O_CLOEXEC);
+	writer = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(reader >= 0 && writer >= 0);
+
+	assert_ok(run_with(preload, punch, &reader, 1, &inside, &err));
+	assert_string_equal(buf_text(&inside.output), "punched\nread-only\n8192\n");
+	assert_int_equal(allocated(path), before);
+	buf_done(&inside.output);
+	/* Without the library there is no such path; with it a disk still loses what is punched. */
+	assert_ok(run("fallocate -p -l 4096 /cay-private/3 2>/dev/null || echo none", &reader, 1,
+		      &inside, &err));
+	assert_string_equal(buf_text(&inside.output), "none\n");
+	buf_done(&inside.output);
+	assert_ok(run_with(preload, "fallocate -p -l 4096 /cay-private/3 && echo punched", &writer,
+			   1, &inside, &err));
+	assert_string_equal(buf_text(&inside.output), "punched\n");
+	assert_true(allocated(path) < before);
+	buf_done(&inside.output);
+	(void)close(reader);
+	(void)close(writer);
+	assert_int_equal(remove_tree(directory, NULL), 0);
 }
 
 /* What /proc says of a jailed process, from outside. */
@@ -258,11 +332,9 @@ static void test_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_environment),
-		cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_privileges),
-		cmocka_unit_test(test_dies_with_parent),
+		cmocka_unit_test(test_files),       cmocka_unit_test(test_environment),
+		cmocka_unit_test(test_descriptors), cmocka_unit_test(test_private_files),
+		cmocka_unit_test(test_privileges),  cmocka_unit_test(test_dies_with_parent),
 		cmocka_unit_test(test_failures),
 	};
 
