@@ -32,6 +32,7 @@ static const struct column columns[] = {
 	{ "CPUPerc", "CPU %" },
 	{ "MemUsage", "MEM USAGE / LIMIT" },
 	{ "MemPerc", "MEM %" },
+	{ "HostMem", "HOST MEM" },
 	{ "NetIO", "NET I/O" },
 	{ "BlockIO", "BLOCK I/O" },
 	{ "PIDs", "PIDS" },
@@ -39,8 +40,8 @@ static const struct column columns[] = {
 };
 
 #define STANDARD \
-	"table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t" \
-	"{{.BlockIO}}\t{{.PIDs}}"
+	"table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.HostMem}}\t" \
+	"{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}"
 
 static double cpu_percent(const json_t *stats)
 {
@@ -111,7 +112,7 @@ static json_t *make_row(const char *name, const json_t *stats, bool whole)
 	double limit = (double)json_int_at(memory, "limit", NULL);
 	const char *full_name = json_text_at(stats, "name", NULL);
 	json_t *row = json_object();
-	char id[80], count[24];
+	char id[80], count[24], host[HUMAN_MAX];
 
 	short_id(json_text_at(stats, "id", NULL), whole, id);
 	row_set(row, "ID", id);
@@ -120,6 +121,8 @@ static json_t *make_row(const char *name, const json_t *stats, bool whole)
 	set_percent(row, "CPUPerc", cpu_percent(stats));
 	set_pair(row, "MemUsage", MAX(used, 0), limit, true);
 	set_percent(row, "MemPerc", limit > 0 ? used / limit * 100 : 0);
+	human_binary_size((double)json_int_at(stats, "cay_host", "memory"), host);
+	row_set(row, "HostMem", host);
 	set_io(row, stats);
 	(void)snprintf(count, sizeof(count), "%lld",
 		       (long long)json_int_at(stats, "pids_stats", "current"));

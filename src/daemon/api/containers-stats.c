@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GET /containers/{id}/stats and /top: numbers and processes, asked from the guest. */
+/*
+ * GET /containers/{id}/stats and /top: numbers and processes, asked from the guest; and what the
+ * container costs the host, in a member of its own that docker's clients pass over.
+ */
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -7,6 +10,7 @@
 #include "daemon/api/containers.h"
 #include "daemon/lifecycle.h"
 #include "daemon/shim.h"
+#include "daemon/usage.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -128,12 +132,23 @@ static void set_time(json_t *object, const char *key, int64_t ns)
 	json_set_string(object, key, text);
 }
 
-static json_t *make_stats(const struct container *container, const char *name,
+static json_t *make_host(pid_t shim_pid)
+{
+	const struct usage usage = usage_of(shim_pid);
+	json_t *host = json_object();
+
+	set_u64(host, "memory", usage.memory_bytes);
+	set_u64(host, "resident", usage.resident_bytes);
+	set_u64(host, "processes", usage.processes);
+	return host;
+}
+
+static json_t *make_stats(const struct container *container, const struct container_view *view,
 			  const Cay__Vminitd__V1__ContainerStatsResponse *stats,
 			  const Cay__Vminitd__V1__ContainerStatsResponse *before)
 {
 	json_t *object = json_object(), *pids = json_object();
-	_cleanup_free_ char *slashed = xasprintf("/%s", name);
+	_cleanup_free_ char *slashed = xasprintf("/%s", view->name);
 
 	set_time(object, "read", time_of(stats));
 	set_time(object, "preread", time_of(before));
@@ -156,6 +171,7 @@ static json_t *make_stats(const struct container *container, const char *name,
 	json_set(object, "memory_stats", make_memory(stats));
 	json_set(object, "blkio_stats", make_block_io(stats));
 	json_set(object, "networks", make_networks(stats));
+	json_set(object, "cay_host", make_host(view->run.shim_pid));
 	return object;
 }
 
@@ -186,7 +202,7 @@ static int send_stats(struct http_request *request, struct container *container,
 	_cleanup_buf_ struct buf text = { 0 };
 
 	container_view(container, &view);
-	object = make_stats(container, view.name, stats, before);
+	object = make_stats(container, &view, stats, before);
 	json_print_to(object, &text);
 	buf_putc(&text, '\n');
 	return http_stream_write(request, text.data, text.length);
