@@ -317,6 +317,16 @@ static void skipped(const struct pack *pack, const char *path)
 		pack->options->skipped(pack->options->user, shown);
 }
 
+/*
+ * Whether further names are hard links. Those of a symbolic link are links of their own: docker's
+ * client, which unpacks them, sets modes by such a name on what it leads to.
+ */
+static bool may_have_names(const struct stat *status)
+{
+	return status->st_nlink > 1 && !S_ISDIR(status->st_mode) && !S_ISLNK(status->st_mode) &&
+		!S_ISSOCK(status->st_mode);
+}
+
 static int pack_one(struct pack *pack, int directory, const char *name, const char *path,
 		    struct cay_error *err)
 {
@@ -327,7 +337,7 @@ static int pack_one(struct pack *pack, int directory, const char *name, const ch
 	if (fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : failed(pack, path, "looking at it", errno, err);
 	fill_entry(&status, path, &entry);
-	if (!S_ISDIR(status.st_mode) && status.st_nlink > 1 && !S_ISSOCK(status.st_mode))
+	if (may_have_names(&status))
 		first = find_first(pack, &status, path);
 	if (first) {
 		entry.type = TAR_HARDLINK;

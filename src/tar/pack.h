@@ -24,9 +24,10 @@ struct tar_pack_options {
 
 /*
  * Writes what `name` is in the directory, called `as` in the archive, and then what is in it, in
- * the order of names; with "" for `as` only that, by its names alone. Further names of a file are
- * hard links to its first; sockets are left out. A file that changes while it is read has the size
- * it had at first, with zeros for what it lost. A name that vanishes meanwhile is left out.
+ * the order of names; with "" for `as` only that, by its names alone. Further names of a file that
+ * is no symbolic link are hard links to its first; sockets are left out. A file that changes while
+ * it is read has the size it had at first, with zeros for what it lost. A name that vanishes
+ * meanwhile is left out.
  */
 int tar_pack(struct tar_writer *writer, int directory, const char *name, const char *as,
 	     const struct tar_pack_options *options, struct cay_error *err);
