@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 struct rpc_client {
 	uv_loop_t loop;
@@ -87,9 +88,6 @@ struct sync_call {
 	struct cay_error status;    /* then */
 	ProtobufCMessage *response; /* unary */
 	size_t responses;
-	bool stopped; /* `each` wanted no more */
-	bool (*each)(const ProtobufCMessage *response, void *user);
-	void *user;
 };
 
 static void on_end(struct rpc_call *call, const struct cay_error *status, void *user)
@@ -156,17 +154,6 @@ int rpc_client_call(struct rpc_client *client, const ProtobufCServiceDescriptor 
 	return r;
 }
 
-static void on_streamed(struct rpc_call *call, const ProtobufCMessage *message, const uint8_t *data,
-			size_t size, void *user)
-{
-	struct sync_call *sync = user;
-
-	if (sync->each(message, sync->user))
-		return;
-	sync->stopped = true;
-	rpc_call_cancel(call);
-}
-
 /* ---- the interrupt ---- */
 
 /*
@@ -176,22 +163,40 @@ static void on_streamed(struct rpc_call *call, const ProtobufCMessage *message, 
 struct interrupt {
 	int epoll;
 	uv_poll_t poll;
-	struct sync_call *sync;
 	bool open;
+};
+
+struct response {
+	STAILQ_ENTRY(response) link;
+	ProtobufCMessage *message;
+};
+
+/* A call whose responses are taken one by one. */
+struct rpc_stream {
+	struct rpc_client *client;
+	struct rpc_call *call;   /* NULL once it has ended */
+	struct cay_error status; /* then */
+	/*
+	 * Those that were not taken yet, while which the call is paused; more than one where the
+	 * connection broke and gave all it held.
+	 */
+	STAILQ_HEAD(, response) responses;
+	ProtobufCMessage *taken; /* the user's until the next one */
+	struct interrupt interrupt;
 };
 
 static void on_interrupt(uv_poll_t *poll, int status, int events)
 {
-	struct interrupt *interrupt = poll->data;
+	struct rpc_stream *stream = poll->data;
 
 	(void)uv_poll_stop(poll);
-	if (interrupt->sync->call)
-		rpc_call_cancel(interrupt->sync->call);
+	if (stream->call)
+		rpc_call_cancel(stream->call);
 }
 
-static int interrupt_open(struct interrupt *interrupt, struct rpc_client *client, int fd,
-			  struct sync_call *sync, struct cay_error *err)
+static int interrupt_open(struct rpc_stream *stream, int fd, struct cay_error *err)
 {
+	struct interrupt *interrupt = &stream->interrupt;
 	struct epoll_event event = { .events = EPOLLIN | EPOLLRDHUP };
 	int r;
 
@@ -200,31 +205,127 @@ static int interrupt_open(struct interrupt *interrupt, struct rpc_client *client
 		return cay_error_errno(err, errno, "watching for an interrupt");
 	r = epoll_ctl(interrupt->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
 	if (r == 0)
-		r = uv_poll_init(&client->loop, &interrupt->poll, interrupt->epoll);
+		r = uv_poll_init(&stream->client->loop, &interrupt->poll, interrupt->epoll);
 	if (r < 0)
 		return cay_error_errno(err, r, "watching for an interrupt");
 	interrupt->open = true;
-	interrupt->sync = sync;
-	interrupt->poll.data = interrupt;
+	interrupt->poll.data = stream;
 	(void)uv_poll_start(&interrupt->poll, UV_READABLE, on_interrupt);
 	return 0;
 }
 
 static void on_interrupt_closed(uv_handle_t *handle)
 {
-	struct interrupt *interrupt = handle->data;
+	struct rpc_stream *stream = handle->data;
 
-	interrupt->open = false;
+	stream->interrupt.open = false;
 }
 
-static void interrupt_close(struct interrupt *interrupt, struct rpc_client *client)
+static void interrupt_close(struct rpc_stream *stream)
 {
+	struct interrupt *interrupt = &stream->interrupt;
+
 	if (interrupt->open)
 		uv_close((uv_handle_t *)&interrupt->poll, on_interrupt_closed);
 	while (interrupt->open)
-		(void)uv_run(&client->loop, UV_RUN_NOWAIT);
+		(void)uv_run(&stream->client->loop, UV_RUN_NOWAIT);
 	if (interrupt->epoll >= 0)
 		(void)close(interrupt->epoll);
+}
+
+/* ---- streams ---- */
+
+static void on_streamed(struct rpc_call *call, const ProtobufCMessage *message, const uint8_t *data,
+			size_t size, void *user)
+{
+	struct response *response = xcalloc(1, sizeof(*response));
+	struct rpc_stream *stream = user;
+
+	response->message = TAKE_PTR(call->message); /* ours, then */
+	STAILQ_INSERT_TAIL(&stream->responses, response, link);
+	rpc_call_pause(call);
+}
+
+static void on_stream_end(struct rpc_call *call, const struct cay_error *status, void *user)
+{
+	struct rpc_stream *stream = user;
+
+	stream->call = NULL;
+	stream->status = *status;
+}
+
+static void free_message(ProtobufCMessage *message)
+{
+	if (message)
+		protobuf_c_message_free_unpacked(message, NULL);
+}
+
+static ProtobufCMessage *take_first(struct rpc_stream *stream)
+{
+	struct response *response = STAILQ_FIRST(&stream->responses);
+	ProtobufCMessage *message = response->message;
+
+	STAILQ_REMOVE_HEAD(&stream->responses, link);
+	free(response);
+	return message;
+}
+
+int rpc_stream_open(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
+		    const char *method, const ProtobufCMessage *request, int interrupt_fd,
+		    struct rpc_stream **ret_stream, struct cay_error *err)
+{
+	static const struct rpc_call_events events = { .on_message = on_streamed,
+						       .on_end = on_stream_end };
+	_cleanup_rpc_stream_ struct rpc_stream *stream = NULL;
+	int r = check_conn(client, err);
+
+	if (r < 0)
+		return r;
+	stream = xcalloc(1, sizeof(*stream));
+	stream->client = client;
+	stream->interrupt.epoll = -1;
+	STAILQ_INIT(&stream->responses);
+	if (interrupt_fd >= 0)
+		r = interrupt_open(stream, interrupt_fd, err);
+	if (r < 0)
+		return r;
+	stream->call = rpc_call_new(client->conn, service, method, request, 0, &events, stream);
+	*ret_stream = TAKE_PTR(stream);
+	return 0;
+}
+
+int rpc_stream_next(struct rpc_stream *stream, const ProtobufCMessage **ret_response,
+		    struct cay_error *err)
+{
+	free_message(TAKE_PTR(stream->taken));
+	if (stream->call && STAILQ_EMPTY(&stream->responses))
+		rpc_call_resume(stream->call);
+	while (stream->call && STAILQ_EMPTY(&stream->responses))
+		(void)uv_run(&stream->client->loop, UV_RUN_ONCE);
+	if (!STAILQ_EMPTY(&stream->responses)) {
+		*ret_response = stream->taken = take_first(stream);
+		return 1;
+	}
+	if (stream->status.code == CAY_OK)
+		return 0;
+	if (err)
+		*err = stream->status;
+	return -stream->status.err;
+}
+
+void rpc_stream_close(struct rpc_stream *stream)
+{
+	if (!stream)
+		return;
+	if (stream->call)
+		rpc_call_cancel(stream->call);
+	while (stream->call)
+		(void)uv_run(&stream->client->loop, UV_RUN_ONCE);
+	interrupt_close(stream);
+	free_message(stream->taken);
+	while (!STAILQ_EMPTY(&stream->responses))
+		free_message(take_first(stream));
+	free(stream);
 }
 
 int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
@@ -232,19 +333,11 @@ int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescripto
 		      bool (*each)(const ProtobufCMessage *response, void *user), void *user,
 		      struct cay_error *err)
 {
-	static const struct rpc_call_events events = { .on_message = on_streamed,
-						       .on_end = on_end };
-	struct sync_call sync = { .each = each, .user = user };
-	struct interrupt interrupt = { .epoll = -1 };
-	int r = check_conn(client, err);
+	_cleanup_rpc_stream_ struct rpc_stream *stream = NULL;
+	const ProtobufCMessage *response;
+	int r = rpc_stream_open(client, service, method, request, interrupt_fd, &stream, err);
 
-	if (r == 0 && interrupt_fd >= 0)
-		r = interrupt_open(&interrupt, client, interrupt_fd, &sync, err);
-	if (r == 0) {
-		sync.call = rpc_call_new(client->conn, service, method, request, 0, &events, &sync);
-		run_call(client, &sync);
-		r = sync.stopped ? 0 : sync_result(&sync, err);
-	}
-	interrupt_close(&interrupt, client);
-	return r;
+	while (r == 0 && (r = rpc_stream_next(stream, &response, err)) > 0)
+		r = each(response, user) ? 0 : 1;
+	return MIN(r, 0);
 }

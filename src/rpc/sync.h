@@ -30,11 +30,29 @@ int rpc_client_call(struct rpc_client *client, const ProtobufCServiceDescriptor 
 		    ProtobufCMessage **ret_response, struct cay_error *err);
 
 /*
- * A call with a stream of responses: `each` gets them in order, on this thread, until the stream
- * ends (0), fails (-errno, err set), or `each` returns false (0; the call is cancelled). With
- * interrupt_fd >= 0 the call is also cancelled, with CAY_CANCELLED, once that descriptor is
- * readable or its other end has closed; it must be one that poll() knows, is only borrowed, and
- * keeps its blocking mode.
+ * A call with a stream of responses, taken one by one. No more than one that was not asked for yet
+ * is kept here: the other side waits. With interrupt_fd >= 0 the call is cancelled, with
+ * CAY_CANCELLED, once that descriptor is readable or its other end has closed; it must be one that
+ * poll() knows, is only borrowed, and keeps its blocking mode.
+ */
+struct rpc_stream;
+int rpc_stream_open(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
+		    const char *method, const ProtobufCMessage *request, int interrupt_fd,
+		    struct rpc_stream **ret_stream, struct cay_error *err);
+/*
+ * The next response, good until the next call: 1, or 0 where the stream has ended, or -errno with
+ * its failure, also again.
+ */
+int rpc_stream_next(struct rpc_stream *stream, const ProtobufCMessage **ret_response,
+		    struct cay_error *err);
+/* Cancels the call if it goes on. Before the client is freed. */
+void rpc_stream_close(struct rpc_stream *stream);
+DEFINE_CLEANUP(struct rpc_stream *, rpc_stream_close);
+#define _cleanup_rpc_stream_ _cleanup_(rpc_stream_close_p)
+
+/*
+ * The same for who wants to be called: `each` gets the responses in order, on this thread, until
+ * the stream ends (0), fails (-errno, err set), or `each` returns false (0; the call is cancelled).
  */
 int rpc_client_stream(struct rpc_client *client, const ProtobufCServiceDescriptor *service,
 		      const char *method, const ProtobufCMessage *request, int interrupt_fd,

@@ -254,6 +254,36 @@ static void test_streams(void **state)
 	assert_int_equal(server.cancelled, 2);
 }
 
+static void test_stream_taken_one_by_one(void **state)
+{
+	static const Cay__Vminitd__V1__KernelLogRequest log_request =
+		CAY__VMINITD__V1__KERNEL_LOG_REQUEST__INIT;
+	_cleanup_rpc_client_ struct rpc_client *client = NULL;
+	struct rpc_stream *stream = NULL;
+	const ProtobufCMessage *response;
+	struct cay_error err = { 0 };
+	struct server server;
+
+	server_start(&server, "s");
+	assert_ok(rpc_client_new(server.path, &client, &err));
+	assert_ok(rpc_stream_open(client, VMINITD, "KernelLog", &log_request.base, -1, &stream,
+				  &err));
+	for (unsigned int i = 0; i < 5; i++)
+		assert_int_equal(rpc_stream_next(stream, &response, &err), 1);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(rpc_stream_next(stream, &response, &err), 0);
+	rpc_stream_close(stream);
+	/* One that is left in its middle ends at the server. */
+	assert_ok(rpc_stream_open(client, VMINITD, "Events", &events_request.base, -1, &stream,
+				  &err));
+	assert_int_equal(rpc_stream_next(stream, &response, &err), 1);
+	rpc_stream_close(stream);
+	check_version(client);
+	rpc_client_free(TAKE_PTR(client));
+	server_stop(&server);
+	assert_int_equal(server.cancelled, 1);
+}
+
 static void test_connection_lost(void **state)
 {
 	static const Cay__Vminitd__V1__ShutdownRequest shutdown_request =
@@ -401,9 +431,13 @@ static void test_long_path(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),           cmocka_unit_test(test_streams),
-		cmocka_unit_test(test_connection_lost), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_no_server),       cmocka_unit_test(test_socket_file),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_stream_taken_one_by_one),
+		cmocka_unit_test(test_connection_lost),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_no_server),
+		cmocka_unit_test(test_socket_file),
 		cmocka_unit_test(test_long_path),
 	};
 
