@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A container's files looked at and taken out. Putting in is copy-in.c's. */
+/* A container's files looked at. Taking out and putting in are copy-out.c's and copy-in.c's. */
 #include "daemon/copy.h"
 
 #include "base/alloc.h"
@@ -122,60 +122,6 @@ int copy_begin(struct container *container, const char *path, struct files_use *
 	*ret_use = use;
 	use = (struct files_use){ 0 };
 	return 0;
-}
-
-/* ---- streams out ---- */
-
-struct out {
-	const struct image_writer *writer;
-	struct cay_error err; /* why it was stopped */
-};
-
-static bool on_data(const ProtobufCMessage *message, void *user)
-{
-	const Cay__Vminitd__V1__CopyData *piece = (const Cay__Vminitd__V1__CopyData *)message;
-	struct out *out = user;
-
-	return piece->data.len == 0 ||
-		out->writer->write(piece->data.data, piece->data.len, out->writer->user,
-				   &out->err) == 0;
-}
-
-static int stream_out(struct files_use *use, const char *method, const ProtobufCMessage *request,
-		      const struct image_writer *writer, int gone_fd, struct cay_error *err)
-{
-	_cleanup_rpc_client_ struct rpc_client *client = NULL;
-	struct out out = { .writer = writer };
-	int r = shim_connect(use->container, &client, err);
-
-	if (r == 0)
-		r = rpc_client_stream(client, &cay__vminitd__v1__vminitd__descriptor, method,
-				      request, gone_fd, on_data, &out, err);
-	if (r == 0 && out.err.code != CAY_OK) {
-		*err = out.err;
-		r = -err->err;
-	}
-	return r;
-}
-
-int copy_out(struct files_use *use, const char *path, const struct image_writer *writer,
-	     int gone_fd, struct cay_error *err)
-{
-	Cay__Vminitd__V1__CopyOutRequest request = CAY__VMINITD__V1__COPY_OUT_REQUEST__INIT;
-
-	request.container_id = use->container->id;
-	request.path = (char *)path;
-	return stream_out(use, "CopyOut", &request.base, writer, gone_fd, err);
-}
-
-int copy_export(struct files_use *use, bool layer, const struct image_writer *writer, int gone_fd,
-		struct cay_error *err)
-{
-	Cay__Vminitd__V1__ExportRootRequest request = CAY__VMINITD__V1__EXPORT_ROOT_REQUEST__INIT;
-
-	request.container_id = use->container->id;
-	request.layer = layer;
-	return stream_out(use, "ExportRoot", &request.base, writer, gone_fd, err);
 }
 
 /* ---- changes ---- */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What is done with a container's files through its guest: looked at, taken
- * out and put in as tar streams. The guest resolves the paths; no byte of a
- * stream is looked at here. Streams are held up on one side when the other is
- * slow, and end on both when `gone_fd` becomes readable.
+ * out and put in as tar streams. The guest resolves the paths. What it sends is
+ * held against the rules of tar/pass.h on its way to a client; what goes in is
+ * not looked at. Streams are held up on one side when the other is slow, and
+ * end on both when `gone_fd` becomes readable.
  */
 #pragma once
 
@@ -35,7 +36,12 @@ uint32_t copy_go_mode(uint32_t mode);
 int copy_begin(struct container *container, const char *path, struct files_use *ret_use,
 	       struct copy_stat *ret_stat, struct cay_error *err);
 
-/* A tar of what is at the path. */
+/*
+ * What is at the path is called so in its tar: by the path's last part, "." where that was asked
+ * for, "/" for the root. The caller frees.
+ */
+char *copy_archive_name(const char *path);
+/* A tar of what is at the path. One that a guest has not made as such a tar is CAY_CORRUPT. */
 int copy_out(struct files_use *use, const char *path, const struct image_writer *writer,
 	     int gone_fd, struct cay_error *err);
 /* A tar of the whole root or, with `layer`, of what differs from the image, as an OCI layer. */
