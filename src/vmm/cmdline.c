@@ -15,6 +15,10 @@ static const int shares_slots[] = { 4, 3, 1 };
 
 enum { SECTOR = 512, FIXED_DISKS = 2, SHARES_QUEUE_SIZE = 1024 };
 
+/* Of QEMU's microvm without ACPI (hw/i386/microvm.c): where the slots are, and their interrupts. */
+enum { SLOTS = 8, SLOT_SIZE = 512, SLOT_FIRST_IRQ = 5 };
+#define SLOTS_ADDRESS UINT32_C(0xfeb00000)
+
 static_assert(ARRAY_SIZE(shares_slots) == VMM_DISKS_MAX - FIXED_DISKS + 1,
 	      "a slot for the shares beside every number of disks");
 
@@ -99,14 +103,20 @@ static void add_machine(const struct cmdline *cmdline, struct strv *argv)
 	const bool calibrates = tcg && (cmdline->tsc_khz == 0 || cmdline->stock_kernel);
 	const uint64_t mib = (cmdline->memory_bytes + MIB - 1) / MIB;
 
-	if (cmdline->shares_fd > 0) {
+	if (cmdline->memory_fd > 0) {
+		strv_add(argv, "-object");
+		strv_addf(argv,
+			  "memory-backend-file,id=ram,size=%" PRIu64
+			  "M,mem-path=/cay-private/%d,share=%s",
+			  mib, cmdline->memory_fd, cmdline->memory_shared ? "on" : "off");
+	} else if (cmdline->shares_fd > 0) {
 		strv_add(argv, "-object");
 		strv_addf(argv, "memory-backend-memfd,id=ram,size=%" PRIu64 "M,share=on", mib);
 	}
 	strv_add(argv, "-M");
 	strv_addf(argv, "microvm,accel=%s,acpi=off,isa-serial=off,rtc=on,%s%s",
 		  vmm_accel_name(cmdline->accel), calibrates ? "pit=on,pic=on" : "pit=off,pic=off",
-		  cmdline->shares_fd > 0 ? ",memory-backend=ram" : "");
+		  cmdline->memory_fd > 0 || cmdline->shares_fd > 0 ? ",memory-backend=ram" : "");
 	/*
 	 * TCG runs "rep movsb" byte by byte: without ERMS and FSRM the guest does not use it. The
 	 * other three make page faults and context switches dearer and signal frames larger than
@@ -148,6 +158,31 @@ static void add_channel(const struct cmdline *cmdline, struct strv *argv)
 	}
 }
 
+/*
+ * The node on top is "raw" whatever is below: blockdev-reopen can give it another child while the
+ * guest runs, but makes no other driver of it.
+ */
+static char *describe_drive(const struct cmdline_drive *drive, size_t index)
+{
+	struct buf text = { 0 };
+
+	buf_printf(&text, "node-name=disk%zu,driver=raw,read-only=%s%s,", index,
+		   drive->read_only ? "on" : "off",
+		   drive->read_only ? "" : ",discard=unmap,detect-zeroes=unmap");
+	if (drive->empty)
+		buf_printf(&text, "file.driver=null-co,file.read-zeroes=on,file.size=%" PRIu64,
+			   VMM_DISK_SIZE);
+	else if (drive->vmdk)
+		buf_printf(&text,
+			   "file.driver=vmdk,file.file.driver=file,"
+			   "file.file.filename=/dev/fdset/%u,file.file.aio=threads",
+			   drive->set);
+	else
+		buf_printf(&text, "file.driver=file,file.filename=/dev/fdset/%u,file.aio=%s",
+			   drive->set, drive->io_uring ? "io_uring" : "threads");
+	return buf_steal(&text);
+}
+
 static void add_drives(const struct cmdline *cmdline, struct strv *argv)
 {
 	for (size_t i = 0; i < cmdline->fd_count; i++) {
@@ -158,12 +193,7 @@ static void add_drives(const struct cmdline *cmdline, struct strv *argv)
 		const struct cmdline_drive *drive = &cmdline->drives[i];
 
 		strv_add(argv, "-blockdev");
-		strv_addf(argv,
-			  "node-name=disk%zu,driver=%s,read-only=%s,file.driver=file,"
-			  "file.filename=/dev/fdset/%u,file.aio=%s%s",
-			  i, drive->vmdk ? "vmdk" : "raw", drive->read_only ? "on" : "off",
-			  drive->set, drive->io_uring && !drive->vmdk ? "io_uring" : "threads",
-			  drive->read_only ? "" : ",discard=unmap,detect-zeroes=unmap");
+		strv_take(argv, describe_drive(drive, i));
 		strv_add(argv, "-device");
 		/* A full disk is the guest's error to see; QEMU would else stop the VM. */
 		strv_addf(argv,
@@ -226,6 +256,50 @@ static void add_nic(const struct cmdline_nic *nic, size_t index, int slot, struc
 	strv_take(argv, buf_steal(&device));
 }
 
+static bool slot_is_empty(const struct cmdline *cmdline, int slot)
+{
+	if (slot == SLOT_SERIAL || slot == SLOT_BALLOON ||
+	    slot_is_taken(slot, cmdline->drive_count, cmdline->shares_fd > 0))
+		return false;
+	for (size_t i = 0; i < cmdline->nic_count; i++)
+		if (slot == nic_slot(cmdline, i))
+			return false;
+	return true;
+}
+
+/*
+ * QEMU tells the kernel of the devices that are there. A template's hears of the empty slots too,
+ * so that it can look there again when it runs in a clone, which may have a device there.
+ */
+static void put_empty_slots(const struct cmdline *cmdline, struct buf *append)
+{
+	for (int slot = 0; slot < SLOTS; slot++)
+		if (slot_is_empty(cmdline, slot))
+			buf_printf(append, " virtio_mmio.device=%d@%#x:%d", SLOT_SIZE,
+				   SLOTS_ADDRESS + (unsigned int)slot * SLOT_SIZE,
+				   SLOT_FIRST_IRQ + slot);
+}
+
+static void add_boot(const struct cmdline *cmdline, struct strv *argv)
+{
+	_cleanup_free_ char *kernel = NULL;
+	struct buf append = { 0 };
+
+	if (cmdline->from_template) {
+		add(argv, "-incoming", "defer");
+		return;
+	}
+	add(argv, "-kernel", cmdline->kernel);
+	if (cmdline->initramfs)
+		add(argv, "-initrd", cmdline->initramfs);
+	kernel = cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel);
+	buf_puts(&append, kernel);
+	if (cmdline->to_freeze)
+		put_empty_slots(cmdline, &append);
+	strv_add(argv, "-append");
+	strv_take(argv, buf_steal(&append));
+}
+
 void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 {
 	assert(cmdline->drive_count <= VMM_DISKS_MAX);
@@ -237,11 +311,7 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 	add_machine(cmdline, argv);
 	add(argv, "-sandbox",
 	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-	add(argv, "-kernel", cmdline->kernel);
-	if (cmdline->initramfs)
-		add(argv, "-initrd", cmdline->initramfs);
-	strv_add(argv, "-append");
-	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel));
+	add_boot(cmdline, argv);
 	add_channel(cmdline, argv);
 	add_drives(cmdline, argv);
 	if (cmdline->shares_fd > 0)
@@ -255,10 +325,16 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv)
 
 void cmdline_vmdk(const uint64_t *sizes, size_t count, unsigned int first_set, struct buf *out)
 {
+	uint64_t rest = VMM_DISK_SIZE;
+
 	buf_puts(out,
 		 "# Disk DescriptorFile\nversion=1\nCID=fffffffe\nparentCID=ffffffff\n"
 		 "createType=\"twoGbMaxExtentFlat\"\n\n# Extent description\n");
-	for (size_t i = 0; i < count; i++)
-		buf_printf(out, "RW %" PRIu64 " FLAT \"/dev/fdset/%zu\" 0\n", sizes[i] / SECTOR,
+	for (size_t i = 0; i < count; i++) {
+		const uint64_t size = i + 1 == count && rest > sizes[i] ? rest : sizes[i];
+
+		buf_printf(out, "RW %" PRIu64 " FLAT \"/dev/fdset/%zu\" 0\n", size / SECTOR,
 			   first_set + i);
+		rest -= MIN(rest, size);
+	}
 }

@@ -40,6 +40,12 @@ const char *vmm_accel_name(enum vmm_accel accel); /* "tcg", "kvm" */
 /* -EINVAL for another word. */
 int vmm_accel_parse(const char *text, enum vmm_accel *ret_accel);
 
+/*
+ * Every disk's size: whichever disk a slot has, the machine looks the same, so that disks can be
+ * exchanged under a guest that has booted before.
+ */
+#define VMM_DISK_SIZE (UINT64_C(1) << 40)
+
 enum { VMM_DISKS_MAX = 4, VMM_EXTENTS_MAX = 130, VMM_NICS_MAX = 4, VMM_QUEUES_MAX = 8 };
 
 /* How many network cards a machine has slots for beside its disks and shares, one at least. */
@@ -54,6 +60,7 @@ struct cmdline_fd {
 };
 
 struct cmdline_drive {
+	bool empty;       /* a placeholder, which reads as zeros: `read_only` is all it has */
 	unsigned int set; /* the descriptor set of the disk, or of the VMDK descriptor */
 	bool vmdk;        /* several extents, joined by a VMDK descriptor; always read-only */
 	bool read_only;
@@ -81,6 +88,10 @@ struct cmdline {
 	bool stock_kernel; /* it lacks lapic_khz= and calibrates its APIC timer against the PIT */
 	unsigned int vcpus;
 	uint64_t memory_bytes;
+	int memory_fd;      /* of a file that is the guest's memory (preload.c); 0: none */
+	bool memory_shared; /* what the guest writes goes there; else it is copied on write */
+	bool to_freeze;     /* becomes a template: the kernel hears of the empty slots too */
+	bool from_template; /* waits for a template's state (-incoming) and boots nothing */
 	int channel_fd, console_fd, qmp_fd;
 	int files_fd; /* 0: no such port */
 	/*
@@ -104,10 +115,10 @@ void cmdline_build(const struct cmdline *cmdline, struct strv *argv);
  * will run in it.
  */
 char *cmdline_kernel(enum vmm_accel accel, uint32_t tsc_khz, bool stock_kernel);
-
 /*
  * A VMDK descriptor ("twoGbMaxExtentFlat", of VMware's "Virtual Disk Format 5.0") that joins the
  * descriptor sets first_set, first_set + 1, … of these sizes in bytes. Extents are declared RW:
- * QEMU skips RDONLY ones without a word; the drive itself is read-only.
+ * QEMU skips RDONLY ones without a word; the drive itself is read-only. The last one is declared to
+ * reach up to VMM_DISK_SIZE: behind the end of its file QEMU reads zeros.
  */
 void cmdline_vmdk(const uint64_t *sizes, size_t count, unsigned int first_set, struct buf *out);

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/unix.h"
 
 #include <errno.h>
 
@@ -189,31 +190,64 @@ static void on_written(uv_write_t *request, int status)
 	free(line);
 }
 
-void qmp_command(struct qmp *qmp, const char *name, json_t *arguments,
-		 void (*done)(json_t *result, const struct cay_error *err, void *user), void *user)
+/* Adds a command to those that wait for an answer; what is to be sent for it goes to `text`. */
+static struct command *begin_command(struct qmp *qmp, const char *name, json_t *arguments,
+				     struct buf *text)
 {
 	_cleanup_json_ json_t *object = json_object();
-	struct command *command = xmalloc(sizeof(*command));
-	struct line *line = xmalloc(sizeof(*line));
-	struct buf text = { 0 };
-	uv_buf_t bytes;
+	struct command *command = xcalloc(1, sizeof(*command));
 
-	*command = (struct command){ .id = ++qmp->last_id, .done = done, .user = user };
+	command->id = ++qmp->last_id;
 	json_set_string(object, "execute", name);
 	if (arguments)
 		json_set(object, "arguments", arguments);
 	json_set_int(object, "id", command->id);
-	json_print_to(object, &text);
-	buf_putc(&text, '\n');
-	bytes = uv_buf_init(text.data, (unsigned int)text.length);
+	json_print_to(object, text);
+	buf_putc(text, '\n');
+	command->next = qmp->commands;
+	qmp->commands = command;
+	return command;
+}
+
+void qmp_command(struct qmp *qmp, const char *name, json_t *arguments,
+		 void (*done)(json_t *result, const struct cay_error *err, void *user), void *user)
+{
+	struct line *line = xmalloc(sizeof(*line));
+	struct buf text = { 0 };
+	struct command *command = begin_command(qmp, name, arguments, &text);
+	uv_buf_t bytes = uv_buf_init(text.data, (unsigned int)text.length);
+
+	command->done = done;
+	command->user = user;
 	line->text = text.data;
 	/* A write that fails ends the connection, by which every command hears of it. */
 	if (uv_write(&line->request, (uv_stream_t *)&qmp->pipe, &bytes, 1, on_written) < 0) {
 		free(line->text);
 		free(line);
 	}
-	command->next = qmp->commands;
-	qmp->commands = command;
+}
+
+void qmp_command_fd(struct qmp *qmp, const char *name, json_t *arguments, int fd,
+		    void (*done)(json_t *result, const struct cay_error *err, void *user),
+		    void *user)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	struct command *command = begin_command(qmp, name, arguments, &text);
+	uv_os_fd_t socket = -1;
+	int r = uv_fileno((uv_handle_t *)&qmp->pipe, &socket);
+	struct cay_error err = { 0 };
+
+	command->done = done;
+	command->user = user;
+	/* Behind what waits to be written it would come too early. */
+	if (r == 0 && uv_stream_get_write_queue_size((uv_stream_t *)&qmp->pipe) > 0)
+		r = -EAGAIN;
+	if (r == 0)
+		r = unix_send_fd(socket, text.data, text.length, fd);
+	if (r == 0)
+		return;
+	(void)cay_error_errno(&err, r, "sending a descriptor to QEMU");
+	end_connection(qmp, &err);
 }
 
 struct qmp *qmp_new(uv_loop_t *loop, int fd, const struct qmp_events *events, void *user)

@@ -56,5 +56,13 @@ struct qmp *qmp_new(uv_loop_t *loop, int fd, const struct qmp_events *events, vo
 void qmp_command(struct qmp *qmp, const char *name, json_t *arguments,
 		 void (*done)(json_t *result, const struct cay_error *err, void *user), void *user);
 
+/*
+ * The same with a descriptor, of which QEMU gets a copy ("getfd", "add-fd"). It is sent at once:
+ * where the socket has no room the connection ends.
+ */
+void qmp_command_fd(struct qmp *qmp, const char *name, json_t *arguments, int fd,
+		    void (*done)(json_t *result, const struct cay_error *err, void *user),
+		    void *user);
+
 /* Ends it; on_close follows. */
 void qmp_close(struct qmp *qmp);

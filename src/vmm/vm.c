@@ -28,7 +28,8 @@ enum {
 	FD_QMP,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
-	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 2, /* with vhost's; files */
+	/* With vhost's; files, shares, memory, state. */
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 4,
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -154,14 +155,21 @@ static int describe_disk(const uint64_t *sizes, size_t count, unsigned int first
 static int open_disk(const struct vm_disk *disk, struct handover *handover, struct cmdline_fd *sets,
 		     size_t *set_count, struct cmdline_drive *drive, struct cay_error *err)
 {
-	const bool joined = disk->extent_count > 1;
+	/* The one kind of disk whose end QEMU takes from us instead of the file. */
+	const bool joined = disk->extent_count > 1 ||
+		(disk->read_only && disk->extent_count == 1 &&
+		 disk->extents[0].size != VMM_DISK_SIZE);
 	const unsigned int first = (unsigned int)handover->count;
 	_cleanup_free_ uint64_t *sizes = xcalloc(disk->extent_count, sizeof(*sizes));
 	int fd = -1;
 
-	if (disk->extent_count == 0 || (joined && !disk->read_only))
+	if (disk->extent_count == 0) {
+		*drive = (struct cmdline_drive){ .empty = true, .read_only = disk->read_only };
+		return 0;
+	}
+	if (joined && !disk->read_only)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "a disk needs one extent, or several and read-only");
+				     "a disk of several extents is not read-only");
 	if (handover->count + disk->extent_count + 1 > DISK_FDS_END)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
 				     "the disks have more than %d extents", VMM_EXTENTS_MAX);
@@ -249,6 +257,21 @@ static int open_nic(const struct vm_machine *machine, const struct vm_nic *from,
 	return 0;
 }
 
+static int open_memory(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
+		       struct cmdline *cmdline, struct cay_error *err)
+{
+	int r = 0;
+
+	if (machine->memory_fd > 0)
+		r = copy_fd(machine->memory_fd, handover, &cmdline->memory_fd);
+	if (r == 0 && machine->state_fd > 0)
+		r = copy_fd(machine->state_fd, handover, &vm->state_number);
+	cmdline->from_template = machine->state_fd > 0;
+	cmdline->memory_shared = machine->memory_shared;
+	cmdline->to_freeze = machine->to_freeze;
+	return r < 0 ? cay_error_errno(err, r, "handing the guest's memory to QEMU") : 0;
+}
+
 /*
  * Opens all that QEMU gets: three sockets at fixed places, then the disks, then the cards, then the
  * files' stream.
@@ -280,6 +303,8 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 		if (r < 0)
 			return cay_error_errno(err, r, "handing the files' stream to QEMU");
 	}
+	if (r == 0)
+		r = open_memory(machine, vm, handover, cmdline, err);
 	if (r == 0 && machine->shares_fd > 0) {
 		r = copy_fd(machine->shares_fd, handover, &cmdline->shares_fd);
 		if (r < 0)
@@ -291,11 +316,12 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 /* The size of the largest file that QEMU has to write to. */
 static uint64_t largest_writable(const struct vm_machine *machine)
 {
-	/* Memory that is shared with cay-files is a file too. */
-	uint64_t largest = machine->shares_fd > 0 ? machine->memory_bytes + MIB : 0;
+	/* Memory that is shared with cay-files, or to become a template's, is a file too. */
+	uint64_t largest =
+		machine->shares_fd > 0 || machine->memory_shared ? machine->memory_bytes + MIB : 0;
 
 	for (size_t i = 0; i < machine->disk_count; i++)
-		if (!machine->disks[i].read_only)
+		if (!machine->disks[i].read_only && machine->disks[i].extent_count > 0)
 			largest = MAX(largest, machine->disks[i].extents[0].size);
 	return largest;
 }
@@ -339,13 +365,16 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		.directory = machine->jail_directory,
 		.argv = &argv,
 		.files = files,
-		.file_count = machine->initramfs ? 2 : 1,
+		.file_count = machine->state_fd > 0 ? 0
+			: machine->initramfs        ? 2
+						    : 1,
 		.kvm = machine->accel == VMM_KVM,
 		.uid = machine->uid,
 		.file_size_max = largest_writable(machine),
 		.fds = handover->fds,
 		.fd_count = handover->count,
 		.output_fd = writer,
+		.preload = machine->preload,
 	};
 
 	r = jail_spawn(&jail, &vm->pid, &vm->pidfd, err);

@@ -17,10 +17,11 @@ struct vm_extent {
 	uint64_t size; /* bytes, a multiple of 512 */
 };
 
+/* The guest sees a read-only disk as large as the others: zeros follow its extents. */
 struct vm_disk {
 	struct vm_extent *extents;
-	size_t extent_count;
-	bool read_only; /* required where there are several extents */
+	size_t extent_count; /* 0: a placeholder without contents */
+	bool read_only;      /* required where there are several extents */
 };
 
 /* A network card: the queues of a tap, or a stream socket with passt at its other end. */
@@ -47,6 +48,15 @@ struct vm_machine {
 	size_t disk_count;
 	struct vm_nic nics[VMM_NICS_MAX];
 	size_t nic_count;
+	/*
+	 * A template is made: the memory of a machine that is `to_freeze` is the file memory_fd,
+	 * opened for writing. Or cloned: memory_fd is that file, state_fd what the machine was
+	 * frozen into; without memory_shared both are read only. The caller's; 0: none. QEMU is
+	 * started with the library `preload` (preload.c) where memory_fd is given.
+	 */
+	int memory_fd, state_fd;
+	bool memory_shared, to_freeze;
+	const char *preload;
 	int files_fd;  /* what the port "cay.files" is connected to, the caller's; 0: no port */
 	int shares_fd; /* the shares' vhost-user server, the caller's; 0: no such device */
 };
@@ -57,7 +67,8 @@ struct vm {
 	pid_t pid;
 	int pidfd; /* readable when QEMU has ended */
 	int channel_fd, console_fd, qmp_fd;
-	int output_fd; /* what QEMU itself prints, which is why it failed if it did */
+	int state_number; /* of a clone: what QEMU knows state_fd by */
+	int output_fd;    /* what QEMU itself prints, which is why it failed if it did */
 };
 
 /*

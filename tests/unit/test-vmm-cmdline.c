@@ -66,12 +66,13 @@ static void test_tcg(void **state)
 		"-device\nvirtserialport,bus=serial.0,nr=1,chardev=channel,name=cay.channel\n"
 		"-add-fd\nfd=6,set=3\n-add-fd\nfd=7,set=4\n-add-fd\nfd=8,set=5\n"
 		"-add-fd\nfd=9,set=6\n"
-		"-blockdev\nnode-name=disk0,driver=vmdk,read-only=on,file.driver=file,"
-		"file.filename=/dev/fdset/5,file.aio=threads\n"
+		"-blockdev\nnode-name=disk0,driver=raw,read-only=on,file.driver=vmdk,"
+		"file.file.driver=file,file.file.filename=/dev/fdset/5,file.file.aio=threads\n"
 		"-device\nvirtio-blk-device,drive=disk0,bus=virtio-mmio-bus.6,"
 		"werror=report,rerror=report\n"
-		"-blockdev\nnode-name=disk1,driver=raw,read-only=off,file.driver=file,"
-		"file.filename=/dev/fdset/6,file.aio=io_uring,discard=unmap,detect-zeroes=unmap\n"
+		"-blockdev\nnode-name=disk1,driver=raw,read-only=off,discard=unmap,"
+		"detect-zeroes=unmap,file.driver=file,file.filename=/dev/fdset/6,"
+		"file.aio=io_uring\n"
 		"-device\nvirtio-blk-device,drive=disk1,bus=virtio-mmio-bus.5,"
 		"werror=report,rerror=report\n"
 		"-device\nvirtio-balloon-device,free-page-reporting=on,bus=virtio-mmio-bus.0\n");
@@ -226,6 +227,49 @@ static void test_slots(void **state)
 	}
 }
 
+/* A machine to be frozen has places for its disks, and its kernel hears of the empty slots. */
+static void test_to_freeze(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL;
+
+	cmdline.memory_fd = 9;
+	cmdline.memory_shared = true;
+	cmdline.to_freeze = true;
+	cmdline.drives[0] = (struct cmdline_drive){ .empty = true, .read_only = true };
+	cmdline.nic_count = 1;
+	cmdline.nics[0] = (struct cmdline_nic){ .fds = { 14 }, .queues = 1 };
+	text = join(&cmdline);
+	assert_non_null(strstr(text,
+			       "\n-object\nmemory-backend-file,id=ram,size=257M,"
+			       "mem-path=/cay-private/9,share=on\n"
+			       "-M\nmicrovm,accel=tcg,acpi=off,isa-serial=off,rtc=on,"
+			       "pit=off,pic=off,memory-backend=ram\n"));
+	assert_non_null(
+		strstr(text,
+		       "\n-blockdev\nnode-name=disk0,driver=raw,read-only=on,"
+		       "file.driver=null-co,file.read-zeroes=on,file.size=1099511627776\n"));
+	assert_non_null(strstr(text,
+			       " lapic_khz=1000000 virtio_mmio.device=512@0xfeb00200:6"
+			       " virtio_mmio.device=512@0xfeb00600:8"
+			       " virtio_mmio.device=512@0xfeb00800:9\n"));
+}
+
+/* A clone boots nothing; but for that and its memory it is the same machine. */
+static void test_clone(void **state)
+{
+	struct cmdline cmdline = example();
+	_cleanup_free_ char *text = NULL;
+
+	cmdline.memory_fd = 9;
+	cmdline.from_template = true;
+	text = join(&cmdline);
+	assert_non_null(strstr(text, "mem-path=/cay-private/9,share=off\n"));
+	assert_non_null(strstr(text, "\n-incoming\ndefer\n"));
+	assert_null(strstr(text, "-kernel"));
+	assert_null(strstr(text, "-append"));
+}
+
 static void test_vmdk(void **state)
 {
 	const uint64_t sizes[] = { 4096, 1024 * 1024 };
@@ -236,7 +280,8 @@ static void test_vmdk(void **state)
 			    "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
 			    "parentCID=ffffffff\ncreateType=\"twoGbMaxExtentFlat\"\n\n"
 			    "# Extent description\n"
-			    "RW 8 FLAT \"/dev/fdset/3\" 0\nRW 2048 FLAT \"/dev/fdset/4\" 0\n");
+			    "RW 8 FLAT \"/dev/fdset/3\" 0\n"
+			    "RW 2147483640 FLAT \"/dev/fdset/4\" 0\n");
 }
 
 static void test_names(void **state)
@@ -258,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_slots),        cmocka_unit_test(test_unknown_tsc),
 		cmocka_unit_test(test_stock_kernel), cmocka_unit_test(test_vmdk),
 		cmocka_unit_test(test_names),        cmocka_unit_test(test_nics),
+		cmocka_unit_test(test_to_freeze),    cmocka_unit_test(test_clone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

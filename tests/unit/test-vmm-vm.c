@@ -67,7 +67,6 @@ static void test_bad_disks(void **state)
 	expect_refusal((struct vm_disk){ &absent, 1, true }, "/no/disk");
 	expect_refusal((struct vm_disk){ &device, 1, true }, "not a file");
 	expect_refusal((struct vm_disk){ two, 2, false }, "read-only");
-	expect_refusal((struct vm_disk){ NULL, 0, true }, "one extent");
 	expect_refusal((struct vm_disk){ many, 500, true }, "130 extents");
 	expect_refusal((struct vm_disk){ &good, 1, true }, "/none"); /* the kernel */
 	assert_ok(remove_tree(directory, &err));
