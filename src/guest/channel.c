@@ -13,6 +13,7 @@
 #include "guest/channel.h"
 
 #include "guest/guest.h"
+#include "guest/machine.h"
 #include "guest/port.h"
 
 #include "base/alloc.h"
@@ -97,7 +98,11 @@ static void judge(struct channel *channel)
 				buf_clear(&channel->received);
 			return;
 		case SESSION_LINE: {
-			int r = write_full(channel->fd, line, sizeof(line));
+			int r;
+
+			if (memcmp(line, SESSION_FREEZE, sizeof(line)) == 0)
+				machine_shrink();
+			r = write_full(channel->fd, line, sizeof(line));
 
 			if (r < 0)
 				log_warning("answering a session's opening: %s", errno_text(r));

@@ -5,11 +5,13 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/random.h>
+#include <malloc.h>
 #include <mntent.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -154,4 +156,20 @@ void machine_reboot(void)
 	(void)reboot(RB_AUTOBOOT);
 	for (;;)
 		(void)pause(); /* the kernel did not: the host ends the machine */
+}
+
+void machine_shrink(void)
+{
+	static const struct {
+		const char *name, *value;
+	} orders[] = {
+		{ "vm/drop_caches", "3" },    /* pages of files, inodes and names */
+		{ "vm/compact_memory", "1" }, /* what is free is reported in large pieces only */
+	};
+	struct cay_error err = { 0 };
+
+	(void)malloc_trim(0);
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++)
+		if (machine_set_sysctl(orders[i].name, orders[i].value, &err) < 0)
+			log_warning("%s", err.message);
 }

@@ -24,3 +24,5 @@ int machine_trim(const char *target, uint64_t *ret_bytes, struct cay_error *err)
 void machine_settle_disks(void);
 /* Restarts or, as the host asks QEMU, ends the machine. Does not return. */
 _Noreturn void machine_reboot(void);
+/* Lets go of memory that holds nothing but copies: caches, the heap's rest. Failures are logged. */
+void machine_shrink(void);

@@ -4,6 +4,7 @@
 
 static const char line_start[] = "CAY ";
 enum { START_LENGTH = sizeof(line_start) - 1, DIGITS = 16 };
+static_assert(sizeof(SESSION_FREEZE) - 1 == SESSION_LINE_LENGTH, "it is as long as the others");
 static_assert(START_LENGTH + DIGITS + 1 == SESSION_LINE_LENGTH, "the line is start, digits, end");
 
 /* RFC 9113, 3.4: what every client sends first. */
@@ -43,6 +44,8 @@ bool session_find(struct buf *received, const char line[SESSION_LINE_LENGTH])
 static size_t match_line(const char *data, size_t length)
 {
 	length = MIN(length, (size_t)SESSION_LINE_LENGTH);
+	if (memcmp(data, SESSION_FREEZE, length) == 0)
+		return length;
 	for (size_t i = 0; i < length; i++) {
 		bool good;
 

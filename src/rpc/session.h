@@ -7,6 +7,10 @@
  * the guest, on seeing such a line where an HTTP/2 connection would begin,
  * answers it and starts with clean state. A client that starts with the HTTP/2
  * preface at once is served as well.
+ *
+ * SESSION_FREEZE in place of such a line announces that the machine will be
+ * frozen: the guest lets go of what a copy of it has no use for, and answers
+ * with the same line when it has. The next session's line may come to a copy.
  */
 #pragma once
 
@@ -15,6 +19,7 @@
 #include <stdint.h>
 
 enum { SESSION_LINE_LENGTH = 21 };
+#define SESSION_FREEZE "CAY freeze          \n" /* as long as the others */
 
 /* Writes the line for a number, with no NUL after it. */
 void session_format(uint64_t number, char ret_line[SESSION_LINE_LENGTH]);

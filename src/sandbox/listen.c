@@ -120,10 +120,14 @@ static void on_qmp_status(json_t *result, const struct cay_error *err, void *use
 	sandbox_fail(sandbox, &why);
 }
 
-/* Nobody here stops a VM: QEMU does so where it can't go on, and would wait for ever. */
+/* Nobody here stops a running VM: QEMU does so where it can't go on, and would wait for ever. */
 static void on_qmp_event(struct qmp *qmp, const char *name, json_t *data, void *user)
 {
-	if (strcmp(name, "STOP") == 0)
+	struct sandbox *sandbox = user;
+
+	if (strcmp(name, "MIGRATION") == 0 && sandbox->freeze)
+		sandbox_on_migration(sandbox, json_string_value(json_object_get(data, "status")));
+	else if (strcmp(name, "STOP") == 0 && !sandbox->freeze)
 		qmp_command(qmp, "query-status", NULL, on_qmp_status, user);
 	else
 		log_debug("QEMU: %.64s", name);
@@ -137,12 +141,19 @@ static void on_qmp_close(struct qmp *qmp, const struct cay_error *why, void *use
 	sandbox_release_handle(sandbox);
 }
 
-void sandbox_listen(struct sandbox *sandbox)
+void sandbox_open_qmp(struct sandbox *sandbox)
 {
 	static const struct qmp_events events = { .on_event = on_qmp_event,
 						  .on_close = on_qmp_close };
 
-	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+	if (sandbox->qmp)
+		return;
 	sandbox->open_handles++;
 	sandbox->qmp = qmp_new(sandbox->loop, TAKE_FD(sandbox->vm.qmp_fd), &events, sandbox);
+}
+
+void sandbox_listen(struct sandbox *sandbox)
+{
+	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+	sandbox_open_qmp(sandbox);
 }

@@ -52,11 +52,40 @@ static int open_passt(struct nics *nics, const struct sandbox_interface *interfa
 	return r;
 }
 
+static void describe_card(const struct sandbox_config *config, size_t index, struct vm_nic *card)
+{
+	const struct sandbox_interface *interface = &config->interfaces[index];
+
+	*card = (struct vm_nic){
+		.stream = interface->kind == SANDBOX_PASST,
+		.fd_count = queues_of(config, interface),
+		.mtu = interface->mtu,
+	};
+	memcpy(card->mac, interface->mac, sizeof(card->mac));
+}
+
+void nics_describe(const struct sandbox_config *config, struct vm_nic cards[VMM_NICS_MAX])
+{
+	for (size_t i = 0; i < config->interface_count; i++)
+		describe_card(config, i, &cards[i]);
+}
+
+/* Nobody is at the other end, but it is there: a guest sees when the line is cut. */
+static int open_loose_stream(int *ret_fd, int *ret_peer, struct cay_error *err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return cay_error_errno(err, errno, "making a socket for a network card");
+	*ret_fd = pair[0];
+	*ret_peer = pair[1];
+	return 0;
+}
+
 static int open_card(struct nics *nics, size_t index, struct cay_error *err)
 {
 	const struct sandbox_interface *interface = &nics->config->interfaces[index];
 	const unsigned int queues = queues_of(nics->config, interface);
-	struct vm_nic *card = &nics->cards[index];
 	int *fds = nics->fds[index];
 	int r = 0;
 
@@ -68,27 +97,26 @@ static int open_card(struct nics *nics, size_t index, struct cay_error *err)
 		r = macvtap_open(interface->device, queues, fds, err);
 		break;
 	case SANDBOX_PASST:
-		r = open_passt(nics, interface, fds, err);
+		r = nics->config->purpose == SANDBOX_FOR_TEMPLATE
+			? open_loose_stream(fds, &nics->peers[index], err)
+			: open_passt(nics, interface, fds, err);
 		break;
 	}
 	if (r < 0)
 		return r;
-	*card = (struct vm_nic){
-		.stream = interface->kind == SANDBOX_PASST,
-		.fds = fds,
-		.fd_count = queues,
-		.mtu = interface->mtu,
-	};
-	memcpy(card->mac, interface->mac, sizeof(card->mac));
+	describe_card(nics->config, index, &nics->cards[index]);
+	nics->cards[index].fds = fds;
 	return 0;
 }
 
 int nics_open(struct nics *nics, const struct sandbox_config *config, struct cay_error *err)
 {
 	*nics = (struct nics){ .config = config, .passt_output = -1 };
-	for (size_t i = 0; i < VMM_NICS_MAX; i++)
+	for (size_t i = 0; i < VMM_NICS_MAX; i++) {
+		nics->peers[i] = -1;
 		for (size_t j = 0; j < SANDBOX_QUEUES_MAX; j++)
 			nics->fds[i][j] = -1;
+	}
 	for (size_t i = 0; i < config->interface_count; i++) {
 		int r = open_card(nics, i, err);
 
@@ -145,6 +173,8 @@ void nics_done(struct nics *nics)
 	if (!nics->config)
 		return;
 	close_fds(nics); /* which ends the taps, and passt with its socket */
+	for (size_t i = 0; i < VMM_NICS_MAX; i++)
+		cay_close_p(&nics->peers[i]);
 	if (nics->passt > 0)
 		(void)passt_wait(&nics->passt, &nics->passt_output, NULL);
 	for (size_t i = 0; i < nics->config->interface_count; i++) {

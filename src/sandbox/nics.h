@@ -16,8 +16,11 @@ struct nics {
 	size_t count;
 	pid_t passt; /* while it starts; 0: none, or it is ready and a daemon of its own */
 	int passt_output;
+	int peers[VMM_NICS_MAX]; /* of a template's streams, which lead nowhere; -1: none */
 };
 
+/* What the cards are like, without anything that is open or their own. */
+void nics_describe(const struct sandbox_config *config, struct vm_nic cards[VMM_NICS_MAX]);
 /* Opens what QEMU is to get. Blocks for the kernel only. `nics` must not move afterwards. */
 int nics_open(struct nics *nics, const struct sandbox_config *config, struct cay_error *err);
 /*

@@ -3,7 +3,8 @@
  * What the files of a sandbox share: sandbox.c has its life, listen.c hears
  * what the machine says beside the channel's calls (console, kernel log, QMP),
  * network.c tells the guest about its network, shares.c has the server of the
- * host's files.
+ * host's files; machine.c describes the machine, which freeze.c makes a
+ * template of, and restore.c a template into.
  */
 #pragma once
 
@@ -11,6 +12,7 @@
 #include "sandbox/nics.h"
 #include "sandbox/sandbox.h"
 #include "vmm/qmp.h"
+#include "vmm/template.h"
 #include "vmm/vm.h"
 
 #include "rpc/session.h"
@@ -21,6 +23,10 @@ enum state { BOOTING, READY, ENDING, GONE };
 
 enum { KERNEL_NAME_MAX = 128 };
 
+/* What QEMU is started with where its memory is a template's (vmm/preload.c). */
+#define SANDBOX_QEMU_LIBRARY "libcay-qemu.so"
+
+struct freeze;
 struct shares;
 
 struct sandbox {
@@ -36,12 +42,18 @@ struct sandbox {
 	unsigned int awaited;                              /* what on_ready still waits for */
 	struct boot_log boot_log;
 	struct rpc_conn *conn;
-	struct qmp *qmp; /* from READY on */
+	struct qmp
+		*qmp; /* from READY on; of what comes from or becomes a template from the start */
 	char session_line[SESSION_LINE_LENGTH];
 	struct buf opening;     /* what came before the session's line */
 	unsigned int farewells; /* calls before the orderly end not yet answered */
 	bool kernel_log_asked, kernel_log_awaited;
 	char kernel[KERNEL_NAME_MAX];
+	struct template template; /* until QEMU has its copies of the descriptors */
+	bool restoring;           /* from a template, and the guest has not answered yet */
+	bool cloned;              /* it has */
+	char template_error[CAY_ERROR_MESSAGE_MAX];
+	struct freeze *freeze; /* of what becomes a template */
 	struct cay_error why;
 	bool killed; /* by us */
 
@@ -73,6 +85,8 @@ void sandbox_on_text(uv_poll_t *poll, int status, int events);
 void sandbox_drain_text(struct sandbox *sandbox);
 /* From READY on: the kernel's log in a while, QMP at once. */
 void sandbox_listen(struct sandbox *sandbox);
+/* QMP alone, if it is not open yet. */
+void sandbox_open_qmp(struct sandbox *sandbox);
 /* At the end: adds the kernel's log, if nobody has asked for it yet, to the farewells. */
 void sandbox_fetch_kernel_log(struct sandbox *sandbox);
 
@@ -101,3 +115,37 @@ void sandbox_watch_shares(struct sandbox *sandbox);
 void sandbox_unwatch_shares(struct sandbox *sandbox);
 /* Ends cay-files; once its handles are closed. */
 void sandbox_close_shares(struct sandbox *sandbox);
+
+/* ---- machine.c ---- */
+
+/* The machine, but for what must be opened. It points into `config` and *extents, to be freed. */
+struct vm_machine sandbox_describe(const struct sandbox_config *config, struct vm_extent **extents);
+
+/* ---- restore.c ---- */
+
+/*
+ * Where there is a template to use, adds it to the machine and sets `restoring`. One that is of no
+ * use is told of, and nothing else happens.
+ */
+void sandbox_use_template(struct sandbox *sandbox, struct vm_machine *machine);
+/* Once QEMU runs: has it take up the template's state. */
+void sandbox_restore(struct sandbox *sandbox);
+/* It could not be cloned, and boots instead. */
+void sandbox_give_up_template(struct sandbox *sandbox, const struct cay_error *why);
+/* The arguments of "migrate-set-capabilities" that turn these on. */
+json_t *sandbox_migration_capabilities(const char *const *names, size_t count);
+
+/* ---- freeze.c ---- */
+
+/* The address that a template's card has. */
+void sandbox_frozen_mac(size_t index, uint8_t ret_mac[SANDBOX_MAC_SIZE]);
+/* For what becomes a template: makes its files and adds them to the machine. */
+int sandbox_prepare_freeze(struct sandbox *sandbox, struct vm_machine *machine,
+			   struct cay_error *err);
+/* The guest is ready to be frozen. */
+void sandbox_freeze(struct sandbox *sandbox);
+/* QEMU tells how that goes on. */
+void sandbox_on_migration(struct sandbox *sandbox, const char *status);
+/* QEMU has gone: completes the template, or leaves one that is none. May set `why`. */
+void sandbox_finish_freeze(struct sandbox *sandbox);
+void sandbox_free_freeze(struct freeze *freeze);

@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 
 #include "vminitd.pb-c.h"
 
@@ -40,6 +41,8 @@ static void set_why(struct sandbox *sandbox, const struct cay_error *why)
 	if (sandbox->why.code == CAY_OK)
 		sandbox->why = *why;
 }
+
+static int start(struct sandbox *sandbox, struct cay_error *err);
 
 /* ---- the end ---- */
 
@@ -73,13 +76,39 @@ void sandbox_fail(struct sandbox *sandbox, const struct cay_error *why)
 		  LAST_WORDS_MS); /* a QEMU that died tells itself why, and it knows best */
 }
 
+static void release_vm(struct sandbox *sandbox)
+{
+	sandbox_close_shares(sandbox);
+	vm_done(&sandbox->vm);
+	nics_done(&sandbox->nics);
+}
+
+/* A clone that has not come up: everything of it is gone, and the VM is booted in its place. */
+static int boot_instead(struct sandbox *sandbox)
+{
+	struct cay_error why = sandbox->why;
+	int r;
+
+	sandbox_give_up_template(sandbox, &why);
+	cay_error_clear(&sandbox->why);
+	buf_clear(&sandbox->opening);
+	sandbox->killed = false;
+	sandbox->state = BOOTING; /* of another VM: the one step back that there is */
+	r = start(sandbox, &sandbox->why);
+	if (r < 0)
+		set_state(sandbox, ENDING);
+	return r;
+}
+
 void sandbox_release_handle(struct sandbox *sandbox)
 {
 	if (--sandbox->open_handles > 0)
 		return;
-	sandbox_close_shares(sandbox);
-	vm_done(&sandbox->vm);
-	nics_done(&sandbox->nics);
+	release_vm(sandbox);
+	if (sandbox->restoring && boot_instead(sandbox) == 0)
+		return;
+	if (sandbox->freeze)
+		sandbox_finish_freeze(sandbox);
 	set_state(sandbox, GONE);
 	sandbox->events.on_gone(sandbox, &sandbox->why, sandbox->user);
 }
@@ -265,6 +294,8 @@ static void open_session(struct sandbox *sandbox)
 	}
 	buf_done(&sandbox->opening);
 	(void)uv_timer_stop(&sandbox->timer);
+	sandbox->cloned = sandbox->restoring;
+	sandbox->restoring = false;
 	set_state(sandbox, READY);
 	send_greeting(sandbox);
 	listen_to_events(sandbox);
@@ -290,8 +321,19 @@ static void on_channel(uv_poll_t *poll, int status, int events)
 		return;
 	}
 	sandbox->opening.length += (size_t)n;
-	if (session_find(&sandbox->opening, sandbox->session_line))
+	if (!session_find(&sandbox->opening, sandbox->session_line))
+		return;
+	if (sandbox->freeze) {
+		(void)uv_poll_stop(poll);
+		sandbox_freeze(sandbox);
+	} else {
 		open_session(sandbox);
+	}
+}
+
+static int timeout_ms(const struct sandbox *sandbox)
+{
+	return sandbox->restoring ? SANDBOX_RESTORE_TIMEOUT_MS : SANDBOX_BOOT_TIMEOUT_MS;
 }
 
 static void on_boot_timeout(uv_timer_t *timer)
@@ -300,48 +342,13 @@ static void on_boot_timeout(uv_timer_t *timer)
 	_cleanup_free_ char *lines = boot_log_last_lines(&sandbox->boot_log);
 	struct cay_error why = { 0 };
 
-	(void)cay_error_set(
-		&why, CAY_TIMEOUT, ETIMEDOUT, "the VM did not come up within %d seconds%s%s",
-		SANDBOX_BOOT_TIMEOUT_MS / 1000, *lines ? "; its last lines: " : "", lines);
+	(void)cay_error_set(&why, CAY_TIMEOUT, ETIMEDOUT,
+			    "the VM did not come up within %d seconds%s%s",
+			    timeout_ms(sandbox) / 1000, *lines ? "; its last lines: " : "", lines);
 	sandbox_fail(sandbox, &why);
 }
 
 /* ---- start ---- */
-
-static struct vm_machine describe(const struct sandbox_config *config, struct vm_extent **extents)
-{
-	struct vm_machine machine = {
-		.id = config->id,
-		.qemu = config->qemu,
-		.kernel = config->kernel,
-		.initramfs = config->initramfs,
-		.jail_directory = config->run_directory,
-		.tsc_khz = config->tsc_khz,
-		.stock_kernel = config->stock_kernel,
-		.vcpus = config->vcpus,
-		.memory_bytes = config->memory_bytes,
-		.uid = config->vm_uid,
-		.disk_count = config->disk_count,
-	};
-	size_t count = 0;
-
-	if (vmm_accel_parse(config->acceleration, &machine.accel) < 0)
-		abort(); /* sandbox_config_parse() has checked it */
-	for (size_t i = 0; i < config->disk_count; i++)
-		count += config->disks[i].extent_count;
-	*extents = xcalloc(count + 1, sizeof(**extents));
-	count = 0;
-	for (size_t i = 0; i < config->disk_count; i++) {
-		const struct sandbox_disk *disk = &config->disks[i];
-
-		machine.disks[i] =
-			(struct vm_disk){ *extents + count, disk->extent_count, disk->read_only };
-		for (size_t j = 0; j < disk->extent_count; j++)
-			(*extents)[count++] =
-				(struct vm_extent){ disk->extents[j].path, disk->extents[j].size };
-	}
-	return machine;
-}
 
 void sandbox_watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback)
 {
@@ -360,53 +367,46 @@ static void add_timer(struct sandbox *sandbox, uv_timer_t *timer)
 	sandbox->open_handles++;
 }
 
-/* Files, cards and machine; after a failure there is nothing of them. */
-static int start_vm(struct vm_machine *machine, const struct sandbox_config *config,
-		    struct sandbox *sandbox, struct cay_error *err)
+/* What the machine is made from or into, beside what the configuration describes. */
+static int add_template(struct sandbox *sandbox, struct vm_machine *machine, struct cay_error *err)
 {
-	struct nics *nics = &sandbox->nics;
-	int r = sandbox_open_shares(sandbox, config, &machine->files_fd, err);
+	if (sandbox->config->purpose == SANDBOX_FOR_TEMPLATE)
+		return sandbox_prepare_freeze(sandbox, machine, err);
+	sandbox_use_template(sandbox, machine);
+	return 0;
+}
 
+/* Files, cards and machine; after a failure there is nothing of them. */
+static int start_vm(struct sandbox *sandbox, struct cay_error *err)
+{
+	const struct sandbox_config *config = sandbox->config;
+	_cleanup_free_ struct vm_extent *extents = NULL;
+	_cleanup_free_ char *library = process_find_part(SANDBOX_QEMU_LIBRARY);
+	struct vm_machine machine = sandbox_describe(config, &extents);
+	struct nics *nics = &sandbox->nics;
+	int r = sandbox_open_shares(sandbox, config, &machine.files_fd, err);
+
+	machine.preload = library;
 	if (r == 0)
 		r = nics_open(nics, config, err);
 	if (r == 0) {
-		memcpy(machine->nics, nics->cards, sizeof(nics->cards));
-		machine->nic_count = nics->count;
-		r = vm_start(machine, &sandbox->vm, err);
+		memcpy(machine.nics, nics->cards, sizeof(nics->cards));
+		machine.nic_count = nics->count;
+		r = add_template(sandbox, &machine, err);
 	}
-	if (r == 0) {
+	if (r == 0)
+		r = vm_start(&machine, &sandbox->vm, err);
+	if (r == 0)
 		r = nics_attach(nics, err);
-		if (r < 0)
-			vm_done(&sandbox->vm);
-	}
-	if (r < 0) {
-		nics_done(nics);
-		sandbox_close_shares(sandbox);
-	}
+	if (r < 0)
+		release_vm(sandbox);
 	return r;
 }
 
-int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
-		 const struct sandbox_events *events, void *user, struct sandbox **ret_sandbox,
-		 struct cay_error *err)
+static void watch_vm(struct sandbox *sandbox)
 {
-	_cleanup_free_ struct vm_extent *extents = NULL;
-	struct vm_machine machine = describe(config, &extents);
-	struct sandbox *sandbox = xcalloc(1, sizeof(*sandbox));
 	const struct vm *vm = &sandbox->vm;
-	uint64_t number = 0;
-	int r = start_vm(&machine, config, sandbox, err);
 
-	if (r < 0) {
-		free(sandbox);
-		return r;
-	}
-	sandbox->loop = loop;
-	sandbox->config = config;
-	sandbox_know_cards(sandbox);
-	sandbox->events = *events;
-	sandbox->user = user;
-	boot_log_init(&sandbox->boot_log, config->boot_log_path);
 	sandbox_watch(sandbox, &sandbox->channel, vm->channel_fd, on_channel);
 	sandbox_watch(sandbox, &sandbox->exit, vm->pidfd, on_exit_readable);
 	sandbox_watch(sandbox, &sandbox->console, vm->console_fd, sandbox_on_text);
@@ -415,13 +415,57 @@ int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
 	sandbox_watch_shares(sandbox);
 	add_timer(sandbox, &sandbox->timer);
 	add_timer(sandbox, &sandbox->log_timer);
-	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, SANDBOX_BOOT_TIMEOUT_MS, 0);
+	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, (uint64_t)timeout_ms(sandbox), 0);
+}
+
+static int start(struct sandbox *sandbox, struct cay_error *err)
+{
+	uint64_t number = 0;
+	int r = start_vm(sandbox, err);
+
+	if (r < 0 && sandbox->restoring) {
+		sandbox_give_up_template(sandbox, err);
+		cay_error_clear(err);
+		r = start_vm(sandbox, err);
+	}
+	if (r < 0)
+		return r;
+	watch_vm(sandbox);
+	sandbox_know_cards(sandbox);
+	if (sandbox->restoring)
+		sandbox_restore(sandbox);
 	if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
 		abort();
-	session_format(number, sandbox->session_line);
+	if (sandbox->freeze)
+		memcpy(sandbox->session_line, SESSION_FREEZE, sizeof(sandbox->session_line));
+	else
+		session_format(number, sandbox->session_line);
 	/* The socket holds the line until the guest has opened its port. */
-	if (write_full(vm->channel_fd, sandbox->session_line, sizeof(sandbox->session_line)) < 0)
+	if (write_full(sandbox->vm.channel_fd, sandbox->session_line,
+		       sizeof(sandbox->session_line)) < 0)
 		log_debug("QEMU is gone already"); /* on_exit_readable() tells why */
+	return 0;
+}
+
+int sandbox_boot(uv_loop_t *loop, const struct sandbox_config *config,
+		 const struct sandbox_events *events, void *user, struct sandbox **ret_sandbox,
+		 struct cay_error *err)
+{
+	struct sandbox *sandbox = xcalloc(1, sizeof(*sandbox));
+	int r;
+
+	sandbox->loop = loop;
+	sandbox->config = config;
+	sandbox->events = *events;
+	sandbox->user = user;
+	sandbox->template = TEMPLATE_NONE;
+	boot_log_init(&sandbox->boot_log, config->boot_log_path);
+	r = start(sandbox, err);
+	if (r < 0) {
+		sandbox->state = GONE;
+		sandbox_free(sandbox);
+		return r;
+	}
 	*ret_sandbox = sandbox;
 	return 0;
 }
@@ -434,6 +478,16 @@ struct rpc_conn *sandbox_conn(const struct sandbox *sandbox)
 uv_loop_t *sandbox_loop(const struct sandbox *sandbox)
 {
 	return sandbox->loop;
+}
+
+bool sandbox_is_clone(const struct sandbox *sandbox)
+{
+	return sandbox->cloned;
+}
+
+const char *sandbox_template_error(const struct sandbox *sandbox)
+{
+	return sandbox->template_error;
 }
 
 pid_t sandbox_vm_pid(const struct sandbox *sandbox)
@@ -467,6 +521,7 @@ void sandbox_end(struct sandbox *sandbox, bool sync)
 {
 	Cay__Vminitd__V1__SyncRequest request = CAY__VMINITD__V1__SYNC_REQUEST__INIT;
 
+	sandbox->restoring = false; /* what ends is not booted instead */
 	if (sandbox->state >= ENDING) {
 		if (!sync && sandbox->state == ENDING)
 			sandbox_kill_vm(sandbox);
@@ -497,5 +552,7 @@ void sandbox_free(struct sandbox *sandbox)
 	assert(sandbox->state == GONE);
 	boot_log_done(&sandbox->boot_log);
 	buf_done(&sandbox->opening);
+	template_close(&sandbox->template);
+	sandbox_free_freeze(sandbox->freeze);
 	free(sandbox);
 }

@@ -6,6 +6,10 @@
  *
  * Whatever the guest does, on_gone comes: a guest that does not answer in time
  * or breaks the protocol is killed.
+ *
+ * A sandbox whose configuration is for a template boots, is written into the
+ * template's directory and ends: of the callbacks only on_gone comes, with
+ * CAY_OK once the template is complete and on the disk.
  */
 #pragma once
 
@@ -15,7 +19,8 @@
 struct sandbox;
 
 enum {
-	SANDBOX_BOOT_TIMEOUT_MS = 60 * 1000, /* an emulated guest on a busy host is slow */
+	SANDBOX_BOOT_TIMEOUT_MS = 60 * 1000,    /* an emulated guest on a busy host is slow */
+	SANDBOX_RESTORE_TIMEOUT_MS = 20 * 1000, /* then it is booted instead */
 	SANDBOX_SYNC_TIMEOUT_MS =
 		30 * 1000, /* until the guest's disks must be written at its end */
 	SANDBOX_LEASE_TIMEOUT_MS = 10 * 1000, /* a start waits no longer for a DHCP server */
@@ -62,6 +67,10 @@ struct rpc_conn *sandbox_conn(const struct sandbox *sandbox);
 uv_loop_t *sandbox_loop(const struct sandbox *sandbox);
 /* QEMU; 0 when it has ended. */
 pid_t sandbox_vm_pid(const struct sandbox *sandbox);
+/* Whether it came from a template, known from on_ready on. */
+bool sandbox_is_clone(const struct sandbox *sandbox);
+/* Why the configuration's template was of no use; "" where there was none, or it was. */
+const char *sandbox_template_error(const struct sandbox *sandbox);
 /* The guest kernel's release, "" until vminitd has told it, soon after on_ready. */
 const char *sandbox_kernel(const struct sandbox *sandbox);
 

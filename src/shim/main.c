@@ -11,7 +11,8 @@
 
 static const char usage[] =
 	"usage: cay-shim --config PATH [--debug]\n"
-	"Boots the sandbox that PATH describes and serves it on shim.sock in its run directory.\n"
+	"Boots the sandbox that PATH describes and serves it on shim.sock in its run directory,\n"
+	"or makes a template of it.\n"
 	"The daemon starts it; there is no need to do so by hand.\n";
 
 static const struct option options[] = {
@@ -29,7 +30,7 @@ int main(int argc, char **argv)
 	enum log_level level = LOG_LEVEL_INFO;
 	struct sandbox_config *config = NULL;
 	struct cay_error err = { 0 };
-	int option;
+	int option, r;
 
 	/* One thread needs one arena, and what output buffers took is to be given back. */
 	(void)mallopt(M_ARENA_MAX, 1);
@@ -60,7 +61,11 @@ int main(int argc, char **argv)
 		(void)fputs(usage, stderr);
 		return 125;
 	}
-	if (sandbox_config_load(path, &config, &err) < 0 || shim_run(config, begun_us, &err) < 0)
+	if (sandbox_config_load(path, &config, &err) < 0)
+		die("%s", err.message);
+	r = config->purpose == SANDBOX_FOR_TEMPLATE ? shim_make_template(config, &err)
+						    : shim_run(config, begun_us, &err);
+	if (r < 0)
 		die("%s", err.message);
 	return 0;
 }

@@ -85,6 +85,8 @@ static void state_begin(struct rpc_call *call, const ProtobufCMessage *request, 
 	response.guest_kernel = (char *)(shim->sandbox ? sandbox_kernel(shim->sandbox) : "");
 	response.times = &times;
 	response.start = (char *)shim->start;
+	if (shim->sandbox)
+		response.template_error = (char *)sandbox_template_error(shim->sandbox);
 	response.containers = list;
 	response.n_containers = count;
 	rpc_call_reply(call, &response.base);

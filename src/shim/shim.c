@@ -121,6 +121,7 @@ static void on_ready(struct sandbox *sandbox, void *user)
 	struct cay_error err = { 0 };
 
 	shim_mark(shim, &shim->times.guest_ready);
+	shim->start = sandbox_is_clone(sandbox) ? "template" : "cold";
 	if (shim->ports && ports_start(shim->ports, shim->loop, &err) < 0) {
 		sandbox_fail(sandbox, &err);
 		return;

@@ -13,6 +13,7 @@
  *   ports.c         published ports, held and relayed
  *   sockets.c       unix sockets across the wall
  *   reply.c         calls that are answered later
+ *   template.c      a sandbox that becomes a template, in a process of its own
  */
 #pragma once
 
@@ -113,6 +114,11 @@ void shim_container_ended(struct shim *shim);
 bool shim_serves_files(const struct shim *shim);
 /* CAY_UNAVAILABLE and why, for a call that needs the guest. */
 void shim_no_guest(const struct shim *shim, struct cay_error *err);
+
+/* ---- template.c ---- */
+
+/* Boots and freezes what becomes a template; returns when that is complete on the disk. */
+int shim_make_template(const struct sandbox_config *config, struct cay_error *err);
 
 /* ---- shim-process.c ---- */
 

@@ -374,7 +374,7 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		.fds = handover->fds,
 		.fd_count = handover->count,
 		.output_fd = writer,
-		.preload = machine->preload,
+		.preload = machine->memory_fd > 0 ? machine->preload : NULL,
 	};
 
 	r = jail_spawn(&jail, &vm->pid, &vm->pidfd, err);

@@ -46,6 +46,21 @@ static void test_find_in_pieces(void **state)
 	}
 }
 
+/* The line that announces a freeze is found like any other. */
+static void test_freeze(void **state)
+{
+	static const char wire[] = "CAY fre" SESSION_FREEZE "CAY 00000000000000aa\n";
+	char line[SESSION_LINE_LENGTH];
+	_cleanup_buf_ struct buf received = { 0 };
+
+	buf_append(&received, wire, sizeof(wire) - 1);
+	assert_int_equal(session_opening(&received, line), SESSION_LINE);
+	assert_memory_equal(line, SESSION_FREEZE, SESSION_LINE_LENGTH);
+	assert_int_equal(session_opening(&received, line), SESSION_LINE);
+	assert_memory_equal(line, "CAY 00000000000000aa\n", SESSION_LINE_LENGTH);
+	assert_int_equal(received.length, 0);
+}
+
 static void test_find_nothing(void **state)
 {
 	_cleanup_buf_ struct buf received = { 0 };
@@ -116,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_find_in_pieces),
+		cmocka_unit_test(test_freeze),
 		cmocka_unit_test(test_find_nothing),
 		cmocka_unit_test(test_opening_in_pieces),
 		cmocka_unit_test(test_opening_drops_garbage),

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a template that a sandbox could be cloned from depends on. */
+#pragma once
+
+#include "sandbox/config.h"
+
+/*
+ * template_shape() of the machine that this configuration describes: those of sandboxes that could
+ * be clones of one template are equal, whatever they are for. The caller frees.
+ */
+int sandbox_shape(const struct sandbox_config *config, char **ret_text, struct cay_error *err);
