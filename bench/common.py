@@ -37,6 +37,15 @@ class Cay:
         return subprocess.run([str(BUILD / "cay"), *map(str, arguments)], env=self.environment, check=True,
                               capture_output=True, text=True, **options).stdout.strip()
 
+    def warm_up(self):
+        """A first start, after which the template is made, and the pool is filled."""
+        self("run", "--rm", "busybox", "true")
+        self.wait_warm()
+
+    def wait_warm(self):
+        """Waits until nothing is on its way that would make the next start faster."""
+        self.daemon.wait_warm()
+
     def close(self):
         left = self.daemon.stop()
         if left:
@@ -101,11 +110,14 @@ def timed(function, *arguments):
     return time.perf_counter() - began
 
 
-def alternate(count, **functions):
-    """Runs the functions in turn, `count` rounds, after one round that is not counted; seconds by name."""
+def alternate(count, before=None, /, **functions):
+    """Runs the functions in turn, `count` rounds, after one round that is not counted; seconds by name.
+    `before` is called before each, outside of its time."""
     samples = {name: [] for name in functions}
     for turn in range(count + 1):
         for name, function in functions.items():
+            if before:
+                before()
             seconds = timed(function)
             if turn:
                 samples[name].append(seconds)

@@ -134,6 +134,17 @@ class Daemon:
         except OSError:
             return False
 
+    def is_warm(self):
+        """Whether no template is being made and the pool is full."""
+        status, templates = self.request("GET", "/cay/v1/templates")
+        if status != 200:
+            return True  # there are none
+        status, pool = self.request("GET", "/cay/v1/pool")
+        return all(one["Ready"] for one in templates) and (status != 200 or pool["Ready"] >= pool["Wanted"])
+
+    def wait_warm(self):
+        wait_until(self.is_warm, "templates and pool to be ready")
+
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
         self.process.wait(timeout=30)
