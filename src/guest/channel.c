@@ -43,6 +43,9 @@ struct channel {
 	struct watch *opening; /* while no session is open and the host is there */
 	struct buf received;   /* what has arrived before the session began */
 	struct rpc_conn *conn; /* the session, or NULL */
+	bool frozen;           /* the next session may be a copy's of this machine */
+	bool thawed;           /* it has begun: its line waits for an answer */
+	char line[SESSION_LINE_LENGTH];
 };
 
 static void listen_again(struct channel *channel);
@@ -86,33 +89,53 @@ static void begin_session(struct channel *channel)
 		listen_again(channel);
 }
 
-/* Answers session lines until an HTTP/2 connection begins. */
+static void answer(struct channel *channel)
+{
+	int r = write_full(channel->fd, channel->line, sizeof(channel->line));
+
+	if (r < 0)
+		log_warning("answering a session's opening: %s", errno_text(r));
+}
+
+/* Answers session lines until an HTTP/2 connection begins, or the machine must change first. */
 static void judge(struct channel *channel)
 {
-	char line[SESSION_LINE_LENGTH];
-
-	for (;;) {
-		switch (session_opening(&channel->received, line)) {
+	while (!channel->thawed) {
+		switch (session_opening(&channel->received, channel->line)) {
 		case SESSION_MORE:
 			if (channel->received.length > OPENING_MAX)
 				buf_clear(&channel->received);
 			return;
-		case SESSION_LINE: {
-			int r;
-
-			if (memcmp(line, SESSION_FREEZE, sizeof(line)) == 0)
+		case SESSION_LINE:
+			if (memcmp(channel->line, SESSION_FREEZE, sizeof(channel->line)) == 0) {
 				machine_shrink();
-			r = write_full(channel->fd, line, sizeof(line));
-
-			if (r < 0)
-				log_warning("answering a session's opening: %s", errno_text(r));
+				channel->frozen = true;
+			} else if (channel->frozen) {
+				channel->thawed = true;
+				uv_stop(&channel->guest->loop);
+				return;
+			}
+			answer(channel);
 			break;
-		}
 		case SESSION_PREFACE:
 			begin_session(channel);
 			return;
 		}
 	}
+}
+
+bool channel_is_thawed(const struct channel *channel, uint64_t *ret_number)
+{
+	if (channel->thawed)
+		*ret_number = session_number(channel->line);
+	return channel->thawed;
+}
+
+void channel_go_on(struct channel *channel)
+{
+	channel->frozen = channel->thawed = false;
+	answer(channel);
+	judge(channel);
 }
 
 static void on_opening(struct watch *watch, int events, void *user)

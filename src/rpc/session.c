@@ -21,6 +21,18 @@ void session_format(uint64_t number, char ret_line[SESSION_LINE_LENGTH])
 	ret_line[SESSION_LINE_LENGTH - 1] = '\n';
 }
 
+uint64_t session_number(const char line[SESSION_LINE_LENGTH])
+{
+	uint64_t number = 0;
+
+	for (unsigned int i = 0; i < DIGITS; i++) {
+		const char digit = line[START_LENGTH + i];
+
+		number = number << 4 | (uint64_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+	}
+	return number;
+}
+
 bool session_find(struct buf *received, const char line[SESSION_LINE_LENGTH])
 {
 	const char *at;

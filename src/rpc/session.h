@@ -24,6 +24,9 @@ enum { SESSION_LINE_LENGTH = 21 };
 /* Writes the line for a number, with no NUL after it. */
 void session_format(uint64_t number, char ret_line[SESSION_LINE_LENGTH]);
 
+/* The number of such a line. */
+uint64_t session_number(const char line[SESSION_LINE_LENGTH]);
+
 /*
  * Host: looks for the line in what has arrived. True when it was found: it and all before it are
  * consumed. Otherwise only a tail that could be its beginning is kept.

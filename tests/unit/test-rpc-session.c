@@ -12,7 +12,9 @@ static void test_format(void **state)
 
 	session_format(0x0123456789abcdef, line);
 	assert_memory_equal(line, "CAY 0123456789abcdef\n", SESSION_LINE_LENGTH);
+	assert_true(session_number(line) == 0x0123456789abcdef);
 	session_format(UINT64_MAX, line);
+	assert_true(session_number(line) == UINT64_MAX);
 	assert_memory_equal(line, "CAY ffffffffffffffff\n", SESSION_LINE_LENGTH);
 }
 
