@@ -59,7 +59,7 @@ static void on_prepared(struct watch *watch, int events, void *user)
 	struct container *container = user;
 	struct launch_message message;
 	struct cay_error err = { 0 };
-	int fd, r = launch_receive(watch_fd(watch), &message, &fd);
+	int fd, r = launch_receive(watch_fd(watch), true, &message, &fd);
 
 	(void)events;
 	if (r == -EAGAIN)
@@ -94,8 +94,9 @@ int container_prepare_files(struct container *container, const struct launch *la
 
 	if (r < 0)
 		return r;
+	(void)close(launched.word); /* there is nothing to wait for */
 	container->preparing_pidfd = launched.pidfd;
-	r = watch_new(&container->guest->loop, launched.socket, on_prepared, container,
+	r = watch_new(&container->guest->loop, launched.report, on_prepared, container,
 		      &container->preparing);
 	if (r < 0)
 		return cay_error_errno(err, r, "watching a process");

@@ -8,6 +8,7 @@
 
 #include "guest/launch.h"
 
+#include "base/file.h"
 #include "base/process.h"
 
 #include <ctype.h>
@@ -16,7 +17,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
 /* Signals that are about init itself and are not passed on. */
@@ -24,7 +24,7 @@ static const int own_signals[] = { SIGCHLD, SIGTTIN, SIGTTOU, SIGFPE,  SIGILL,
 				   SIGSEGV, SIGBUS,  SIGABRT, SIGTRAP, SIGSYS };
 
 /* Child: a process group of its own, in the terminal's foreground where there is one. */
-static _Noreturn void run_command(int socket, char **argv, const sigset_t *before)
+static _Noreturn void run_command(int report, char **argv, const sigset_t *before)
 {
 	struct launch_message message = { .kind = LAUNCH_FAILED };
 	const char *text;
@@ -42,7 +42,7 @@ static _Noreturn void run_command(int socket, char **argv, const sigset_t *befor
 	message.code = errno == ENOENT ? CAY_NO_COMMAND : CAY_NOT_EXEC;
 	(void)snprintf(message.message, sizeof(message.message), "exec: \"%.200s\": %c%s", argv[1],
 		       tolower((unsigned char)text[0]), text + 1);
-	(void)send(socket, &message, sizeof(message), MSG_NOSIGNAL);
+	(void)write_full(report, &message, sizeof(message)); /* vminitd has gone if it fails */
 	_exit(cay_code_exit_status((enum cay_code)message.code));
 }
 
@@ -64,14 +64,14 @@ static bool reap(pid_t command, int *ret_status)
 
 int init_main(int argc, char **argv)
 {
-	uint64_t socket;
+	uint64_t report;
 	sigset_t waited, before;
 	int status = cay_code_exit_status(CAY_INTERNAL);
 	pid_t command;
 
-	if (argc < 4 || parse_u64(argv[1], INT32_MAX, &socket) < 0)
+	if (argc < 4 || parse_u64(argv[1], INT32_MAX, &report) < 0)
 		return status;
-	(void)fcntl((int)socket, F_SETFD, FD_CLOEXEC);
+	(void)fcntl((int)report, F_SETFD, FD_CLOEXEC);
 	(void)sigfillset(&waited);
 	for (size_t i = 0; i < ARRAY_SIZE(own_signals); i++)
 		if (own_signals[i] != SIGCHLD)
@@ -84,11 +84,11 @@ int init_main(int argc, char **argv)
 	if (command == 0) {
 		(void)signal(SIGTTIN, SIG_DFL);
 		(void)signal(SIGTTOU, SIG_DFL);
-		run_command((int)socket, argv + 2, &before);
+		run_command((int)report, argv + 2, &before);
 	}
 	if (command < 0)
 		return status;
-	(void)close((int)socket);
+	(void)close((int)report);
 	for (;;) {
 		int number = sigwaitinfo(&waited, NULL);
 

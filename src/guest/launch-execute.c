@@ -180,13 +180,13 @@ static void execute_init(const struct child *child, char *path)
 {
 	const struct strv *args = &child->launch->process->args;
 	_cleanup_free_ char **argv = xcalloc(args->count + 4, sizeof(*argv));
-	_cleanup_free_ char *socket = xasprintf("%d", child->socket);
+	_cleanup_free_ char *report = xasprintf("%d", child->report);
 
 	argv[0] = (char *)INIT_NAME;
-	argv[1] = socket;
+	argv[1] = report;
 	argv[2] = path;
 	memcpy(argv + 3, args->items, args->count * sizeof(*argv));
-	if (fd_set_cloexec(child->socket, false) < 0)
+	if (fd_set_cloexec(child->report, false) < 0)
 		return;
 	(void)syscall(SYS_execveat, child->self_fd, "", argv, child->env.items, AT_EMPTY_PATH);
 }

@@ -8,10 +8,10 @@
 /* State of the child. Its standard streams are in place, but for a terminal's. */
 struct child {
 	const struct launch *launch;
-	int socket;
-	int proc_fd;  /* the guest's /proc */
-	int self_fd;  /* vminitd's own program, with use_init; else -1 */
-	int terminal; /* the slave, or -1 */
+	int report, word; /* the child's ends; one socket may be both */
+	int proc_fd;      /* the guest's /proc */
+	int self_fd;      /* vminitd's own program, with use_init; else -1 */
+	int terminal;     /* the slave, or -1 */
 	int last_capability;
 	struct user user;
 	struct strv env;

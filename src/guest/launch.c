@@ -16,6 +16,7 @@
 #include "guest/guest.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/unix.h"
 
 #include <errno.h>
@@ -28,10 +29,12 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { CHILD_FDS_MAX = 5 };
+enum { CHILD_FDS_MAX = 6 };
 
+/* Each is read at its first and written at its second end. */
 struct pipes {
 	int stdin_pipe[2], output[2], error[2];
+	int report[2], word[2];
 };
 
 static void close_pipe(int fds[2])
@@ -46,10 +49,35 @@ static void pipes_done(struct pipes *pipes)
 	close_pipe(pipes->stdin_pipe);
 	close_pipe(pipes->output);
 	close_pipe(pipes->error);
+	close_pipe(pipes->report);
+	close_pipe(pipes->word);
+}
+
+bool launch_attaches(const struct launch *launch)
+{
+	return launch->process->terminal || launch->files_only;
+}
+
+/* Report and word as one socket, of which both have a descriptor at each end. */
+static int make_socket(struct pipes *pipes)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -1;
+	pipes->report[0] = pair[0];
+	pipes->report[1] = pair[1];
+	pipes->word[0] = fcntl(pair[1], F_DUPFD_CLOEXEC, 3);
+	pipes->word[1] = fcntl(pair[0], F_DUPFD_CLOEXEC, 3);
+	return pipes->word[0] < 0 || pipes->word[1] < 0 ? -1 : 0;
 }
 
 static int pipes_make(const struct launch *launch, struct pipes *pipes, struct cay_error *err)
 {
+	if (launch_attaches(launch)
+		    ? make_socket(pipes) < 0
+		    : pipe2(pipes->report, O_CLOEXEC) < 0 || pipe2(pipes->word, O_CLOEXEC) < 0)
+		return cay_error_errno(err, errno, "making a way to hear of the child");
 	if (launch->process->terminal || launch->files_only)
 		return 0;
 	if ((launch->stdin_pipe && pipe2(pipes->stdin_pipe, O_CLOEXEC) < 0) ||
@@ -72,11 +100,12 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	    dup2(pipes->output[1] >= 0 ? pipes->output[1] : input, STDOUT_FILENO) < 0 ||
 	    dup2(pipes->error[1] >= 0 ? pipes->error[1] : input, STDERR_FILENO) < 0)
 		r = cay_error_errno(err, errno, "placing the standard streams");
-	keep[0] = child->socket;
-	keep[1] = child->proc_fd;
-	keep[2] = child->self_fd;
-	keep[3] = child->launch->pidfd;
-	keep[4] = child->launch->relay_fd;
+	keep[0] = child->report;
+	keep[1] = child->word;
+	keep[2] = child->proc_fd;
+	keep[3] = child->self_fd;
+	keep[4] = child->launch->pidfd;
+	keep[5] = child->launch->relay_fd;
 	descriptors_close_others(keep, CHILD_FDS_MAX);
 	return r;
 }
@@ -91,7 +120,7 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void send_message(int socket, enum launch_kind kind, const struct cay_error *err, int fd)
+static void send_message(int report, enum launch_kind kind, const struct cay_error *err, int fd)
 {
 	struct launch_message message = { .kind = kind };
 	size_t size = offsetof(struct launch_message, message);
@@ -102,31 +131,38 @@ static void send_message(int socket, enum launch_kind kind, const struct cay_err
 		memcpy(message.message, err->message, sizeof(message.message));
 		size = sizeof(message);
 	}
-	(void)unix_send_fd(socket, &message, size, fd); /* vminitd has gone if this fails */
+	/* vminitd has gone if these fail. */
+	if (fd >= 0)
+		(void)unix_send_fd(report, &message, size, fd);
+	else
+		(void)write_full(report, &message, size);
 }
 
-int launch_receive(int socket, struct launch_message *ret_message, int *ret_terminal)
+int launch_receive(int report, bool attaches, struct launch_message *ret_message, int *ret_fd)
 {
 	ssize_t n;
 
 	*ret_message = (struct launch_message){ 0 };
-	n = unix_receive_fd(socket, ret_message, sizeof(*ret_message), ret_terminal);
+	*ret_fd = -1;
+	if (attaches) {
+		n = unix_receive_fd(report, ret_message, sizeof(*ret_message), ret_fd);
+	} else {
+		n = read(report, ret_message, sizeof(*ret_message));
+		if (n < 0)
+			n = -errno;
+	}
 	if (n <= 0)
 		return n == -EAGAIN ? -EAGAIN : 0;
 	ret_message->message[sizeof(ret_message->message) - 1] = '\0';
 	return 1;
 }
 
-/* Child: false when vminitd closed the socket instead. */
-static bool wait_for_start(int socket)
+/* Child: false when vminitd closed its end instead. */
+static bool wait_for_start(int word)
 {
-	char word;
-	ssize_t n;
+	char byte;
 
-	do {
-		n = recv(socket, &word, 1, 0);
-	} while (n < 0 && errno == EINTR);
-	return n == 1;
+	return read_full(word, &byte, 1) == 1;
 }
 
 /* Child, as root, in the guest's namespaces but for a new pid namespace. */
@@ -141,18 +177,18 @@ static _Noreturn void run_child(struct child *child, const struct pipes *pipes)
 		r = child->launch->files_only ? launch_prepare_files(child, &master, &err)
 					      : launch_prepare(child, &master, &err);
 	if (r < 0) {
-		send_message(child->socket, LAUNCH_FAILED, &err, -1);
+		send_message(child->report, LAUNCH_FAILED, &err, -1);
 		_exit(cay_code_exit_status(CAY_INTERNAL));
 	}
-	send_message(child->socket, LAUNCH_READY, NULL, master);
+	send_message(child->report, LAUNCH_READY, NULL, master);
 	if (child->launch->files_only)
 		_exit(0);
 	if (master >= 0)
 		(void)close(master);
-	if (!wait_for_start(child->socket))
+	if (!wait_for_start(child->word))
 		_exit(cay_code_exit_status(CAY_INTERNAL));
 	(void)launch_execute(child, &err);
-	send_message(child->socket, LAUNCH_FAILED, &err, -1);
+	send_message(child->report, LAUNCH_FAILED, &err, -1);
 	_exit(cay_code_exit_status(err.code));
 }
 
@@ -199,7 +235,7 @@ static int open_pid_namespace(const struct launch *launch, struct cay_error *err
 }
 
 static pid_t fork_child(const struct launch *launch, struct child *child, const struct pipes *pipes,
-			int our_socket, int *ret_pidfd, struct cay_error *err)
+			int *ret_pidfd, struct cay_error *err)
 {
 	_cleanup_close_ int ns = -1;
 	sigset_t all, before;
@@ -217,10 +253,8 @@ static pid_t fork_child(const struct launch *launch, struct child *child, const 
 	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	pid = clone_child(launch, ret_pidfd);
 	error = errno;
-	if (pid == 0) {
-		(void)close(our_socket);
+	if (pid == 0)
 		run_child(child, pipes);
-	}
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	if (ns >= 0 && setns(launch->guest->pid_ns_fd, CLONE_NEWPID) < 0)
 		abort(); /* one's own namespace can always be entered */
@@ -231,33 +265,33 @@ static pid_t fork_child(const struct launch *launch, struct child *child, const 
 
 int launch(const struct launch *launch, struct launched *ret_launched, struct cay_error *err)
 {
-	_cleanup_(pipes_done) struct pipes pipes = { { -1, -1 }, { -1, -1 }, { -1, -1 } };
+	_cleanup_(pipes_done) struct pipes pipes = {
+		{ -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 }, { -1, -1 }
+	};
 	struct child child = { .launch = launch, .self_fd = -1, .terminal = -1 };
-	_cleanup_close_ int ours = -1, theirs = -1, self = -1;
-	int pair[2], pidfd = -1, r;
+	_cleanup_close_ int self = -1;
+	int pidfd = -1, r;
 	pid_t pid;
 
 	r = pipes_make(launch, &pipes, err);
 	if (r < 0)
 		return r;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return cay_error_errno(err, errno, "making a socket");
-	ours = pair[0];
-	theirs = pair[1];
 	if (launch->use_init) {
 		self = openat(launch->guest->proc_fd, "self/exe", O_RDONLY | O_CLOEXEC);
 		if (self < 0)
 			return cay_error_errno(err, errno, "opening vminitd");
 	}
-	child.socket = theirs;
+	child.report = pipes.report[1];
+	child.word = pipes.word[0];
 	child.proc_fd = launch->guest->proc_fd;
 	child.self_fd = self;
-	pid = fork_child(launch, &child, &pipes, ours, &pidfd, err);
+	pid = fork_child(launch, &child, &pipes, &pidfd, err);
 	if (pid < 0)
 		return pid;
 	*ret_launched = (struct launched){ .pid = pid,
 					   .pidfd = pidfd,
-					   .socket = TAKE_FD(ours),
+					   .report = TAKE_FD(pipes.report[0]),
+					   .word = TAKE_FD(pipes.word[1]),
 					   .input = TAKE_FD(pipes.stdin_pipe[1]),
 					   .output = TAKE_FD(pipes.output[0]),
 					   .error = TAKE_FD(pipes.error[0]) };

@@ -5,10 +5,14 @@
  * to start, becomes the user and executes the program. This is the protocol
  * between the two, and the fork.
  *
- * The child writes struct launch_message to the socket: LAUNCH_READY once all
+ * The child writes struct launch_message as its report: LAUNCH_READY once all
  * is prepared (with the terminal's master attached where there is one), or
  * LAUNCH_FAILED; after the word to start, LAUNCH_FAILED, or nothing: the
- * socket closes when the program is executed. The word is any one byte.
+ * report ends when the program is executed. The word is any one byte.
+ *
+ * Report and word are two pipes, or the two directions of a socket where a
+ * descriptor is to be attached. A container has pipes anyway, and the emulator
+ * translates a kernel's code when it first runs.
  */
 #pragma once
 
@@ -63,15 +67,18 @@ struct launch {
 struct launched {
 	pid_t pid; /* in the guest's first pid namespace */
 	int pidfd;
-	int socket;               /* our end */
+	int report, word;         /* our ends */
 	int input, output, error; /* our ends of the pipes, or -1 */
 };
 
 /* Forks the child. Does not block. */
 int launch(const struct launch *launch, struct launched *ret_launched, struct cay_error *err);
 
+/* Whether the child's report comes with a descriptor. */
+bool launch_attaches(const struct launch *launch);
+
 /*
- * Takes one message from the socket: 1 and *ret_message (and *ret_terminal, a descriptor or -1); 0
- * at its end; -EAGAIN while there is none.
+ * Takes one message of a report: 1 and *ret_message (and *ret_fd, a descriptor or -1); 0 at its
+ * end; -EAGAIN while there is none. `attaches` is launch_attaches() of it.
  */
-int launch_receive(int socket, struct launch_message *ret_message, int *ret_terminal);
+int launch_receive(int report, bool attaches, struct launch_message *ret_message, int *ret_fd);

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 
 struct proc {
 	TAILQ_ENTRY(proc) link;
@@ -24,7 +23,9 @@ struct proc {
 	enum proc_state state;
 	pid_t pid;
 	int pidfd;
-	struct watch *socket; /* to the child, until it has executed */
+	struct watch *report; /* of the child, until it has executed */
+	int word;             /* to start; -1 once that is said */
+	bool attaches;        /* a descriptor comes with the report */
 	bool terminal;
 	struct launched pipes; /* its pipes, until `streams` has them */
 	struct streams *streams;
@@ -116,9 +117,9 @@ static void hear_child(struct proc *process)
 	struct launch_message message;
 	int terminal, r;
 
-	if (!process->socket)
+	if (!process->report)
 		return;
-	r = launch_receive(watch_fd(process->socket), &message, &terminal);
+	r = launch_receive(watch_fd(process->report), process->attaches, &message, &terminal);
 	if (r == -EAGAIN)
 		return;
 	if (r > 0 && message.kind == LAUNCH_READY && process->state == PROC_PREPARING) {
@@ -129,7 +130,7 @@ static void hear_child(struct proc *process)
 	}
 	if (terminal >= 0)
 		(void)close(terminal);
-	watch_close(TAKE_PTR(process->socket));
+	watch_close(TAKE_PTR(process->report));
 	if (r > 0) {
 		on_failed(process, &message);
 	} else if (process->state == PROC_STARTING) {
@@ -144,7 +145,7 @@ static void hear_child(struct proc *process)
 	}
 }
 
-static void on_socket(struct watch *watch, int events, void *user)
+static void on_report(struct watch *watch, int events, void *user)
 {
 	(void)watch;
 	(void)events;
@@ -168,15 +169,17 @@ int proc_new(struct container *container, const char *id, const struct launch *l
 	process->pidfd = launched.pidfd;
 	process->pipes = launched;
 	process->terminal = launch_spec->process->terminal;
+	process->attaches = launch_attaches(launch_spec);
+	process->word = launched.word;
 	process->prepared = prepared;
 	process->prepared_user = user;
 	TAILQ_INIT(&process->waiting);
 	*ret_process = process;
-	r = watch_new(&container_guest(container)->loop, launched.socket, on_socket, process,
-		      &process->socket);
+	r = watch_new(&container_guest(container)->loop, launched.report, on_report, process,
+		      &process->report);
 	if (r < 0)
-		abort(); /* a socket can be polled; only memory or descriptors can have run out */
-	watch_set(process->socket, UV_READABLE);
+		abort(); /* a report can be polled; only memory or descriptors can have run out */
+	watch_set(process->report, UV_READABLE);
 	return 0;
 }
 
@@ -188,7 +191,9 @@ void proc_free(struct proc *process)
 	if (process->starting)
 		held_fail(process->starting, &err);
 	held_fail_all(&process->waiting, &err);
-	watch_close(process->socket);
+	watch_close(process->report);
+	if (process->word >= 0)
+		(void)close(process->word);
 	close_pipes(&process->pipes);
 	streams_free(process->streams);
 	if (process->pidfd >= 0)
@@ -208,12 +213,13 @@ void proc_start(struct proc *process, struct rpc_call *call)
 		return;
 	}
 	process->kills_before = cgroup_oom_kills(container_cgroup(process->container));
-	if (!process->socket || send(watch_fd(process->socket), "", 1, MSG_NOSIGNAL) < 0) {
+	if (!process->report || write(process->word, "", 1) < 0) {
 		(void)cay_error_set(&err, CAY_CONFLICT, ECHILD,
 				    "process %s was killed before it was started", process->id);
 		rpc_call_finish(call, &err);
 		return;
 	}
+	(void)close(TAKE_FD(process->word));
 	process->starting = held_new(call, NULL, NULL); /* it starts whoever listens */
 	set_state(process, PROC_STARTING);
 }
@@ -269,7 +275,7 @@ void proc_exited(struct proc *process, int wait_status)
 	uint64_t kills = cgroup_oom_kills(container_cgroup(process->container));
 
 	/* What it said before it ended comes first: that it was started, or why not. */
-	for (int i = 0; process->socket && i < 3; i++)
+	for (int i = 0; process->report && i < 3; i++)
 		hear_child(process);
 	process->exit_status = (unsigned int)process_exit_code(wait_status);
 	process->exited_ns = clock_now_ns();
