@@ -39,7 +39,6 @@ enum {
 struct channel {
 	struct guest *guest;
 	int fd;
-	uv_signal_t signal;
 	struct watch *opening; /* while no session is open and the host is there */
 	struct buf received;   /* what has arrived before the session began */
 	struct rpc_conn *conn; /* the session, or NULL */
@@ -185,10 +184,9 @@ static void listen_again(struct channel *channel)
 	watch_set(channel->opening, UV_READABLE);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+void channel_signalled(struct channel *channel)
 {
-	(void)number;
-	listen_again(container_of(handle, struct channel, signal));
+	listen_again(channel);
 }
 
 int channel_open(struct guest *guest, struct channel **ret_channel, struct cay_error *err)
@@ -206,9 +204,7 @@ int channel_open(struct guest *guest, struct channel **ret_channel, struct cay_e
 	channel = xcalloc(1, sizeof(*channel));
 	channel->guest = guest;
 	channel->fd = fd;
-	if (uv_signal_init(&guest->loop, &channel->signal) < 0 ||
-	    uv_signal_start(&channel->signal, on_signal, SIGIO) < 0 ||
-	    fcntl(fd, F_SETOWN, getpid()) < 0)
+	if (fcntl(fd, F_SETOWN, getpid()) < 0)
 		return cay_error_errno(err, errno, "asking for the channel's signals");
 	listen_again(channel);
 	*ret_channel = channel;

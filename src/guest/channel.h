@@ -26,3 +26,6 @@ int channel_open(struct guest *guest, struct channel **ret_channel, struct cay_e
  */
 bool channel_is_thawed(const struct channel *channel, uint64_t *ret_number);
 void channel_go_on(struct channel *channel);
+
+/* SIGIO, which the guest takes for it, has come. */
+void channel_signalled(struct channel *channel);

@@ -24,10 +24,11 @@ struct channel;
 struct container;
 struct rpc_call;
 struct rpc_service;
+struct watch;
 
 struct guest {
 	uv_loop_t loop;
-	uv_signal_t child_signal;
+	struct watch *signals; /* a signalfd */
 	const struct rpc_service *service;
 	struct channel *channel;
 	TAILQ_HEAD(container_list, container) containers;

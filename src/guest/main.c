@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "rpc/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -104,18 +106,52 @@ static void open_streams(void)
 	(void)dup2(log >= 0 ? log : null, STDERR_FILENO);
 }
 
-static void on_child(uv_signal_t *handle, int number)
+static void reap(struct guest *guest)
 {
-	struct guest *guest = container_of(handle, struct guest, child_signal);
 	int status;
 	pid_t pid;
 
-	(void)number;
 	/* Signals coalesce, so all that have ended are taken; every orphan of the guest is ours. */
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		shares_reaped(guest, pid);
 		containers_reaped(guest, pid, status);
 	}
+}
+
+static void on_signal(struct watch *watch, int events, void *user)
+{
+	struct guest *guest = user;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch_fd(watch), &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCHLD)
+		reap(guest);
+	else
+		channel_signalled(guest->channel);
+}
+
+/*
+ * Signals by a descriptor: a handler's frame, its return and the pipe that would carry the news to
+ * the loop are much code to translate for a machine that sees one child end.
+ */
+static int watch_signals(struct guest *guest)
+{
+	sigset_t set;
+	int fd, r;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGCHLD);
+	(void)sigaddset(&set, SIGIO);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL); /* children begin with an empty mask */
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	r = watch_new(&guest->loop, fd, on_signal, guest, &guest->signals);
+	if (r == 0)
+		watch_set(guest->signals, UV_READABLE);
+	return r;
 }
 
 static int guest_init(struct guest *guest, struct cay_error *err)
@@ -130,9 +166,7 @@ static int guest_init(struct guest *guest, struct cay_error *err)
 	guest->pid_ns_fd = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
 	if (guest->proc_fd < 0 || guest->pid_ns_fd < 0)
 		return cay_error_errno(err, errno, "opening /proc");
-	if (uv_loop_init(&guest->loop) < 0 ||
-	    uv_signal_init(&guest->loop, &guest->child_signal) < 0 ||
-	    uv_signal_start(&guest->child_signal, on_child, SIGCHLD) < 0)
+	if (uv_loop_init(&guest->loop) < 0 || watch_signals(guest) < 0)
 		return cay_error_errno(err, ENOMEM, "making the loop");
 	return channel_open(guest, &guest->channel, err);
 }
