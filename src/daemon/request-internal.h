@@ -30,10 +30,23 @@ int request_read_network(struct request *request, struct cay_error *err);
 int request_read_endpoints(struct request *request, const json_t *networking,
 			   struct cay_error *err);
 
-/* request-mounts.c: what a client says in Config's Volumes, before the image's are added. */
-int request_check_volumes(const json_t *config, struct cay_error *err);
-/* Binds and volumes, of a new request and as they were stored. */
+/* request-mounts.c: binds and volumes, of a new request and as they were stored. */
 int request_read_mounts(struct request *request, struct cay_error *err);
 int request_load_mounts(struct request *request, const json_t *document, struct cay_error *err);
-/* The published sockets, of both. */
-int request_read_publish_sockets(struct request *request, struct cay_error *err);
+/* As request_add_mount() where nothing else has that target; else CAY_INVALID. */
+int request_add_unique_mount(struct request *request, struct mount_point *point,
+			     struct cay_error *err);
+/* A target as a client has written it. */
+int request_check_target(const char *target, struct cay_error *err);
+/* Gives a volume a name that is made up. */
+void request_make_anonymous(struct mount_point *point);
+
+/* request-binds.c: HostConfig's Binds. */
+int request_read_binds(struct request *request, struct cay_error *err);
+/* What a client says in Config's Volumes, before the image's are added. */
+int request_check_volumes(const json_t *config, struct cay_error *err);
+
+/* request-sockets.c: the published sockets, and where their directories were when it was new. */
+int request_read_sockets(struct request *request, struct cay_error *err);
+void request_print_sockets(const struct request *request, json_t *document);
+int request_load_sockets(struct request *request, const json_t *document, struct cay_error *err);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The mounts of a create request: docker's -v (HostConfig.Binds) and --mount
- * (HostConfig.Mounts), the volumes that client and image declare (Config's
- * Volumes), and the sockets of the container that the host sees
- * (PublishSockets, which is cay's own). The rules and the words of refusals are
- * those of docker's parser for Linux (volume/mounts in moby).
+ * The mounts of a create request: docker's -v (request-binds.c), --mount
+ * (HostConfig.Mounts) and the volumes that client and image declare (Config's
+ * Volumes). The rules and the words of refusals are those of docker's parser
+ * for Linux (volume/mounts in moby).
  *
  * Nothing here looks at the host's files: the document is judged alone.
  */
@@ -40,16 +39,28 @@ int request_add_mount(struct request *request, struct mount_point *point, struct
 	return 0;
 }
 
-static int add_unique(struct request *request, struct mount_point *point, struct cay_error *err)
+/* Their targets stand as the client wrote them. */
+static size_t count_tmpfs(const struct request *request, const char *target)
 {
-	const json_t *tmpfs = json_object_get(request->host_config, "Tmpfs");
+	size_t count = 0;
 
-	if (request_find_mount(request, point->target) || json_object_get(tmpfs, point->target))
+	for (size_t i = 0; i < request->tmpfs_count; i++) {
+		_cleanup_free_ char *clean = mount_path_clean(request->tmpfs[i].target);
+
+		count += strcmp(clean, target) == 0;
+	}
+	return count;
+}
+
+int request_add_unique_mount(struct request *request, struct mount_point *point,
+			     struct cay_error *err)
+{
+	if (request_find_mount(request, point->target) || count_tmpfs(request, point->target) > 0)
 		return cay_error_invalid(err, "Duplicate mount point: %.300s", point->target);
 	return request_add_mount(request, point, err);
 }
 
-static void make_anonymous(struct mount_point *point)
+void request_make_anonymous(struct mount_point *point)
 {
 	char name[ID_SIZE];
 
@@ -60,7 +71,7 @@ static void make_anonymous(struct mount_point *point)
 
 /* ---- what all have in common ---- */
 
-static int check_target(const char *target, struct cay_error *err)
+int request_check_target(const char *target, struct cay_error *err)
 {
 	_cleanup_free_ char *clean = mount_path_clean(target);
 
@@ -83,147 +94,6 @@ static int check_driver(const char *driver, struct cay_error *err)
 	return cay_error_set(err, CAY_NOT_FOUND, ENOENT,
 			     "error looking up volume plugin %.100s: plugin \"%.100s\" not found",
 			     driver, driver);
-}
-
-/* ---- -v ---- */
-
-/* The words of a mode; of each kind one at most. */
-static int parse_mode(const char *mode, struct mount_point *point, bool *ret_propagates,
-		      struct cay_error *err)
-{
-	enum { ACCESS, LABEL, PROPAGATION, COPY, CONSISTENCY, KINDS };
-	unsigned int seen[KINDS] = { 0 };
-	struct str rest = str_from(mode);
-
-	while (rest.length > 0) {
-		_cleanup_free_ char *word = str_dup(str_split(rest, ',', &rest));
-
-		if (strcmp(word, "ro") == 0 || strcmp(word, "rw") == 0) {
-			seen[ACCESS]++;
-			point->read_only = word[1] == 'o';
-		} else if (strcmp(word, "z") == 0 || strcmp(word, "Z") == 0) {
-			seen[LABEL]++; /* SELinux's labels: the guest has none */
-		} else if (mount_propagation_parse(word, &point->propagation) == 0) {
-			seen[PROPAGATION]++;
-		} else if (strcmp(word, "nocopy") == 0) {
-			seen[COPY]++;
-			point->no_copy = true;
-		} else if (strcmp(word, "consistent") == 0 || strcmp(word, "default") == 0 ||
-			   strcmp(word, "cached") == 0 || strcmp(word, "delegated") == 0) {
-			seen[CONSISTENCY]++;
-			point->cached =
-				strcmp(word, "cached") == 0 || strcmp(word, "delegated") == 0;
-		} else {
-			return cay_error_invalid(err, "invalid mode: %.100s", mode);
-		}
-	}
-	for (size_t i = 0; i < KINDS; i++)
-		if (seen[i] > 1)
-			return cay_error_invalid(err, "invalid mode: %.100s", mode);
-	*ret_propagates = seen[PROPAGATION] > 0;
-	return mode[0] != '\0' && ends_with(mode, ",")
-		? cay_error_invalid(err, "invalid mode: %.100s", mode)
-		: 0;
-}
-
-static bool is_mode(const char *text)
-{
-	_cleanup_mount_point_ struct mount_point ignored = { 0 };
-	bool propagates;
-
-	return parse_mode(text, &ignored, &propagates, NULL) == 0;
-}
-
-/* "TARGET", "SOURCE:TARGET" or "SOURCE:TARGET:MODE". */
-static int split_bind(const char *raw, struct strv *parts, struct cay_error *err)
-{
-	struct str rest = str_from(raw);
-
-	if (raw[0] == '\0')
-		return cay_error_invalid(err, "invalid volume specification: ''");
-	for (;;) {
-		bool more = memchr(rest.data, ':', rest.length);
-
-		strv_take(parts, str_dup(str_split(rest, ':', &rest)));
-		if (!more)
-			break;
-	}
-	if (parts->count > 3 || parts->items[0][0] == '\0' ||
-	    (parts->count == 2 && is_mode(parts->items[1])))
-		return cay_error_invalid(err, "invalid volume specification: '%.300s'", raw);
-	return 0;
-}
-
-static int read_bind(const struct strv *parts, struct mount_point *point, struct cay_error *err)
-{
-	const char *source = parts->count > 1 ? parts->items[0] : "";
-	const char *target = parts->count > 1 ? parts->items[1] : parts->items[0];
-	bool propagates = false;
-	int r;
-
-	point->mode = xstrdup(parts->count > 2 ? parts->items[2] : "");
-	r = parse_mode(point->mode, point, &propagates, err);
-	if (r < 0)
-		return r;
-	point->type = source[0] == '/' ? MOUNT_BIND : MOUNT_VOLUME;
-	r = check_target(target, err);
-	if (r == 0 && point->type == MOUNT_VOLUME && propagates)
-		r = cay_error_invalid(err, "field BindOptions must not be specified");
-	if (r == 0 && point->type == MOUNT_BIND && point->no_copy)
-		r = cay_error_invalid(err, "field VolumeOptions must not be specified");
-	if (r < 0)
-		return cay_error_prefix(err, "invalid mount config for type \"%s\"",
-					point->type == MOUNT_BIND ? "bind" : "volume");
-	point->target = mount_path_clean(target);
-	if (point->type == MOUNT_BIND) {
-		point->source = mount_path_clean(source);
-		point->create_source = true;
-		return 0;
-	}
-	if (source[0] == '\0')
-		make_anonymous(point);
-	else
-		point->name = xstrdup(source);
-	if (point->mode[0] == '\0' && !point->anonymous)
-		replace_string(&point->mode, "z"); /* as docker shows it */
-	return 0;
-}
-
-static int parse_bind(const char *raw, struct mount_point *ret_point, struct cay_error *err)
-{
-	_cleanup_mount_point_ struct mount_point point = { 0 };
-	_cleanup_strv_ struct strv parts = { 0 };
-	int r = split_bind(raw, &parts, err);
-
-	if (r < 0)
-		return r;
-	r = read_bind(&parts, &point, err);
-	if (r < 0) {
-		bool mode = err && starts_with(err->message, "invalid mode");
-
-		return mode ? r
-			    : cay_error_prefix(err, "invalid volume specification: '%.300s'", raw);
-	}
-	*ret_point = point;
-	point = (struct mount_point){ 0 };
-	return 0;
-}
-
-static int read_binds(struct request *request, struct cay_error *err)
-{
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(request->host_config, "Binds"), i, item) {
-		_cleanup_mount_point_ struct mount_point point = { 0 };
-		int r = parse_bind(json_string_value(item), &point, err);
-
-		if (r == 0)
-			r = add_unique(request, &point, err);
-		if (r < 0)
-			return r;
-	}
-	return 0;
 }
 
 /* ---- --mount ---- */
@@ -323,7 +193,7 @@ static int read_volume_options(const json_t *mount, const json_t *options,
 					 "must not set ReadOnly mode when using anonymous volumes");
 	point->labels = json_incref(labels);
 	if (anonymous)
-		make_anonymous(point);
+		request_make_anonymous(point);
 	else
 		point->name = xstrdup(point->source);
 	replace_string(&point->source, NULL);
@@ -349,7 +219,7 @@ static int read_mount_heads(const json_t *mount, struct mount_point *point, char
 	if (r < 0)
 		return r;
 	point->cached = strcmp(consistency, "cached") == 0 || strcmp(consistency, "delegated") == 0;
-	r = check_target(target, err);
+	r = request_check_target(target, err);
 	if (r == 0)
 		point->target = mount_path_clean(target);
 	return r;
@@ -399,9 +269,9 @@ static int read_mount(struct request *request, const json_t *mount, struct cay_e
 	if (r < 0)
 		return cay_error_prefix(err, "invalid mount config for type \"%.64s\"", type);
 	if (strcmp(type, "tmpfs") != 0)
-		return add_unique(request, &point, err);
-	/* Its options are read with those of HostConfig's Tmpfs. */
-	if (request_find_mount(request, point.target))
+		return request_add_unique_mount(request, &point, err);
+	/* Its options were read with those of HostConfig's Tmpfs. */
+	if (request_find_mount(request, point.target) || count_tmpfs(request, point.target) > 1)
 		return cay_error_invalid(err, "Duplicate mount point: %.300s", point.target);
 	return 0;
 }
@@ -422,39 +292,6 @@ static int read_mounts(struct request *request, struct cay_error *err)
 
 /* ---- volumes that are declared ---- */
 
-static bool has_tmpfs(const struct request *request, const char *target)
-{
-	const json_t *tmpfs = json_object_get(request->host_config, "Tmpfs");
-	json_t *item;
-	size_t i;
-
-	json_array_foreach(json_object_get(request->host_config, "Mounts"), i, item) {
-		const char *other = json_string_value(json_object_get(item, "Target"));
-		_cleanup_free_ char *clean = mount_path_clean(other ? other : "");
-
-		if (strcmp(clean, target) == 0)
-			return true;
-	}
-	return json_object_get(tmpfs, target) != NULL;
-}
-
-int request_check_volumes(const json_t *config, struct cay_error *err)
-{
-	json_t *value;
-	const char *path;
-
-	json_object_foreach(json_object_get(config, "Volumes"), path, value) {
-		_cleanup_mount_point_ struct mount_point point = { 0 };
-		int r = parse_bind(path, &point, err);
-
-		if (r == 0 && !point.anonymous)
-			r = cay_error_invalid(err, "it names more than a path in the container");
-		if (r < 0)
-			return cay_error_prefix(err, "invalid volume spec \"%.300s\"", path);
-	}
-	return 0;
-}
-
 /* Images may declare "data" and mean "/data". */
 static int read_declared(struct request *request, struct cay_error *err)
 {
@@ -469,54 +306,13 @@ static int read_declared(struct request *request, struct cay_error *err)
 
 		point.target = mount_path_clean(absolute);
 		point.mode = xstrdup("");
-		make_anonymous(&point);
-		r = check_target(point.target, err);
+		request_make_anonymous(&point);
+		r = request_check_target(point.target, err);
 		if (r == 0 && !request_find_mount(request, point.target) &&
-		    !has_tmpfs(request, point.target))
+		    count_tmpfs(request, point.target) == 0)
 			r = request_add_mount(request, &point, err);
 		if (r < 0)
 			return cay_error_prefix(err, "volume %.300s", path);
-	}
-	return 0;
-}
-
-/* ---- sockets ---- */
-
-static int check_socket_path(const char *path, struct cay_error *err)
-{
-	if (path[0] != '/')
-		return cay_error_invalid(err, "\"%.300s\" is not an absolute path", path);
-	if (strlen(path) >= PATH_MAX)
-		return cay_error_invalid(err, "a path has at most %d bytes: \"%.300s\"",
-					 PATH_MAX - 1, path);
-	return 0;
-}
-
-int request_read_publish_sockets(struct request *request, struct cay_error *err)
-{
-	json_t *list = json_object_get(request->host_config, "PublishSockets"), *item;
-	size_t i;
-
-	if (json_array_size(list) > REQUEST_MOUNTS_MAX)
-		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
-				     "a container can publish %d sockets, no more",
-				     REQUEST_MOUNTS_MAX);
-	request->publish_sockets =
-		xcalloc(json_array_size(list) + 1, sizeof(*request->publish_sockets));
-	json_array_foreach(list, i, item) {
-		struct request_socket *published = &request->publish_sockets[i];
-		struct str container,
-			host = str_split(str_from(json_string_value(item)), ':', &container);
-		int r;
-
-		request->publish_socket_count++;
-		published->host = str_dup(host);
-		published->container = str_dup(container);
-		r = check_socket_path(published->host, err);
-		if (r == 0)
-			r = check_socket_path(published->container, err);
-		if (r < 0)
-			return cay_error_prefix(err, "publishing a socket as HOST:CONTAINER");
 	}
 	return 0;
 }
@@ -529,7 +325,7 @@ int request_read_mounts(struct request *request, struct cay_error *err)
 	if (r == 0)
 		r = check_driver(driver, err);
 	if (r == 0)
-		r = read_binds(request, err);
+		r = request_read_binds(request, err);
 	if (r == 0)
 		r = read_mounts(request, err);
 	if (r == 0)
@@ -552,28 +348,4 @@ int request_load_mounts(struct request *request, const json_t *document, struct 
 			r = request_add_mount(request, &point, err);
 	}
 	return r;
-}
-
-/* ---- VolumesFrom ---- */
-
-int request_parse_volumes_from(const char *text, char **ret_container, bool *ret_read_only,
-			       struct cay_error *err)
-{
-	_cleanup_mount_point_ struct mount_point point = { 0 };
-	struct str mode, container = str_split(str_from(text), ':', &mode);
-	_cleanup_free_ char *mode_text = str_dup(mode);
-	bool propagates = false;
-	int r;
-
-	if (text[0] == '\0')
-		return cay_error_invalid(err,
-					 "volumes-from specification cannot be an empty string");
-	r = parse_mode(mode_text, &point, &propagates, err);
-	if (r < 0)
-		return r;
-	if (propagates || point.no_copy)
-		return cay_error_invalid(err, "invalid mode: %.100s", mode_text);
-	*ret_container = str_dup(container);
-	*ret_read_only = point.read_only;
-	return 0;
 }

@@ -36,6 +36,7 @@ void request_free(struct request *request)
 	for (size_t i = 0; i < request->publish_socket_count; i++) {
 		free(request->publish_sockets[i].host);
 		free(request->publish_sockets[i].container);
+		free(request->publish_sockets[i].resolved);
 	}
 	for (size_t i = 0; i < request->endpoint_count; i++)
 		endpoint_config_done(&request->endpoints[i]);
@@ -193,7 +194,7 @@ static int request_read(json_t *config, json_t *host_config, struct request **re
 	if (r == 0)
 		r = request_read_network(request, err);
 	if (r == 0)
-		r = request_read_publish_sockets(request, err);
+		r = request_read_sockets(request, err);
 	if (r < 0)
 		return r;
 	*ret_request = TAKE_PTR(request);
@@ -296,6 +297,7 @@ char *request_print(const struct request *request)
 	for (size_t i = 0; i < request->mount_count; i++)
 		(void)json_array_append_new(mounts, mount_point_to_json(&request->mounts[i]));
 	json_set(document, "Mounts", mounts);
+	request_print_sockets(request, document);
 	return json_print(document);
 }
 
@@ -317,6 +319,8 @@ int request_load(const char *text, struct request **ret_request, struct cay_erro
 	r = request_read(TAKE_PTR(config), TAKE_PTR(host_config), &request, err);
 	if (r == 0)
 		r = request_load_mounts(request, document, err);
+	if (r == 0)
+		r = request_load_sockets(request, document, err);
 	if (r < 0)
 		return r;
 	*ret_request = TAKE_PTR(request);

@@ -60,6 +60,8 @@ struct request_port {
 /* A socket in the container that the host sees: both absolute paths. */
 struct request_socket {
 	char *host, *container;
+	/* Where the directory of `host` was when the container was made; NULL: unknown. */
+	char *resolved;
 };
 
 struct request {

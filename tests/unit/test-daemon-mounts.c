@@ -111,6 +111,12 @@ static void test_refusals(void **state)
 		  "\"volume\": field BindOptions must not be specified" },
 		{ "\"Binds\":[\"/a:/b\",\"/c:/b/\"]", "Duplicate mount point: /b" },
 		{ "\"Binds\":[\"/a:/b\"],\"Tmpfs\":{\"/b\":\"\"}", "Duplicate mount point: /b" },
+		{ "\"Binds\":[\"/a:/b\"],\"Tmpfs\":{\"/b/\":\"\"}", "Duplicate mount point: /b" },
+		{ "\"Binds\":[\"/a:/b\"],\"Tmpfs\":{\"/x/../b\":\"\"}",
+		  "Duplicate mount point: /b" },
+		{ "\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/b\"},"
+		  "{\"Type\":\"tmpfs\",\"Target\":\"/b/\"}]",
+		  "Duplicate mount point: /b" },
 		{ "\"Binds\":[\"/a:/b\"],\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/b\"}]",
 		  "Duplicate mount point: /b" },
 #define MOUNT(members) "\"Mounts\":[{" members "}]"
@@ -328,6 +334,8 @@ static void test_where_paths_lead(void **state)
 	assert_string_equal(none, "/no such directory/a");
 	_cleanup_free_ char *root = mount_path_resolve("/");
 	assert_string_equal(root, "/");
+	_cleanup_free_ char *slashes = mount_path_resolve("/no such directory/a//");
+	assert_string_equal(slashes, "/no such directory/a");
 	assert_true(mount_path_is_below(there, real));
 	assert_true(mount_path_is_below(there, "/"));
 	assert_false(mount_path_is_below(there, there));
@@ -335,10 +343,27 @@ static void test_where_paths_lead(void **state)
 	assert_ok(remove_tree(directory, &err));
 }
 
+static void test_published_sockets_are_stored(void **state)
+{
+	_cleanup_request_ struct request *request =
+		take("\"PublishSockets\":[\"/a/b.sock:/c\",\"/d/e.sock:/f\"]");
+	_cleanup_request_ struct request *loaded = NULL;
+	_cleanup_free_ char *text = NULL;
+
+	request->publish_sockets[1].resolved = xstrdup("/real");
+	text = request_print(request);
+	assert_ok(request_load(text, &loaded, &err));
+	assert_int_equal(loaded->publish_socket_count, 2);
+	assert_string_equal(loaded->publish_sockets[0].host, "/a/b.sock");
+	assert_null(loaded->publish_sockets[0].resolved);
+	assert_string_equal(loaded->publish_sockets[1].resolved, "/real");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_paths_lead),
+		cmocka_unit_test(test_published_sockets_are_stored),
 		cmocka_unit_test(test_binds),
 		cmocka_unit_test(test_anonymous),
 		cmocka_unit_test(test_refusals),
