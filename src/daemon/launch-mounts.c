@@ -9,8 +9,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "daemon/containers.h"
 #include "daemon/daemon.h"
+#include "daemon/host-path.h"
 #include "daemon/launch-block.h"
 #include "daemon/launch-sockets.h"
 #include "daemon/volumes.h"
@@ -35,44 +35,11 @@ static int missing(const char *source, struct cay_error *err)
 			     source);
 }
 
-/* Whether some container may change what leads to this source. */
-static bool is_writable_to_guests(const struct container *container,
-				  const struct mount_point *point)
-{
-	_cleanup_container_list_ struct container_list list = { 0 };
-	bool writable = false;
-
-	containers_list(container->daemon->containers, &list);
-	for (size_t i = 0; !writable && i < list.count; i++) {
-		const struct request *request = list.items[i]->request;
-
-		for (size_t j = 0; !writable && j < request->mount_count; j++) {
-			const struct mount_point *other = &request->mounts[j];
-			const char *at = other->resolved ? other->resolved : other->source;
-
-			writable = other->type == MOUNT_BIND && !other->read_only &&
-				(mount_path_is_below(point->source, other->source) ||
-				 mount_path_is_below(point->source, at) ||
-				 mount_path_is_below(point->resolved, at));
-		}
-	}
-	return writable;
-}
-
-/*
- * A source may be a link, or below one, and it is its owner's business to let that lead elsewhere;
- * but not a container's, which could name the whole host by it.
- */
 static int check_resolved(const struct container *container, const struct mount_point *point,
 			  const char *path, struct cay_error *err)
 {
-	if (!point->resolved || strcmp(path, point->resolved) == 0 ||
-	    !is_writable_to_guests(container, point))
-		return 0;
-	return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
-			     "bind source path %.400s leads elsewhere than when the container was "
-			     "made, to %.400s, and is in a directory that a container can write to",
-			     point->source, path);
+	return host_path_check(container->daemon, "bind source path", "the container was made",
+			       point->source, point->resolved, path, err);
 }
 
 /* The canonical path of a bind's source, which -v makes where it is not there. */

@@ -131,8 +131,13 @@ int mount_point_from_json(const json_t *value, struct mount_point *ret_point, st
 
 char *mount_path_resolve(const char *path)
 {
-	_cleanup_free_ char *there = xstrdup(path), *real = realpath(there, NULL);
+	_cleanup_free_ char *whole = xstrdup(path), *there = NULL, *real = NULL;
+	size_t length = strlen(whole);
 
+	while (length > 1 && whole[length - 1] == '/')
+		whole[--length] = '\0';
+	there = xstrdup(whole);
+	real = realpath(there, NULL);
 	while (!real && errno == ENOENT && strcmp(there, "/") != 0) {
 		size_t end = (size_t)(path_last(there) - there);
 
@@ -140,10 +145,10 @@ char *mount_path_resolve(const char *path)
 		there[end > 1 ? end - 1 : end] = '\0';
 		real = realpath(there, NULL);
 	}
-	if (!real || strlen(there) == strlen(path))
+	if (!real || strlen(there) == length)
 		return TAKE_PTR(real);
-	return strcmp(there, "/") == 0 ? xstrdup(path)
-				       : xasprintf("%s%s", real, path + strlen(there));
+	return strcmp(there, "/") == 0 ? TAKE_PTR(whole)
+				       : xasprintf("%s%s", real, whole + strlen(there));
 }
 
 bool mount_path_is_below(const char *path, const char *directory)

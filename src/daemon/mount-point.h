@@ -68,7 +68,7 @@ int mount_point_from_json(const json_t *value, struct mount_point *ret_point,
 
 /*
  * Where a path of the host leads now, links followed, as far as it is there; what is not there yet
- * stands behind that as it is. The caller frees; NULL is errno's.
+ * stands behind that as it is. Slashes at the end are dropped. The caller frees; NULL is errno's.
  */
 char *mount_path_resolve(const char *path);
 /* Whether `path` is below `directory`, by their names. */

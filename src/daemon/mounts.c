@@ -86,6 +86,15 @@ static int check_source(struct mount_point *point, struct cay_error *err)
 			     point->source);
 }
 
+static void find_directory(struct request_socket *published)
+{
+	_cleanup_free_ char *directory =
+		xstrndup(published->host, (size_t)(path_last(published->host) - published->host));
+
+	free(published->resolved);
+	published->resolved = mount_path_resolve(directory);
+}
+
 static int make_volume(struct daemon *daemon, struct mount_point *point, const char *id,
 		       struct cay_error *err)
 {
@@ -108,6 +117,8 @@ int mounts_prepare(struct daemon *daemon, struct request *request, const char *i
 	for (size_t i = 0; r == 0 && i < request->mount_count; i++)
 		if (request->mounts[i].type == MOUNT_BIND)
 			r = check_source(&request->mounts[i], err);
+	for (size_t i = 0; i < request->publish_socket_count; i++)
+		find_directory(&request->publish_sockets[i]);
 	if (r == 0)
 		r = read_volumes_from(daemon, request, err);
 	for (size_t i = 0; r == 0 && i < request->mount_count; i++)

@@ -9,7 +9,8 @@
 #include "daemon/container.h"
 
 /*
- * For a new container with this id: checks the sources that must exist, adds what VolumesFrom
+ * For a new container with this id: checks the sources that must exist, notes where they lead and
+ * where the directories of published sockets are, adds what VolumesFrom
  * names, makes volumes that are not there. From then on the container has all its volumes; what
  * fails gives them back.
  */

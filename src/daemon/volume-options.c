@@ -90,6 +90,14 @@ static int check_type(const json_t *options, struct cay_error *err)
 		type);
 }
 
+const char *volume_options_bind_source(const json_t *options)
+{
+	const char *type = option_of(options, "type");
+
+	return type && (strcmp(type, "none") == 0 || type[0] == '\0') ? option_of(options, "device")
+								      : NULL;
+}
+
 int volume_options_check(const json_t *options, enum volume_kind *ret_kind, uint64_t *ret_size,
 			 struct cay_error *err)
 {
@@ -181,11 +189,12 @@ static int do_mount(const char *device, const char *target, const char *type,
 	return 0;
 }
 
-int volume_options_mount(const json_t *options, const char *target, struct cay_error *err)
+int volume_options_mount(const json_t *options, const char *device, const char *target,
+			 struct cay_error *err)
 {
 	_cleanup_mount_options_ struct mount_options parsed = { 0 };
 	_cleanup_strv_ struct strv words = { 0 };
-	const char *device = option_of(options, "device"), *type = option_of(options, "type");
+	const char *named = option_of(options, "device"), *type = option_of(options, "type");
 	_cleanup_free_ char *flags = NULL;
 	int r = split_options(options, &words, err);
 
@@ -193,11 +202,11 @@ int volume_options_mount(const json_t *options, const char *target, struct cay_e
 		r = mount_options_parse(&words, &parsed, err);
 	if (r < 0)
 		return cay_error_prefix(err, "failed to mount local volume");
-	r = do_mount(device, target, type, &parsed);
+	r = do_mount(device ? device : named, target, type, &parsed);
 	if (r == 0)
 		return 0;
 	flags = parsed.flags ? xasprintf(", flags: 0x%lx", parsed.flags) : xstrdup("");
-	return cay_error_errno(err, r, "failed to mount local volume: mount %s:%s%s%s%s", device,
+	return cay_error_errno(err, r, "failed to mount local volume: mount %s:%s%s%s%s", named,
 			       target, flags, parsed.data.length > 0 ? ", data: " : "",
 			       buf_text(&parsed.data));
 }

@@ -15,8 +15,15 @@
 int volume_options_check(const json_t *options, enum volume_kind *ret_kind, uint64_t *ret_size,
 			 struct cay_error *err);
 
-/* Mounts it on `target`; blocks as long as the server of a network file system takes. */
-int volume_options_mount(const json_t *options, const char *target, struct cay_error *err);
+/* The directory that they bind, a path in them; NULL where they mount something else. */
+const char *volume_options_bind_source(const json_t *options);
+
+/*
+ * Mounts it on `target`; blocks as long as the server of a network file system takes. `device` is
+ * mounted instead of that in the options; NULL: that.
+ */
+int volume_options_mount(const json_t *options, const char *device, const char *target,
+			 struct cay_error *err);
 
 /* Something is mounted on this directory. */
 bool volume_is_mounted(const char *path);

@@ -3,10 +3,12 @@
 #include "daemon/volumes-internal.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "daemon/container.h"
 #include "daemon/daemon.h"
+#include "daemon/host-path.h"
 #include "daemon/volume-block.h"
 #include "daemon/volume-options.h"
 
@@ -30,14 +32,37 @@ static void unlock_mounting(struct volumes *volumes, const struct volume *volume
 		(void)pthread_mutex_unlock(&volumes->mounting);
 }
 
+/* Mounts the directory that was checked, whatever becomes of what leads there meanwhile. */
+static int mount_directory(const struct volumes *volumes, const struct volume *volume,
+			   struct cay_error *err)
+{
+	_cleanup_free_ char *now = realpath(volume->bind_source, NULL), *by_descriptor = NULL;
+	_cleanup_close_ int fd = -1;
+	int r = now ? host_path_check(volumes->daemon, "its device", "the volume was made",
+				      volume->bind_source, volume->bind_resolved, now, err)
+		    : -errno;
+
+	if (now && r < 0)
+		return r;
+	fd = now ? open_canonical(now) : r;
+	if (fd < 0)
+		return cay_error_errno(err, fd, "failed to mount local volume: mount %s:%s",
+				       volume->bind_source, volume->mountpoint);
+	by_descriptor = xasprintf("/proc/self/fd/%d", fd);
+	return volume_options_mount(volume->options, by_descriptor, volume->mountpoint, err);
+}
+
 /* With `mounting` held, not the other lock: a server may take long to answer. */
-static int mount_for_use(const struct volume *volume, struct cay_error *err)
+static int mount_for_use(const struct volumes *volumes, const struct volume *volume,
+			 struct cay_error *err)
 {
 	int r;
 
 	if (volume->kind != VOLUME_MOUNT || volume_is_mounted(volume->mountpoint))
 		return 0;
-	r = volume_options_mount(volume->options, volume->mountpoint, err);
+	r = volume->bind_source
+		? mount_directory(volumes, volume, err)
+		: volume_options_mount(volume->options, NULL, volume->mountpoint, err);
 	return r < 0 ? cay_error_prefix(err, "error while mounting volume '%s'", volume->mountpoint)
 		     : 0;
 }
@@ -97,7 +122,7 @@ int volumes_enter(struct volumes *volumes, const struct volume *volume,
 	int r;
 
 	lock_mounting(volumes, volume);
-	r = mount_for_use(volume, err);
+	r = mount_for_use(volumes, volume, err);
 	if (r == 0) {
 		(void)pthread_mutex_lock(&volumes->lock);
 		r = check_alone(volumes, volume, container->id, err);

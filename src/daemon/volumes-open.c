@@ -32,7 +32,8 @@ static int load_row(const struct database_volume *row, void *user, struct cay_er
 	    json_parse(row->document, strlen(row->document), "the stored volume", &document,
 		       &fault) < 0 ||
 	    volume_new(volumes, row->name, json_object_get(document, "Options"),
-		       json_object_get(document, "Labels"), &volume, &fault) < 0) {
+		       json_object_get(document, "Labels"), &volume, &fault) < 0 ||
+	    json_read_string(document, "BindResolved", &volume->bind_resolved, &fault) < 0) {
 		log_error("volume %.64s in the database is damaged and left out: %s", row->name,
 			  fault.message);
 		return 0;

@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
+#include "daemon/mount-point.h"
 #include "daemon/volume-block.h"
 #include "daemon/volume-options.h"
 #include "daemon/volumes-internal.h"
@@ -33,6 +34,7 @@ void volume_unref(struct volume *volume)
 	free(volume->name);
 	json_decref(volume->options);
 	json_decref(volume->labels);
+	free(volume->bind_resolved);
 	free(volume->directory);
 	free(volume->mountpoint);
 	free(volume);
@@ -54,6 +56,7 @@ int volume_new(struct volumes *volumes, const char *name, const json_t *options,
 		return r;
 	volume->mountpoint = path_join(volume->directory,
 				       volume->kind == VOLUME_BLOCK ? VOLUME_DISK : VOLUME_DATA);
+	volume->bind_source = volume_options_bind_source(volume->options);
 	*ret_volume = TAKE_PTR(volume);
 	return 0;
 }
@@ -152,6 +155,8 @@ int volume_store(struct volumes *volumes, const struct volume *volume, struct ca
 		json_set(document, "Options", json_incref(volume->options));
 	if (volume->labels)
 		json_set(document, "Labels", json_incref(volume->labels));
+	if (volume->bind_resolved)
+		json_set_string(document, "BindResolved", volume->bind_resolved);
 	text = json_print(document);
 	row.document = text;
 	return database_store_volume(volumes->daemon->database, &row, err);
@@ -224,6 +229,8 @@ static int make_new(struct volumes *volumes, const char *name, const json_t *opt
 	r = volume_new(volumes, name, options, labels, &volume, err);
 	if (r < 0)
 		return cay_error_prefix(err, "create %s", name);
+	if (volume->bind_source)
+		volume->bind_resolved = mount_path_resolve(volume->bind_source);
 	r = make(volumes, volume, err);
 	if (r == 0)
 		volume_emit(volumes, volume, "create", NULL);

@@ -43,6 +43,9 @@ struct volume {
 	char *directory;  /* <root>/volumes/<name> */
 	char *mountpoint; /* what inspect shows: its contents */
 	uint64_t size;    /* VOLUME_BLOCK: the disk's */
+	/* The directory that VOLUME_MOUNT binds; NULL: it mounts something else. */
+	const char *bind_source; /* in `options` */
+	char *bind_resolved;     /* where that led when the volume was made; NULL: unknown */
 };
 
 struct volume *volume_ref(struct volume *volume);

@@ -42,9 +42,13 @@ static int enter(const char *path, struct socket_file *file)
 
 	if (*parent != '/' || *name == '\0')
 		return -EINVAL;
-	directory = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (directory < 0 || fstat(directory, &st) < 0)
+	directory = open_canonical(parent);
+	if (directory < 0)
+		return directory;
+	if (fstat(directory, &st) < 0)
 		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
 	become(st.st_uid, st.st_gid);
 	*file = (struct socket_file){ .directory = TAKE_FD(directory), .name = xstrdup(name) };
 	return 0;

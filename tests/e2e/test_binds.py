@@ -184,6 +184,43 @@ class Binds(BindTestCase):
         self.inside("user", "echo fits >/link/file")
         self.assertEqual((shared / "kept" / "file").read_text(), "fits\n")
 
+    def test_a_link_that_a_container_put_into_a_volume(self):
+        """The same for a source below a volume, and for a directory that a volume binds."""
+        self.cay("volume", "create", "data")
+        directory, outside = pathlib.Path(self.directory("data")), self.host / "outside"
+        outside.mkdir()
+        for name in ("sub", "device"):
+            (directory / name).mkdir()
+        self.cay("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", f"device={directory}/device", "bound")
+        self.start("writer", "-v", "data:/data")
+        self.start("user", "-v", f"{directory}/sub:/sub")
+        self.start("other", "-v", "bound:/bound")
+        self.inside("other", "touch /bound/here")
+        self.cay("stop", "-t", "0", "user", "other")
+        for name in ("sub", "device"):
+            self.inside("writer", f"mv /data/{name} /data/moved; ln -s {outside} /data/{name}")
+            user = "user" if name == "sub" else "other"
+            # It was one of its containers, whether that is still there or not.
+            if name == "device":
+                self.cay("rm", "-f", "writer")
+            done = self.run_cay("start", user)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("leads elsewhere than when the", done.stderr)
+            (directory / name).unlink()
+            (directory / "moved").rename(directory / name)
+            self.cay("start", user)
+        self.assertEqual(self.inside("other", "ls /bound"), "here")
+        # What its owner makes of a link elsewhere is the owner's affair.
+        (self.host / "release").symlink_to(outside)
+        self.start("current", "-v", f"{self.host}/release:/current")
+        self.cay("stop", "-t", "0", "current")
+        (self.host / "next").mkdir()
+        (self.host / "release").unlink()
+        (self.host / "release").symlink_to("next")
+        self.cay("start", "current")
+        self.inside("current", "touch /current/there")
+        self.assertTrue((self.host / "next" / "there").exists())
+
     def test_a_missing_source(self):
         missing = self.host / "a" / "b"
         self.assertEqual(self.shell("echo made >/data/file; cat /data/file", "-v", f"{missing}:/data"), "made")

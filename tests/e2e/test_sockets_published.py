@@ -186,6 +186,31 @@ class Published(PublishedCase):
         wait_until(lambda: "listening" in self.cay("logs", "outer"), "the server to listen")
         self.assertEqual(self.connect(outer).recv(1), b"")  # magic links are not followed at all
 
+    def test_a_directory_that_a_container_leads_elsewhere(self):
+        """A link in a tree that a container may write to makes no socket anywhere else."""
+        shared, outside = self.sockets / "shared", self.sockets / "outside"
+        for path in (shared / "sub", outside):
+            path.mkdir(parents=True)
+        self.cay("run", "-d", "--name", "linker", "-v", f"{shared}:/shared", "tool", "sh", "-c", "sleep 1000")
+        self.addCleanup(self.run_cay, "rm", "-f", "linker")
+        path = self.serve("led", "--publish-socket", f"{shared}/sub/led.sock:/srv/echo.sock")
+        self.exchange(self.connect(shared / "sub" / "led.sock"))
+        self.cay("stop", "-t", "0", "led")
+        self.cay("exec", "linker", "sh", "-c", f"mv /shared/sub /shared/moved; ln -s {outside} /shared/sub")
+        done = self.run_cay("start", "led")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("leads elsewhere than when the container was made", done.stderr)
+        self.assertEqual([*outside.iterdir()], [])
+        (shared / "sub").unlink()
+        (shared / "moved").rename(shared / "sub")
+        self.cay("start", "led")
+        wait_until(lambda: self.cay("logs", "led").count("listening") == 2, "the server to listen again")
+        self.exchange(self.connect(path))
+        # An owner's own link is followed.
+        (self.sockets / "current").symlink_to(outside)
+        self.serve("owned", "--publish-socket", f"{self.sockets}/current/owned.sock:/srv/echo.sock")
+        self.exchange(self.connect(outside / "owned.sock"))
+
     def test_churn(self):
         path = self.sockets / "churn.sock"
         status, made = self.api("POST", "/containers/create?name=churn", {
