@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "daemon/api/api.h"
 #include "daemon/containers.h"
+#include "daemon/damaged.h"
 #include "daemon/database.h"
 #include "daemon/events.h"
 #include "daemon/exec.h"
@@ -98,6 +99,7 @@ static int open_parts(struct daemon *daemon, struct cay_error *err)
 		return cay_error_errno(err, errno, "making an eventfd");
 	daemon->events = events_new();
 	daemon->containers = containers_new();
+	daemon->damaged = damaged_new();
 	daemon->execs = execs_new();
 	daemon->host = host_new(&daemon->options);
 	return 0;
@@ -175,6 +177,7 @@ void daemon_close(struct daemon *daemon)
 	host_free(daemon->host);
 	execs_free(daemon->execs);
 	containers_free(daemon->containers);
+	damaged_free(daemon->damaged);
 	if (daemon->events)
 		events_free(daemon->events);
 	if (daemon->images)

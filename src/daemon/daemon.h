@@ -11,6 +11,7 @@
 #include "daemon/options.h"
 
 struct containers;
+struct damaged;
 struct database;
 struct events;
 struct execs;
@@ -31,6 +32,7 @@ struct daemon {
 	struct image_store *images;
 	struct events *events;
 	struct containers *containers;
+	struct damaged *damaged;
 	struct execs *execs;
 	struct networks *networks;
 	struct volumes *volumes;

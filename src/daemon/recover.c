@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
+#include "daemon/damaged.h"
 #include "daemon/database.h"
 #include "daemon/files-vm.h"
 #include "daemon/lifecycle.h"
@@ -43,8 +44,7 @@ static int load_row(const struct database_container *row, void *user, struct cay
 	if (!id_is_valid(row->id) || container_status_parse(row->status, &status) < 0 ||
 	    request_load(row->request, &request, &fault) < 0) {
 		/* One bad row must not keep all the others from their users. */
-		log_error("container %.12s in the database is damaged and left out: %s", row->id,
-			  fault.message);
+		damaged_add(daemon, row, fault.code != CAY_OK ? fault.message : "its state");
 		return 0;
 	}
 	container =
@@ -171,7 +171,7 @@ static bool has_row(struct daemon *daemon, const char *id)
 }
 
 /* A shim whose container is unknown holds files that are about to go. */
-static void clear_unknown(struct daemon *daemon, const char *id)
+void recover_clear(struct daemon *daemon, const char *id)
 {
 	_cleanup_container_ struct container *container =
 		container_new(daemon, id, "", "", "", NULL);
@@ -179,12 +179,13 @@ static void clear_unknown(struct daemon *daemon, const char *id)
 	struct sandbox_state state = { 0 };
 	struct cay_error err = { 0 };
 
-	log_info("container %.12s has no row in the database, clearing it away", id);
 	if (sandbox_state_load(path, &state, &err) == 0) {
 		if (shim_shutdown(container, &err) < 0 ||
 		    !shim_wait_gone(state.shim_pid, SHIM_END_MS))
 			shim_destroy(container, state.shim_pid);
 	}
+	if (file_exists(container->run_directory))
+		shim_destroy_unknown(container);
 	shim_clean(container);
 	if (remove_tree(container->directory, &err) < 0)
 		log_warning("%s", err.message);
@@ -209,8 +210,10 @@ static void clear_entry(struct daemon *daemon, const char *path, const char *nam
 
 	if (starts_with(name, ".removing-") && remove_tree(full, &err) < 0)
 		log_warning("%s", err.message);
-	if (id_is_valid(name) && !has_row(daemon, name))
-		clear_unknown(daemon, name);
+	if (id_is_valid(name) && !has_row(daemon, name)) {
+		log_info("container %.12s has no row in the database, clearing it away", name);
+		recover_clear(daemon, name);
+	}
 }
 
 /* A row whose directory is gone was in the middle of its removal. */
@@ -251,6 +254,7 @@ int recover_containers(struct daemon *daemon, struct cay_error *err)
 		image_store_hold(daemon->images, list.items[i]->image_id, list.items[i]->id);
 		mounts_take_up(list.items[i]);
 	}
+	damaged_hold(daemon);
 	for (size_t i = 0; i < list.count; i++)
 		if (!drop_without_directory(list.items[i]))
 			recover_one(list.items[i]);

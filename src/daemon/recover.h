@@ -12,3 +12,6 @@ struct daemon;
  * can't be read.
  */
 int recover_containers(struct daemon *daemon, struct cay_error *err);
+
+/* Ends the VM of a container that nothing is known of but its id, and removes its directory. */
+void recover_clear(struct daemon *daemon, const char *id);

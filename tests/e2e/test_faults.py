@@ -114,6 +114,53 @@ class DaemonKilled(Faults):
         self.assertIn("odd", self.names())
         self.cay("rm", "odd")
 
+    def test_a_row_that_is_damaged_keeps_what_it_may_have(self):
+        """Its image, its volumes, its name; all of it goes when a person says so."""
+        self.cay("volume", "create", "other")
+        self.cay("tag", "busybox", "lost:image")
+        identity = self.cay("create", "--name", "lost", "-v", "kept:/kept", "-v", "/anonymous", "lost:image", "true")
+        image = self.inspect("lost")["Image"]
+        self.daemon.kill(signal.SIGTERM)
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            database.execute("UPDATE containers SET request = replace(request, '\"HostConfig\":{', '\"HostConfig\":[') "
+                             "WHERE id = ?", (identity,))
+        self.daemon.start()
+        self.assertNotIn("lost", self.names())
+        self.assertIn(f"container {identity[:12]} (lost) in the database is damaged", self.daemon.log.read_text())
+        volumes = set(self.cay("volume", "ls", "-q").split())
+        for arguments in (("-f",), ("-f", "-a")):
+            done = self.run_cay("volume", "prune", *arguments)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(f"container {identity[:12]} (lost) is damaged", done.stderr)
+        self.assertEqual(set(self.cay("volume", "ls", "-q").split()), volumes)
+        done = self.run_cay("volume", "rm", *(volumes - {"other"}))
+        self.assertEqual(done.stderr.count("volume is in use"), 2, done.stderr)
+        self.cay("volume", "rm", "other")
+        self.cay("image", "prune", "-af")
+        self.assertEqual(self.cay("image", "inspect", "lost:image", "--format", "{{.Id}}"), image)
+        done = self.run_cay("create", "--name", "lost", "busybox", "true")
+        self.assertIn(f"is already in use by container \"{identity}\"", done.stderr)
+        done = self.run_cay("rm", "lost")
+        self.assertIn("force its removal", done.stderr)
+        self.cay("rm", "-f", identity[:12])
+        self.assertFalse((self.daemon.root / "containers" / identity).exists())
+        self.assertEqual(set(self.cay("volume", "prune", "-af").splitlines()[1:-1]) & volumes, volumes - {"other"})
+        self.cay("create", "--name", "lost", "busybox", "true")
+        self.cay("rm", "lost")
+
+    def test_a_row_whose_image_is_unknown(self):
+        """Nor are images pruned then."""
+        identity = self.cay("create", "--name", "unknown", "busybox", "true")
+        self.daemon.kill(signal.SIGTERM)
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            database.execute("UPDATE containers SET image_id = 'x', status = 'x' WHERE id = ?", (identity,))
+        self.daemon.start()
+        done = self.run_cay("image", "prune", "-af")
+        self.assertIn("which image it has is not known", done.stderr)
+        self.assertIn("busybox", self.cay("images"))
+        self.cay("rm", "-f", "unknown")
+        self.cay("image", "prune", "-f")
+
     def test_a_second_daemon_on_the_same_root_refuses(self):
         other = subprocess.run([BUILD / "cayd", "--root", self.daemon.root, "--run", self.daemon.directory / "run2",
                                 "--host", f"unix://{self.daemon.directory}/second.sock"],

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "daemon/api/api.h"
 #include "daemon/containers.h"
+#include "daemon/damaged.h"
 #include "daemon/lifecycle.h"
 #include "daemon/shim.h"
 #include "daemon/signals.h"
@@ -180,18 +181,24 @@ static int rename_container(struct daemon *daemon, struct http_request *request,
 static int remove_container(struct daemon *daemon, struct http_request *request,
 			    struct cay_error *err)
 {
+	const bool force = http_query_bool(request, "force", false);
 	_cleanup_container_ struct container *container = NULL;
-	int r = api_find_container(daemon, request, &container, err);
+	struct cay_error missing = { 0 };
+	int r = api_find_container(daemon, request, &container, &missing);
 
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		r = damaged_remove(daemon, http_param(request, 0), force, err);
+		if (r != 0)
+			return api_reply_done(request, r, err);
+		*err = missing;
+		return -err->err;
+	}
 	if (http_query_bool(request, "link", false))
 		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
 				     "links between containers are not supported");
-	return api_reply_done(request,
-			      container_remove(container, http_query_bool(request, "force", false),
-					       http_query_bool(request, "v", false), err),
-			      err);
+	return api_reply_done(
+		request,
+		container_remove(container, force, http_query_bool(request, "v", false), err), err);
 }
 
 static int resize(struct daemon *daemon, struct http_request *request, struct cay_error *err)

@@ -7,6 +7,7 @@
 #include "daemon/api/images.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
+#include "daemon/damaged.h"
 #include "daemon/events.h"
 #include "daemon/filters.h"
 
@@ -270,6 +271,8 @@ int images_prune(struct daemon *daemon, struct http_request *request, struct cay
 
 	r = parse_query(daemon, http_query(request, "filters"), prune_filters, &query, err);
 	if (r == 0)
+		r = damaged_check_images(daemon, err);
+	if (r == 0)
 		r = image_store_list(daemon->images, &images.items, &images.count, err);
 	if (r < 0)
 		return r;
@@ -281,7 +284,8 @@ int images_prune(struct daemon *daemon, struct http_request *request, struct cay
 	deleted = json_array();
 	for (size_t i = 0; i < images.count; i++)
 		if (!images.items[i]->is_member && match_image(&query, images.items[i]) &&
-		    !is_used(&containers, images.items[i]))
+		    !is_used(&containers, images.items[i]) &&
+		    !damaged_has_image(daemon, images.items[i]->id))
 			prune_image(daemon, images.items[i], deleted, &reclaimed);
 	tell_pruned(daemon, reclaimed);
 	object = json_object();

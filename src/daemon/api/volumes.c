@@ -7,6 +7,7 @@
 #include "daemon/api/api.h"
 #include "daemon/api/volume-json.h"
 #include "daemon/daemon.h"
+#include "daemon/damaged.h"
 #include "daemon/events.h"
 #include "daemon/filters.h"
 #include "daemon/volume-block.h"
@@ -171,6 +172,8 @@ static int prune(struct daemon *daemon, struct http_request *request, struct cay
 
 	if (r == 0)
 		r = prune_means_all(request, &filters, &all, err);
+	if (r == 0)
+		r = damaged_check_volumes(daemon, err);
 	if (r < 0)
 		return r;
 	deleted = json_array();
