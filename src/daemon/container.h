@@ -40,6 +40,7 @@ struct container_run {
 	int64_t started_ns, finished_ns; /* 0: never, not yet */
 	int exit_code;
 	bool oom_killed;
+	char start[16];                    /* how its VM came to be: "cold", "template", "pool" */
 	char error[CAY_ERROR_MESSAGE_MAX]; /* why it could not start or was lost */
 };
 

@@ -14,9 +14,12 @@
 #include "daemon/exec.h"
 #include "daemon/host.h"
 #include "daemon/networks.h"
+#include "daemon/pool.h"
+#include "daemon/quiet.h"
 #include "daemon/recover.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
+#include "daemon/templates.h"
 #include "daemon/volumes.h"
 #include "image/scratch.h"
 #include "image/store.h"
@@ -102,7 +105,11 @@ static int open_parts(struct daemon *daemon, struct cay_error *err)
 	daemon->damaged = damaged_new();
 	daemon->execs = execs_new();
 	daemon->host = host_new(&daemon->options);
-	return 0;
+	daemon->quiet = quiet_new();
+	/* Processes that the last daemon left on their way are ended before anything is taken up.
+	 */
+	r = templates_open(daemon, &daemon->templates, err);
+	return r < 0 ? r : pool_open(daemon, &daemon->pool, err);
 }
 
 int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, struct cay_error *err)
@@ -131,6 +138,8 @@ int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, stru
 		daemon_close(daemon);
 		return r;
 	}
+	templates_start(daemon->templates);
+	pool_start(daemon->pool);
 	*ret_daemon = daemon;
 	return 0;
 }
@@ -167,11 +176,16 @@ void daemon_close(struct daemon *daemon)
 	if (daemon->stop_fd >= 0)
 		(void)!write(daemon->stop_fd, &one,
 			     sizeof(one)); /* fails only if it is set already */
+	templates_stop(daemon->templates);
+	pool_stop(daemon->pool);
 	if (!supervisors_wait(daemon, SUPERVISORS_END_MS)) {
 		/* They use the parts below; the process ends in a moment anyway. */
 		log_warning("ending while containers are being started");
 		return;
 	}
+	pool_free(daemon->pool);
+	templates_free(daemon->templates);
+	quiet_free(daemon->quiet);
 	networks_free(daemon->networks);
 	volumes_free(daemon->volumes);
 	host_free(daemon->host);

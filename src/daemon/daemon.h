@@ -19,6 +19,9 @@ struct host;
 struct http_server;
 struct image_store;
 struct networks;
+struct pool;
+struct quiet;
+struct templates;
 struct volumes;
 
 struct daemon {
@@ -36,6 +39,9 @@ struct daemon {
 	struct execs *execs;
 	struct networks *networks;
 	struct volumes *volumes;
+	struct quiet *quiet;
+	struct templates *templates;
+	struct pool *pool;
 	struct host *host; /* acceleration, found out in the background */
 	struct http_server *server;
 };

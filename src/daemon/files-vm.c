@@ -7,6 +7,7 @@
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/shim.h"
+#include "daemon/templates.h"
 #include "daemon/volumes.h"
 #include "sandbox/state.h"
 
@@ -78,17 +79,25 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 	struct container *container = vm->container;
 	_cleanup_(sandbox_config_free_p) struct sandbox_config *config = NULL;
 	_cleanup_rpc_client_ struct rpc_client *client = NULL;
+	_cleanup_(shim_state_free_p) Cay__Shim__V1__StateResponse *state = NULL;
+	struct cay_error ignored; /* what it would have told is known another time */
 	pid_t pid = 0;
 	int r = launch_files_config(container, &config, err);
 
 	if (r == 0) {
+		templates_choose(container->daemon->templates, config);
 		r = shim_spawn(container, SHIM_FOR_FILES, config, &pid, &client, err);
 		(void)pthread_mutex_lock(&container->lock);
 		vm->shim_pid = pid;
 		(void)pthread_cond_broadcast(&container->changed);
 		(void)pthread_mutex_unlock(&container->lock);
 	}
-	return r < 0 ? r : shim_start(client, container, NULL, err);
+	if (r == 0)
+		r = shim_start(client, container, NULL, err);
+	if (r == 0 && shim_state(client, &state, &ignored) == 0)
+		templates_started(container->daemon->templates, config, state->start,
+				  state->template_error);
+	return r;
 }
 
 /* Returns when it is to be ended, or has ended. */

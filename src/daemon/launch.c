@@ -8,6 +8,8 @@
  */
 #include "daemon/launch.h"
 
+#include "daemon/launch-internal.h"
+
 #include "base/alloc.h"
 #include "base/file.h"
 #include "daemon/daemon.h"
@@ -23,36 +25,30 @@
 
 #include <errno.h>
 
-/* What the guest's kernel and vminitd need beside the container. */
-#define GUEST_OVERHEAD (64 * MIB)
-enum { VCPUS_DEFAULT_KVM = 4 };
 /* Of a VM that only copies; the rest is its cache. */
 #define FILES_MEMORY (256 * MIB)
 
-/* A guest keeps a 64-byte page structure for each 4 KiB and some tables in proportion. */
 static uint64_t vm_memory(const struct container *container)
 {
-	uint64_t wanted = container->request->memory > 0
-		? (uint64_t)container->request->memory
-		: container->daemon->options.memory_default_bytes;
+	const int64_t memory = container->request->memory;
 
-	wanted += GUEST_OVERHEAD + wanted / 32;
-	return (wanted + 2 * MIB - 1) / (2 * MIB) * (2 * MIB);
+	return memory > 0 ? launch_memory((uint64_t)memory)
+			  : launch_usual_memory(container->daemon);
 }
 
 static unsigned int vm_cpus(const struct container *container, const char *acceleration)
 {
 	const struct request *request = container->request;
-	unsigned int host = host_cpus(container->daemon->host), wanted;
+	unsigned int wanted;
 
 	if (request->nano_cpus > 0)
 		wanted = (unsigned int)((request->nano_cpus + 999999999) / 1000000000);
 	else if (request->cpu_quota > 0 && request->cpu_period > 0)
 		wanted = (unsigned int)((request->cpu_quota + request->cpu_period - 1) /
 					request->cpu_period);
-	else /* more than one costs an emulated guest time to boot */
-		wanted = strcmp(acceleration, "kvm") == 0 ? VCPUS_DEFAULT_KVM : 1;
-	return MAX(MIN(wanted, host), 1);
+	else
+		return launch_usual_cpus(container->daemon, acceleration);
+	return MAX(MIN(wanted, host_cpus(container->daemon->host)), 1);
 }
 
 static void add_mount(struct sandbox_container *target, const char *type, char *source, char *where)
@@ -70,7 +66,7 @@ static void add_option(struct sandbox_container *target, char *option)
 	strv_take(&target->mounts[target->mount_count - 1].options, option);
 }
 
-static void add_mounts(struct sandbox_container *target, const char *id)
+void launch_add_root(struct sandbox_container *target, const char *id)
 {
 	add_mount(target, "erofs", xstrdup("/dev/vda"), spec_guest_path(id, "image"));
 	add_option(target, xstrdup("ro"));
@@ -92,7 +88,7 @@ static int fill_container(const struct container *container, struct sandbox_conf
 	_cleanup_spec_mounts_ struct spec_mounts mounts = { 0 };
 	int r;
 
-	add_mounts(target, container->id);
+	launch_add_root(target, container->id);
 	target->files_only = files_only;
 	r = launch_mounts(container, config, target, &mounts, err);
 	if (r < 0)
@@ -144,16 +140,6 @@ static int fill_disks(const struct container *container, struct sandbox_config *
 	return launch_disk_check_scratch(container, scratch->extents[0].path, err);
 }
 
-/* Told here, by name, and not by a program that fails on it later. */
-static int check_part(const char *what, const char *path, const char *option, struct cay_error *err)
-{
-	if (file_exists(path))
-		return 0;
-	return cay_error_set(err, CAY_UNAVAILABLE, ENOENT,
-			     "%s is missing: %s is not there; build it or name another with %s",
-			     what, path, option);
-}
-
 /* All but the network. */
 static int make_config(const struct container *container, bool files_only,
 		       struct sandbox_config **ret_config, struct cay_error *err)
@@ -161,17 +147,8 @@ static int make_config(const struct container *container, bool files_only,
 	const struct daemon_options *options = &container->daemon->options;
 	_cleanup_(sandbox_config_free_p) struct sandbox_config *config =
 		xcalloc(1, sizeof(*config));
-	const char *acceleration;
-	int r;
+	int r = launch_machine(container->daemon, config, err);
 
-	r = check_part("the guest kernel", options->kernel, "--kernel", err);
-	if (r == 0)
-		r = check_part("the guest's initramfs", options->initramfs, "--initramfs", err);
-	if (r == 0)
-		r = check_part("the shim", options->shim, "--shim", err);
-	if (r == 0)
-		r = host_acceleration(container->daemon->host, &acceleration, &config->tsc_khz,
-				      err);
 	if (r == 0)
 		r = fill_disks(container, config, err);
 	if (r < 0)
@@ -179,12 +156,7 @@ static int make_config(const struct container *container, bool files_only,
 	config->id = xstrdup(container->id);
 	config->run_directory = xstrdup(container->run_directory);
 	config->boot_log_path = container_path(container, "boot.log");
-	config->kernel = xstrdup(options->kernel);
-	config->initramfs = xstrdup(options->initramfs);
-	config->qemu = xstrdup(options->qemu);
-	config->acceleration = xstrdup(acceleration);
-	config->stock_kernel = host_kernel_is_stock(container->daemon->host);
-	config->vcpus = vm_cpus(container, acceleration);
+	config->vcpus = vm_cpus(container, config->acceleration);
 	config->memory_bytes = vm_memory(container);
 	config->vm_uid = container->vm_uid;
 	config->containers = xcalloc(1, sizeof(*config->containers));
@@ -194,7 +166,7 @@ static int make_config(const struct container *container, bool files_only,
 	config->disposable =
 		container->request->auto_remove && config->disk_count == LAUNCH_DISKS_OWN;
 	if (r == 0 && config->share_count > 0)
-		r = check_part("the file server", options->files, "--files", err);
+		r = launch_check_part("the file server", options->files, "--files", err);
 	if (r < 0)
 		return r;
 	*ret_config = TAKE_PTR(config);

@@ -33,6 +33,12 @@ static void add_addresses(struct sandbox_interface *interface, const struct netw
 	}
 }
 
+static unsigned int card_queues(enum sandbox_interface_kind kind,
+				const struct sandbox_config *config)
+{
+	return kind == SANDBOX_PASST ? 1 : MIN(config->vcpus, SANDBOX_QUEUES_MAX);
+}
+
 void placement_add_interface(struct sandbox_config *config, const struct placement_card *card,
 			     const struct network *network, const struct endpoint *endpoint,
 			     const struct endpoint *const mains[NETWORK_FAMILIES])
@@ -46,7 +52,7 @@ void placement_add_interface(struct sandbox_config *config, const struct placeme
 	interface = &config->interfaces[config->interface_count++];
 	*interface = (struct sandbox_interface){
 		.kind = card->kind,
-		.queues = card->kind == SANDBOX_PASST ? 1 : MIN(config->vcpus, SANDBOX_QUEUES_MAX),
+		.queues = card_queues(card->kind, config),
 		.mtu = network->spec.mtu,
 	};
 	memcpy(interface->mac, card->mac.bytes, sizeof(interface->mac));
@@ -78,6 +84,26 @@ void placement_add_spare(struct sandbox_config *config, const struct placement_c
 	*interface = (struct sandbox_interface){ .kind = card->kind, .queues = 1 };
 	memcpy(interface->mac, card->mac.bytes, sizeof(interface->mac));
 	interface->device = xstrdup(card->device);
+}
+
+void networks_add_usual_cards(struct networks *networks, struct sandbox_config *config)
+{
+	const struct network *network;
+	struct sandbox_interface *cards;
+
+	config->interfaces = cards = xcalloc(2, sizeof(*config->interfaces));
+	(void)pthread_mutex_lock(&networks->lock);
+	network = networks_by_name(networks, NETWORK_DEFAULT_NAME);
+	if (network)
+		cards[0].mtu = network->spec.mtu;
+	(void)pthread_mutex_unlock(&networks->lock);
+	cards[0].kind = networks->privileged ? SANDBOX_TAP : SANDBOX_PASST;
+	cards[0].queues = card_queues(cards[0].kind, config);
+	config->interface_count = 1;
+	/* The spare one, as reserve() adds it. */
+	if (networks->privileged)
+		cards[config->interface_count++] =
+			(struct sandbox_interface){ .kind = SANDBOX_TAP, .queues = 1 };
 }
 
 /* ---- ports ---- */

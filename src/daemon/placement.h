@@ -121,6 +121,11 @@ void placement_add_interface(struct sandbox_config *config, const struct placeme
 			     const struct endpoint *const mains[NETWORK_FAMILIES]);
 /* A card that waits for a network. */
 void placement_add_spare(struct sandbox_config *config, const struct placement_card *card);
+/*
+ * The cards that networks_place() gives to the VM of a container on the default network alone: what
+ * they are, and not whose.
+ */
+void networks_add_usual_cards(struct networks *networks, struct sandbox_config *config);
 void placement_add_ports(struct sandbox_config *config, const struct placement *placement);
 /* Into the configuration's container: hosts and resolv.conf. */
 void networks_add_files(struct networks *networks, const struct container *container,

@@ -94,6 +94,7 @@ static bool take_up(struct container *container)
 		.started_ns = one->started_ns,
 		.oom_killed = one->oom_killed,
 	};
+	(void)snprintf(container->run.start, sizeof(container->run.start), "%s", state->start);
 	/* That it is paused only the row says. */
 	if (container->status != CONTAINER_PAUSED)
 		container->status = CONTAINER_RUNNING;

@@ -54,8 +54,7 @@ bool shim_wait_gone(pid_t pid, int timeout_ms)
 	return true;
 }
 
-/* What the shim said last before it ended, as one line. */
-static char *read_last_words(const char *log_path)
+char *shim_last_words(const char *log_path)
 {
 	_cleanup_close_ int fd = open(log_path, O_RDONLY | O_CLOEXEC);
 	char text[SHIM_LOG_TAIL + 1], *line;
@@ -97,12 +96,10 @@ static int spawn_detached(struct container *container, const char *config_path,
 	return process_spawn_detached(&spec, ret_pid, err);
 }
 
-/* Its socket answers within a few milliseconds; a shim that ended says why in its log. */
-static int wait_ready(struct container *container, pid_t pid, const char *log_path,
-		      struct rpc_client **ret_client, struct cay_error *err)
+int shim_wait_ready(const char *socket, pid_t pid, const char *log_path, int timeout_ms,
+		    struct rpc_client **ret_client, struct cay_error *err)
 {
-	_cleanup_free_ char *socket = container_shim_socket(container);
-	int64_t deadline = clock_monotonic_ms() + SHIM_READY_MS;
+	int64_t deadline = clock_monotonic_ms() + timeout_ms;
 
 	for (;;) {
 		struct cay_error why = { 0 };
@@ -110,29 +107,24 @@ static int wait_ready(struct container *container, pid_t pid, const char *log_pa
 		if (file_exists(socket) && rpc_client_new(socket, ret_client, &why) == 0)
 			return 0;
 		if (shim_wait_gone(pid, READY_POLL_MS)) {
-			_cleanup_free_ char *words = read_last_words(log_path);
+			_cleanup_free_ char *words = shim_last_words(log_path);
 
-			return cay_error_set(err, CAY_INTERNAL, ESRCH,
-					     "the shim of container %.12s ended at once: %s",
-					     container->id, words);
+			return cay_error_set(err, CAY_INTERNAL, ESRCH, "the shim ended at once: %s",
+					     words);
 		}
 		if (clock_monotonic_ms() > deadline)
 			return cay_error_set(err, CAY_TIMEOUT, ETIMEDOUT,
-					     "the shim of container %.12s does not answer%s%s",
-					     container->id, why.message[0] ? ": " : "",
-					     why.message);
+					     "the shim does not answer%s%s",
+					     why.message[0] ? ": " : "", why.message);
 	}
 }
 
-int shim_spawn(struct container *container, enum shim_purpose purpose,
-	       const struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client,
-	       struct cay_error *err)
+int shim_prepare(struct container *container, enum shim_purpose purpose,
+		 const struct sandbox_config *config, char **ret_config_path, struct cay_error *err)
 {
 	_cleanup_free_ char *config_path = container_path(container, purposes[purpose].config);
-	_cleanup_free_ char *log_path = container_path(container, purposes[purpose].log);
 	const char *state_path = config->containers[0].state_path;
 	_cleanup_free_ char *document = sandbox_config_print(config);
-	pid_t pid;
 	int r;
 
 	if (unlink(state_path) < 0 && errno != ENOENT)
@@ -143,11 +135,27 @@ int shim_spawn(struct container *container, enum shim_purpose purpose,
 	if (r == 0)
 		r = make_dirs(container->run_directory, 0700, err);
 	if (r == 0)
+		*ret_config_path = TAKE_PTR(config_path);
+	return r;
+}
+
+int shim_spawn(struct container *container, enum shim_purpose purpose,
+	       const struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client,
+	       struct cay_error *err)
+{
+	_cleanup_free_ char *log_path = container_path(container, purposes[purpose].log);
+	_cleanup_free_ char *socket = container_shim_socket(container);
+	_cleanup_free_ char *config_path = NULL;
+	pid_t pid;
+	int r = shim_prepare(container, purpose, config, &config_path, err);
+
+	if (r == 0)
 		r = spawn_detached(container, config_path, log_path, &pid, err);
 	if (r < 0)
 		return r;
 	*ret_pid = pid;
-	return wait_ready(container, pid, log_path, ret_client, err);
+	r = shim_wait_ready(socket, pid, log_path, SHIM_READY_MS, ret_client, err);
+	return r < 0 ? cay_error_prefix(err, "container %.12s", container->id) : 0;
 }
 
 int shim_connect(const struct container *container, struct rpc_client **ret_client,
@@ -243,15 +251,15 @@ int shim_guest_call(const struct container *container, const char *method,
 		    ret_response, err);
 }
 
-/* Whether the process's command line holds this text: pids are used again. */
-static bool command_holds(pid_t pid, const char *wanted)
+/* Whether the process's command line holds this: pids are used again. */
+static bool command_holds(pid_t pid, struct str wanted)
 {
 	_cleanup_free_ char *path = xasprintf("/proc/%d/cmdline", (int)pid);
 	_cleanup_close_ int fd = pid > 1 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 	char text[8192];
 	ssize_t n = fd < 0 ? 0 : read_full(fd, text, sizeof(text));
 
-	return n > 0 && memmem(text, (size_t)n, wanted, strlen(wanted)) != NULL;
+	return n > 0 && memmem(text, (size_t)n, wanted.data, wanted.length) != NULL;
 }
 
 bool shim_is_pid(const struct container *container, pid_t pid)
@@ -259,15 +267,28 @@ bool shim_is_pid(const struct container *container, pid_t pid)
 	for (size_t i = 0; i < ARRAY_SIZE(purposes); i++) {
 		_cleanup_free_ char *config_path = container_path(container, purposes[i].config);
 
-		if (command_holds(pid, config_path))
+		if (command_holds(pid, str_from(config_path)))
 			return true;
 	}
 	return false;
 }
 
+/* A VM that was the pool's has kept its name. */
+static bool is_its_vm(const struct container *container, pid_t pid)
+{
+	_cleanup_free_ char *config_path = container_path(container, purposes[SHIM_FOR_RUN].config);
+	_cleanup_(sandbox_config_free_p) struct sandbox_config *config = NULL;
+	struct cay_error ignored; /* a file that is not there names nobody */
+
+	if (command_holds(pid, str_from(container->id)))
+		return true;
+	return sandbox_config_load(config_path, &config, &ignored) == 0 && config->member &&
+		command_holds(pid, str_from(config->member));
+}
+
 void shim_end_vm(const struct container *container, pid_t pid)
 {
-	if (!command_holds(pid, container->id) || shim_wait_gone(pid, VM_END_MS))
+	if (pid <= 0 || !is_its_vm(container, pid) || shim_wait_gone(pid, VM_END_MS))
 		return;
 	log_warning("container %.12s: killing its VM, process %d", container->id, (int)pid);
 	(void)kill(pid, SIGKILL);
@@ -284,16 +305,49 @@ void shim_destroy(const struct container *container, pid_t pid)
 		log_error("container %.12s: process %d does not go away", container->id, (int)pid);
 }
 
-void shim_destroy_unknown(const struct container *container)
+/* Calls `each` for every process. */
+static void each_process(void (*each)(pid_t pid, const void *user), const void *user)
 {
 	DIR *processes = opendir("/proc");
 	struct dirent *entry;
 
 	while (processes && (entry = readdir(processes)))
 		if (strspn(entry->d_name, "0123456789") == strlen(entry->d_name))
-			shim_destroy(container, (pid_t)strtol(entry->d_name, NULL, 10));
+			each((pid_t)strtol(entry->d_name, NULL, 10), user);
 	if (processes)
 		(void)closedir(processes);
+}
+
+static void destroy_if_its(pid_t pid, const void *user)
+{
+	shim_destroy(user, pid);
+}
+
+void shim_destroy_unknown(const struct container *container)
+{
+	each_process(destroy_if_its, container);
+}
+
+static void destroy_if_named(pid_t pid, const void *user)
+{
+	if (!command_holds(pid, *(const struct str *)user))
+		return;
+	log_info("ending process %d, which an earlier daemon has left", (int)pid);
+	(void)kill(pid, SIGKILL);
+	if (!shim_wait_gone(pid, DESTROY_MS))
+		log_error("process %d does not go away", (int)pid);
+}
+
+void shim_destroy_all(const char *prefix)
+{
+	_cleanup_buf_ struct buf argument = { 0 };
+	struct str wanted;
+
+	/* As it stands between arguments: somebody may be looking at such a file. */
+	buf_append(&argument, "--config", sizeof("--config"));
+	buf_puts(&argument, prefix);
+	wanted = (struct str){ argument.data, argument.length };
+	each_process(destroy_if_named, &wanted);
 }
 
 void shim_clean(const struct container *container)

@@ -22,6 +22,21 @@ enum {
 enum shim_purpose { SHIM_FOR_RUN, SHIM_FOR_FILES };
 
 /*
+ * What comes before a container's shim: writes shim.json (or files.json), whose path the caller
+ * frees, forgets the last run's state and empties the run directory.
+ */
+int shim_prepare(struct container *container, enum shim_purpose purpose,
+		 const struct sandbox_config *config, char **ret_config_path,
+		 struct cay_error *err);
+
+/*
+ * Connects to a shim that was just started, as soon as it answers. One that has ended says why in
+ * its log.
+ */
+int shim_wait_ready(const char *socket, pid_t pid, const char *log_path, int timeout_ms,
+		    struct rpc_client **ret_client, struct cay_error *err);
+
+/*
  * Writes shim.json (or files.json), empties the run directory, starts the shim and returns a
  * connection to it. The shim's pid goes to *ret_pid as soon as there is one, also on failure.
  */
@@ -63,6 +78,10 @@ bool shim_is_pid(const struct container *container, pid_t pid);
 void shim_destroy(const struct container *container, pid_t pid);
 /* The same for shims of it that no state file tells of yet: all processes are looked at. */
 void shim_destroy_unknown(const struct container *container);
+/* Kills all shims whose configurations' paths begin so. */
+void shim_destroy_all(const char *prefix);
+/* What a shim said last, as one line; the caller frees. */
+char *shim_last_words(const char *log_path);
 /*
  * Waits until a VM whose shim is gone has ended too, as it does by itself; else kills it. A pid
  * that is not this container's VM is left alone.

@@ -16,7 +16,10 @@
 #include "daemon/launch.h"
 #include "daemon/lifecycle.h"
 #include "daemon/placement.h"
+#include "daemon/pool.h"
+#include "daemon/quiet.h"
 #include "daemon/shim.h"
+#include "daemon/templates.h"
 #include "daemon/volumes.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/state.h"
@@ -113,6 +116,32 @@ static void wait_attached(struct container *container)
 	(void)pthread_mutex_unlock(&container->lock);
 }
 
+/* A VM that waits in the pool, else one of its own: cloned from a template, else booted. */
+static int get_shim(struct supervisor *supervisor, struct sandbox_config *config,
+		    struct cay_error *err)
+{
+	struct container *container = supervisor->container;
+	struct daemon *daemon = container->daemon;
+
+	if (pool_claim(daemon->pool, container, config, &supervisor->shim_pid, &supervisor->client))
+		return 0;
+	templates_choose(daemon->templates, config);
+	return shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
+			  &supervisor->client, err);
+}
+
+/* How its VM came to be, for people who look, and for the templates. */
+static void learn_start(struct container *container, const struct sandbox_config *config,
+			const Cay__Shim__V1__StateResponse *state)
+{
+	log_debug("container %.12s: its VM's start was %s", container->id, state->start);
+	(void)pthread_mutex_lock(&container->lock);
+	(void)snprintf(container->run.start, sizeof(container->run.start), "%s", state->start);
+	(void)pthread_mutex_unlock(&container->lock);
+	templates_started(container->daemon->templates, config, state->start,
+			  state->template_error);
+}
+
 static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 {
 	struct container *container = supervisor->container;
@@ -123,16 +152,17 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	int r = launch_config(container, &config, err);
 
 	if (r == 0)
-		r = shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
-			       &supervisor->client, err);
+		r = get_shim(supervisor, config, err);
 	if (r < 0)
 		return r;
 	wait_attached(container);
 	r = shim_start(supervisor->client, container, &response, err);
 	if (r < 0)
 		return launch_disk_note_failure(config, err);
-	(void)shim_state(supervisor->client, &state, &ignored); /* only for the pids it tells */
+	(void)shim_state(supervisor->client, &state, &ignored); /* only for what it tells */
 	record_running(container, state, response->guest_pid, response->started_ns);
+	if (state)
+		learn_start(container, config, state);
 	return 0;
 }
 
@@ -333,7 +363,13 @@ static void supervise(struct supervisor *supervisor)
 	struct cay_error err = { 0 };
 
 	if (!supervisor->recovered) {
-		if (bring_up(supervisor, &err) < 0) {
+		struct quiet *quiet = container->daemon->quiet;
+		int r;
+
+		quiet_interrupt(quiet);
+		r = bring_up(supervisor, &err);
+		quiet_resume(quiet);
+		if (r < 0) {
 			struct cay_error ignored;
 
 			if (supervisor->client)

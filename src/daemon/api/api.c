@@ -9,5 +9,6 @@ const struct http_route *const api_tables[API_TABLE_COUNT] = {
 	api_registry_routes,      api_containers_routes,
 	api_commit_routes,        api_exec_routes,
 	api_networks_routes,      api_volumes_routes,
-	api_cay_routes,           api_absent_routes,
+	api_templates_routes,     api_cay_routes,
+	api_absent_routes,
 };

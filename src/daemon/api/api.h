@@ -24,9 +24,10 @@ extern const struct http_route api_commit_routes[]; /* images made of containers
 extern const struct http_route api_exec_routes[];
 extern const struct http_route api_networks_routes[];
 extern const struct http_route api_volumes_routes[];
+extern const struct http_route api_templates_routes[];
 extern const struct http_route api_cay_routes[];    /* what docker's API has no words for */
 extern const struct http_route api_absent_routes[]; /* what cay does not have */
 
 /* All of the above, for http_server_start(). */
-enum { API_TABLE_COUNT = 14 };
+enum { API_TABLE_COUNT = 15 };
 extern const struct http_route *const api_tables[API_TABLE_COUNT];

@@ -83,6 +83,8 @@ static json_t *make_document(struct container *container, const struct container
 	json_set(object, "Config", json_deep_copy(container->request->config));
 	json_set(object, "NetworkSettings",
 		 api_container_network_settings(container, container_is_up(view->status)));
+	/* How the VM of the last start came to be; "" where that is not known any more. */
+	json_set(object, "Cay", json_pack("{s:s}", "Start", view->run.start));
 	if (container->request->hostname[0] == '\0')
 		json_set(json_object_get(object, "Config"), "Hostname",
 			 json_stringn(container->id, ID_SHORT_LENGTH));

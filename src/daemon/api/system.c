@@ -13,6 +13,7 @@
 #include "daemon/api/host-info.h"
 #include "daemon/api/image-json.h"
 #include "daemon/api/volume-json.h"
+#include "daemon/api/warm-json.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/host.h"
@@ -122,7 +123,28 @@ static json_t *cay_info(struct daemon *daemon)
 	json_set_string(object, "GuestKernelPath", daemon->options.kernel);
 	json_set_string(object, "Initramfs", daemon->options.initramfs);
 	json_set_int(object, "DefaultMemory", (int64_t)daemon->options.memory_default_bytes);
+	json_set(object, "Templates", api_templates_summary(daemon));
+	json_set(object, "Pool", api_pool_json(daemon, false));
 	return object;
+}
+
+static json_int_t number_at(const json_t *object, const char *key)
+{
+	return json_integer_value(json_object_get(object, key));
+}
+
+static void add_warm_status(const json_t *cay, json_t *array)
+{
+	const json_t *templates = json_object_get(cay, "Templates");
+	const json_t *pool = json_object_get(cay, "Pool");
+	json_t *text = json_is_true(json_object_get(templates, "Enabled"))
+		? json_sprintf("%lld", (long long)number_at(templates, "Ready"))
+		: json_string("off");
+
+	json_array_append_new(array, json_pack("[s, o]", "Templates", text));
+	text = json_sprintf("%lld of %lld ready", (long long)number_at(pool, "Ready"),
+			    (long long)number_at(pool, "Wanted"));
+	json_array_append_new(array, json_pack("[s, o]", "Pool", text));
 }
 
 static json_t *driver_status(const json_t *cay)
@@ -142,6 +164,7 @@ static json_t *driver_status(const json_t *cay)
 			array,
 			json_pack("[s, s]", rows[i].title,
 				  json_string_value(json_object_get(cay, rows[i].key))));
+	add_warm_status(cay, array);
 	return array;
 }
 
@@ -360,7 +383,8 @@ static bool wants(const struct strv *types, const char *type)
 
 static int check_types(const struct strv *types, struct cay_error *err)
 {
-	static const char *const known[] = { "container", "image", "volume", "build-cache" };
+	static const char *const known[] = { "container", "image", "volume", "build-cache",
+					     "template" };
 
 	for (size_t i = 0; i < types->count; i++) {
 		bool found = false;
@@ -405,6 +429,10 @@ static int get_disk_usage(struct daemon *daemon, struct http_request *request,
 		json_set(object, "Volumes", volumes_usage(daemon));
 	if (wants(&types, "build-cache"))
 		json_set(object, "BuildCache", json_array());
+	/* Docker's clients have no word for this kind, and leave it out. */
+	if (wants(&types, "template"))
+		json_set(object, "Cay",
+			 json_pack("{s:o}", "Templates", api_templates_json(daemon)));
 	return http_reply_json(request, 200, TAKE_PTR(object));
 }
 

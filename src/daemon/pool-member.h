@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One VM of the pool, from its making until it has become a container's or has ended. */
+#pragma once
+
+#include "daemon/daemon.h"
+#include "daemon/templates.h"
+#include "image/store.h"
+#include "rpc/sync.h"
+#include "sandbox/config.h"
+
+struct member {
+	struct member *next;
+	struct daemon *daemon;
+	char id[ID_SIZE];
+	char key[TEMPLATE_KEY_SIZE]; /* of its machine */
+	char *directory, *run_directory;
+	pid_t pid; /* of its shim; 0: none yet */
+	int pidfd; /* readable once that has ended */
+	int leash; /* closed, it ends the shim */
+	struct rpc_client *client;
+	uint64_t memory; /* what it takes of the host's; known once it is ready */
+};
+
+/*
+ * Starts a shim for the machine `like` and connects to it. Blocks for some milliseconds. On failure
+ * nothing is left.
+ */
+int member_new(struct daemon *daemon, const char *directory, const struct sandbox_config *like,
+	       const char *key, const struct image_disk *image, const char *template,
+	       struct member **ret_member, struct cay_error *err);
+/* Waits until it may be claimed; ending it from elsewhere (member_kill()) cuts that short. */
+int member_wait_warm(struct member *member, struct cay_error *err);
+/* From any thread, while the member is there. */
+void member_kill(const struct member *member);
+/* Makes it the sandbox of the configuration at this path. */
+int member_claim(struct member *member, const char *config_path, struct cay_error *err);
+
+/*
+ * Ends it unless it is a container's, waits until it is gone, removes its files and frees it. With
+ * `is_claimed` only its files go.
+ */
+void member_drop(struct member *member, bool is_claimed);

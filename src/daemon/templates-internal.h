@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of templates, shared by those who ask it (templates.c) and the thread behind it. */
+#pragma once
+
+#include "base/json.h"
+#include "daemon/launch-warm.h"
+#include "daemon/template-maker.h"
+#include "daemon/templates.h"
+
+#include <pthread.h>
+
+/* What a removal leaves when it is cut short. */
+#define TEMPLATE_OLD_PREFIX ".old-"
+
+/* One that is there and can be cloned. */
+struct template_entry {
+	char key[TEMPLATE_KEY_SIZE];
+	char *directory;
+	json_t *shape;
+	int64_t created_ns, used_ns;
+	uint64_t bytes, starts;
+};
+
+/* One that is wanted. It stays while making it fails, to be tried again later. */
+struct template_wish {
+	struct template_wish *next;
+	char key[TEMPLATE_KEY_SIZE];
+	struct sandbox_config *like;
+	json_t *shape;
+	bool is_urgent; /* a person waits for it */
+	bool is_making;
+	int64_t since_ms, not_before_ms; /* by clock_monotonic_ms() */
+	unsigned int failures;
+	char *fault; /* of the last one; NULL: none */
+};
+
+struct templates {
+	struct daemon *daemon;
+	char *directory;
+	int wake_fd; /* an eventfd: something below has changed */
+	pthread_t thread;
+	bool is_threaded;
+
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	/* Under the lock. */
+	struct template_entry **items; /* oldest first */
+	size_t count;
+	struct template_wish *wishes; /* in the order in which they came */
+	struct template_maker maker;
+	bool is_stopping;
+};
+
+/* The key of a configuration's machine, and its shape as JSON (NULL: not wanted). */
+int templates_key(const struct sandbox_config *config, char ret_key[TEMPLATE_KEY_SIZE],
+		  json_t **ret_shape, struct cay_error *err);
+/* Removes a template that was taken out of the table, and frees it. Without the lock. */
+int templates_discard(struct template_entry *entry, struct cay_error *err);
+void template_entry_free(struct template_entry *entry);
+
+/* With the lock held. */
+struct template_entry *templates_entry(const struct templates *templates, const char *key);
+void templates_add(struct templates *templates, struct template_entry *entry);
+/* NULL where there is none. */
+struct template_entry *templates_take_out(struct templates *templates, const char *key);
+void templates_drop_wish(struct templates *templates, struct template_wish *gone);
