@@ -21,6 +21,7 @@ enum operand_kind {
 	OPERAND_NETWORK,
 	OPERAND_NETWORK_CONTAINER, /* a network, and then a container */
 	OPERAND_VOLUME,
+	OPERAND_TEMPLATE,
 	OPERAND_ANY, /* a container, an image, a network or a volume */
 	OPERAND_FILE,
 	OPERAND_REGISTRY, /* one that credentials are stored for */

@@ -310,6 +310,21 @@ static const struct command registry_commands[] = {
 	{ 0 },
 };
 
+static const struct command template_commands[] = {
+	{ "create", NULL, NULL, "Make a template now, instead of after a first start", NULL,
+	  template_create_options, NULL, 0, 0, OPERAND_NONE, COMMAND_STARTS_DAEMON,
+	  command_create_template },
+	{ "ls", "list", NULL, "List templates", NULL, template_list_options, NULL, 0, 0,
+	  OPERAND_NONE, 0, command_list_templates },
+	{ "inspect", NULL, "TEMPLATE [TEMPLATE...]", "Show all about templates", NULL,
+	  template_inspect_options, NULL, 1, OPERANDS_ANY, OPERAND_TEMPLATE, 0,
+	  command_inspect_template },
+	{ "rm", "remove delete", "TEMPLATE [TEMPLATE...]",
+	  "Remove templates; containers that came from them run on", NULL, template_remove_options,
+	  NULL, 1, OPERANDS_ANY, OPERAND_TEMPLATE, 0, command_remove_template },
+	{ 0 },
+};
+
 static const struct command system_commands[] = {
 	{ "start", NULL, "[-- CAYD-OPTION...]", "Start the daemon", NULL, system_start_options,
 	  NULL, 0, OPERANDS_ANY, OPERAND_NONE, COMMAND_LOCAL, command_system_start },
@@ -379,6 +394,8 @@ static const struct command root_commands[] = {
 	  COMMAND_LOCAL, NULL },
 	{ "volume", "v", NULL, "Manage volumes", NULL, NULL, volume_commands, 0, 0, OPERAND_NONE,
 	  COMMAND_LOCAL, NULL },
+	{ "template", NULL, NULL, "Manage the frozen VMs that containers start from", NULL, NULL,
+	  template_commands, 0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },
 	{ "registry", "r", NULL, "Manage credentials for registries", NULL, NULL, registry_commands,
 	  0, 0, OPERAND_NONE, COMMAND_LOCAL, NULL },
 	{ "system", NULL, NULL, "Manage the daemon", NULL, NULL, system_commands, 0, 0,

@@ -25,6 +25,8 @@ extern const struct option network_connect_options[], network_disconnect_options
 extern const struct option volume_create_options[], volume_list_options[];
 extern const struct option volume_inspect_options[], volume_remove_options[];
 extern const struct option volume_prune_options[], system_prune_options[];
+extern const struct option template_list_options[], template_inspect_options[];
+extern const struct option template_remove_options[], template_create_options[];
 extern const struct option copy_options[], export_options[], import_options[], commit_options[];
 extern const struct option version_options[], info_options[], disk_options[];
 extern const struct option system_start_options[], system_stop_options[], system_status_options[];
@@ -78,6 +80,10 @@ int command_list_volumes(const struct invocation *invocation, struct cay_error *
 int command_inspect_volume(const struct invocation *invocation, struct cay_error *err);
 int command_remove_volume(const struct invocation *invocation, struct cay_error *err);
 int command_prune_volumes(const struct invocation *invocation, struct cay_error *err);
+int command_list_templates(const struct invocation *invocation, struct cay_error *err);
+int command_inspect_template(const struct invocation *invocation, struct cay_error *err);
+int command_remove_template(const struct invocation *invocation, struct cay_error *err);
+int command_create_template(const struct invocation *invocation, struct cay_error *err);
 int command_system_prune(const struct invocation *invocation, struct cay_error *err);
 int command_copy(const struct invocation *invocation, struct cay_error *err);
 int command_diff(const struct invocation *invocation, struct cay_error *err);
@@ -152,3 +158,6 @@ json_t *container_row(const json_t *container, bool whole);
 /* "key=value,…", the column Labels from the member of that name. */
 void row_set_labels(json_t *row, const json_t *item);
 extern const struct column image_columns[], container_columns[];
+/* One of `template ls`, and the columns of it that `system df` shows. */
+json_t *vm_template_row(const json_t *template, bool whole);
+extern const struct column vm_template_columns[];

@@ -150,6 +150,22 @@ static void complete_volumes(struct client *client, const char *start, struct bu
 	}
 }
 
+static void complete_templates(struct client *client, const char *start, struct buf *out)
+{
+	_cleanup_json_ json_t *list = NULL;
+	const json_t *template;
+	size_t i;
+
+	if (client_call_named(client, "GET", "/cay/v1/templates", "", &list, NULL) < 0)
+		return;
+	json_array_foreach(list, i, template) {
+		char key[80];
+
+		short_id(json_text_at(template, "Key", NULL), false, key);
+		add_matching(out, "", start, key);
+	}
+}
+
 /* Of the file only: a helper might ask the user something. */
 static void complete_registries(const char *start, struct buf *out)
 {
@@ -189,6 +205,8 @@ static void complete_operand(struct client *client, enum operand_kind kind, size
 		complete_networks(client, start, out);
 	if (kind == OPERAND_VOLUME || kind == OPERAND_ANY)
 		complete_volumes(client, start, out);
+	if (kind == OPERAND_TEMPLATE)
+		complete_templates(client, start, out);
 }
 
 static void complete_option(const struct option *options, const char *start, struct buf *out)

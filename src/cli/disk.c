@@ -97,9 +97,26 @@ static void sum_caches(const json_t *list, const json_t *answer, struct sum *sum
 	}
 }
 
+/* Containers that run hold nothing of them: whatever goes is made again when it is missed. */
+static void sum_templates(const json_t *list, const json_t *answer, struct sum *sum)
+{
+	const json_t *template;
+	size_t index;
+
+	sum->count = 0;
+	json_array_foreach(list, index, template) {
+		if (!json_bool_at(template, "Ready", NULL))
+			continue;
+		sum->count++;
+		sum->active += json_int_at(template, "Starts", NULL) > 0;
+		sum->size += json_int_at(template, "Size", NULL);
+	}
+	sum->reclaimable = sum->size;
+}
+
 static const struct kind {
 	const char *type;
-	const char *key; /* of the list in the answer */
+	const char *key; /* of the list in the answer, or in its member "Cay" */
 	void (*sum)(const json_t *list, const json_t *answer, struct sum *sum);
 	bool percent; /* of what is reclaimable */
 } kinds[] = {
@@ -107,12 +124,26 @@ static const struct kind {
 	{ "Containers", "Containers", sum_containers, true },
 	{ "Local Volumes", "Volumes", sum_volumes, true },
 	{ "Build Cache", "BuildCache", sum_caches, false },
+	{ "Templates", "Templates", sum_templates, true },
 };
+
+static const json_t *find_list(const json_t *answer, const char *key)
+{
+	const json_t *list = json_object_get(answer, key);
+
+	return list ? list : json_object_get(json_object_get(answer, "Cay"), key);
+}
+
+/* Docker's own daemon has no templates; the other kinds are always shown. */
+static bool is_shown(const json_t *answer, const char *key)
+{
+	return strcmp(key, "Templates") != 0 || find_list(answer, key);
+}
 
 static int add_kind(struct table *table, const struct kind *kind, const json_t *answer,
 		    struct cay_error *err)
 {
-	const json_t *list = json_object_get(answer, kind->key);
+	const json_t *list = find_list(answer, kind->key);
 	struct sum sum = { .count = json_array_size(list) };
 	_cleanup_json_ json_t *row = json_object();
 	_cleanup_buf_ struct buf reclaimable = { 0 };
@@ -144,7 +175,8 @@ static int print_sums(const char *format, const json_t *answer, struct cay_error
 			   columns, &table, err);
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds) && r >= 0; i++)
-		r = add_kind(table, &kinds[i], answer, err);
+		if (is_shown(answer, kinds[i].key))
+			r = add_kind(table, &kinds[i], answer, err);
 	return r < 0 ? r : table_print(table, err);
 }
 
@@ -224,28 +256,32 @@ static const struct part {
 	const char *key, *title, *standard;
 	const struct column *columns;
 	json_t *(*make_row)(const json_t *item, bool whole);
+	void (*sum)(const json_t *list, const json_t *answer, struct sum *sum); /* NULL: no sum */
 } parts[] = {
 	{ "Images", "Images space usage:",
 	  "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t"
 	  "{{.SharedSize}}\t{{.UniqueSize}}\t{{.Containers}}",
-	  image_columns, one_image },
+	  image_columns, one_image, NULL },
 	{ "Containers", "Containers space usage:",
 	  "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t"
 	  "{{.RunningFor}}\t{{.Status}}\t{{.Names}}",
-	  container_columns, one_container },
+	  container_columns, one_container, NULL },
 	{ "Volumes", "Local Volumes space usage:", "table {{.Name}}\t{{.Links}}\t{{.Size}}",
-	  volume_columns, one_volume },
+	  volume_columns, one_volume, NULL },
 	{ "BuildCache", "Build cache usage: ",
 	  "table {{.ID}}\t{{.CacheType}}\t{{.Size}}\t{{.CreatedSince}}\t{{.LastUsedSince}}\t"
 	  "{{.UsageCount}}\t{{.Shared}}",
-	  cache_columns, one_cache },
+	  cache_columns, one_cache, sum_caches },
+	{ "Templates",
+	  "Templates space usage: ", "table {{.Key}}\t{{.State}}\t{{.Size}}\t{{.LastUsedSince}}",
+	  vm_template_columns, vm_template_row, sum_templates },
 };
 
-/* A title, an empty line, a table: as docker lays it out, whose last title holds the sum. */
+/* A title, an empty line, a table: as docker lays it out, where some titles hold the sum. */
 static int print_part(const struct part *part, const json_t *answer, bool last,
 		      struct cay_error *err)
 {
-	const json_t *list = json_object_get(answer, part->key), *item;
+	const json_t *list = find_list(answer, part->key), *item;
 	_cleanup_(table_free_p) struct table *table = NULL;
 	_cleanup_buf_ struct buf text = { 0 };
 	char size[HUMAN_MAX] = "";
@@ -261,8 +297,8 @@ static int print_part(const struct part *part, const json_t *answer, bool last,
 	}
 	if (r < 0)
 		return r;
-	if (last) {
-		sum_caches(list, answer, &sum);
+	if (part->sum) {
+		part->sum(list, answer, &sum);
 		human_size((double)sum.size, true, size);
 	}
 	buf_printf(&text, "%s%s\n\n", part->title, size);
@@ -275,22 +311,24 @@ static int print_part(const struct part *part, const json_t *answer, bool last,
 static int print_parts(const struct options *options, const json_t *answer, struct cay_error *err)
 {
 	_cleanup_json_ json_t *rows = json_object();
+	const struct part *last = parts;
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(parts) && is_shown(answer, parts[i].key); i++) {
 		const json_t *item;
 		json_t *list = json_array();
 		size_t index;
 
-		json_array_foreach(json_object_get(answer, parts[i].key), index, item) {
+		json_array_foreach(find_list(answer, parts[i].key), index, item) {
 			(void)json_array_append_new(list, parts[i].make_row(item, true));
 		}
 		json_set(rows, parts[i].key, list);
+		last = &parts[i];
 	}
 	if (print_formatted(options, rows, &r, err))
 		return r;
-	for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++)
-		r = print_part(&parts[i], answer, i + 1 == ARRAY_SIZE(parts), err);
+	for (const struct part *part = parts; part <= last && r >= 0; part++)
+		r = print_part(part, answer, part == last, err);
 	return r;
 }
 

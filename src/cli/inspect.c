@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect, for containers, images, networks and volumes: whole documents, or templates over them.
+/* inspect, for containers, images, networks, volumes and templates: whole documents, or parts.
  * And top.
  */
 #include "cli/commands.h"
@@ -158,6 +158,18 @@ int command_inspect_network(const struct invocation *invocation, struct cay_erro
 int command_inspect_volume(const struct invocation *invocation, struct cay_error *err)
 {
 	return inspect_all(invocation, get_volume, err);
+}
+
+static int get_template(const struct invocation *invocation, const char *name, json_t **ret_value,
+			struct cay_error *err)
+{
+	return client_call_named(invocation->client, "GET", "/cay/v1/templates/%s", name, ret_value,
+				 err);
+}
+
+int command_inspect_template(const struct invocation *invocation, struct cay_error *err)
+{
+	return inspect_all(invocation, get_template, err);
 }
 
 static void append_cells(struct buf *line, const json_t *cells)
