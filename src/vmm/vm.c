@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Puts command line, disks, jail and cgroup together into a running QEMU.
- * Every disk is opened here, with this process's rights, and reaches QEMU as
- * an open descriptor: QEMU itself could open none of them.
+ * Puts command line, disks, jail and cgroup together into a running QEMU, to
+ * which all files are handed over as open descriptors.
  */
 #include "vmm/vm.h"
 
-#include "vmm/cgroup.h"
+#include "vmm/disk.h"
 #include "vmm/jail.h"
 
 #include "base/alloc.h"
@@ -15,7 +14,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/io_uring.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -89,43 +87,6 @@ int vm_find_qemu(const char *qemu, char **ret_path, struct cay_error *err)
 			     "%s is not installed (Debian: qemu-system-x86)", qemu);
 }
 
-/* io_uring works for QEMU only where an ordinary user may use it. */
-static bool io_uring_works(void)
-{
-	_cleanup_buf_ struct buf disabled = { 0 };
-	struct io_uring_params params = { 0 };
-	int fd;
-
-	if (file_read("/proc/sys/kernel/io_uring_disabled", 64, &disabled, NULL) == 0 &&
-	    !starts_with(buf_text(&disabled), "0"))
-		return false;
-	fd = (int)syscall(SYS_io_uring_setup, 2, &params);
-	if (fd < 0)
-		return false;
-	(void)close(fd);
-	return true;
-}
-
-static int open_extent(const struct vm_extent *extent, bool read_only, bool alone, int *ret_fd,
-		       struct cay_error *err)
-{
-	_cleanup_close_ int fd =
-		open(extent->path, (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return cay_error_errno(err, errno, "opening the disk %s", extent->path);
-	if (!S_ISREG(st.st_mode))
-		return cay_error_set(err, CAY_INVALID, EINVAL, "the disk %s is not a file",
-				     extent->path);
-	if ((uint64_t)st.st_size < extent->size || (alone && (uint64_t)st.st_size != extent->size))
-		return cay_error_set(
-			err, CAY_CORRUPT, EIO, "the disk %s has %lld bytes where %llu are expected",
-			extent->path, (long long)st.st_size, (unsigned long long)extent->size);
-	*ret_fd = TAKE_FD(fd);
-	return 0;
-}
-
 /* Adds a descriptor; the set has the number of its place. */
 static void hand_over(struct handover *handover, int fd, struct cmdline_fd *sets, size_t *set_count)
 {
@@ -135,62 +96,28 @@ static void hand_over(struct handover *handover, int fd, struct cmdline_fd *sets
 	sets[(*set_count)++] = (struct cmdline_fd){ their_fd(place), (unsigned int)place };
 }
 
-/* A VMDK descriptor in memory, opened for reading only: QEMU takes no other for such a disk. */
-static int describe_disk(const uint64_t *sizes, size_t count, unsigned int first, int *ret_fd,
-			 struct cay_error *err)
-{
-	_cleanup_buf_ struct buf text = { 0 };
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *path = NULL;
-
-	cmdline_vmdk(sizes, count, first, &text);
-	fd = memfd_with("cay-disk", text.data, text.length);
-	if (fd < 0)
-		return cay_error_errno(err, fd, "describing a disk");
-	path = xasprintf("/proc/self/fd/%d", fd);
-	*ret_fd = open(path, O_RDONLY | O_CLOEXEC);
-	return *ret_fd < 0 ? cay_error_errno(err, errno, "describing a disk") : 0;
-}
-
 static int open_disk(const struct vm_disk *disk, struct handover *handover, struct cmdline_fd *sets,
 		     size_t *set_count, struct cmdline_drive *drive, struct cay_error *err)
 {
-	/* The one kind of disk whose end QEMU takes from us instead of the file. */
-	const bool joined = disk->extent_count > 1 ||
-		(disk->read_only && disk->extent_count == 1 &&
-		 disk->extents[0].size != VMM_DISK_SIZE);
-	const unsigned int first = (unsigned int)handover->count;
-	_cleanup_free_ uint64_t *sizes = xcalloc(disk->extent_count, sizeof(*sizes));
-	int fd = -1;
+	struct disk_files files = DISK_FILES_NONE;
+	int r = disk_open(disk, (unsigned int)handover->count, &files, err);
 
-	if (disk->extent_count == 0) {
-		*drive = (struct cmdline_drive){ .empty = true, .read_only = disk->read_only };
-		return 0;
-	}
-	if (joined && !disk->read_only)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "a disk of several extents is not read-only");
-	if (handover->count + disk->extent_count + 1 > DISK_FDS_END)
+	if (r < 0)
+		return r;
+	if (handover->count + files.count > DISK_FDS_END) {
+		disk_files_done(&files);
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG,
 				     "the disks have more than %d extents", VMM_EXTENTS_MAX);
-	for (size_t i = 0; i < disk->extent_count; i++) {
-		int r = open_extent(&disk->extents[i], disk->read_only, !joined, &fd, err);
-
-		if (r < 0)
-			return r;
-		hand_over(handover, fd, sets, set_count);
-		sizes[i] = disk->extents[i].size;
 	}
-	*drive = (struct cmdline_drive){ .set = first, .read_only = disk->read_only };
-	if (joined) {
-		int r = describe_disk(sizes, disk->extent_count, first, &fd, err);
-
-		if (r < 0)
-			return r;
-		drive->vmdk = true;
-		drive->set = (unsigned int)handover->count;
-		hand_over(handover, fd, sets, set_count);
-	}
+	for (size_t i = 0; i < files.count; i++)
+		hand_over(handover, files.fds[i], sets, set_count);
+	*drive = (struct cmdline_drive){
+		.empty = files.count == 0,
+		.set = (unsigned int)handover->count - 1,
+		.vmdk = files.vmdk,
+		.read_only = files.read_only,
+		.io_uring = files.io_uring,
+	};
 	return 0;
 }
 
@@ -279,7 +206,6 @@ static int open_memory(const struct vm_machine *machine, struct vm *vm, struct h
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
 		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
 {
-	const bool io_uring = io_uring_works();
 	int r = open_pair(handover, &vm->channel_fd, err);
 
 	if (r == 0)
@@ -289,11 +215,9 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 	cmdline->channel_fd = their_fd(FD_CHANNEL);
 	cmdline->console_fd = their_fd(FD_CONSOLE);
 	cmdline->qmp_fd = their_fd(FD_QMP);
-	for (size_t i = 0; r == 0 && i < machine->disk_count; i++) {
+	for (size_t i = 0; r == 0 && i < machine->disk_count; i++)
 		r = open_disk(&machine->disks[i], handover, sets, &cmdline->fd_count,
 			      &cmdline->drives[i], err);
-		cmdline->drives[i].io_uring = io_uring;
-	}
 	cmdline->drive_count = machine->disk_count;
 	for (size_t i = 0; r == 0 && i < machine->nic_count; i++)
 		r = open_nic(machine, &machine->nics[i], handover, &cmdline->nics[i], err);
@@ -326,13 +250,18 @@ static uint64_t largest_writable(const struct vm_machine *machine)
 	return largest;
 }
 
-static void enter_cgroup(const struct vm_machine *machine, pid_t pid)
+struct cgroup_limits vm_limits(const struct vm_machine *machine)
 {
-	const struct cgroup_limits limits = {
+	return (struct cgroup_limits){
 		.memory_bytes = machine->memory_bytes + OVERHEAD_BYTES +
 			(machine->accel == VMM_TCG ? OVERHEAD_TCG_BYTES : 0),
 		.pids = THREADS_MAX,
 	};
+}
+
+static void enter_cgroup(const struct vm_machine *machine, pid_t pid)
+{
+	const struct cgroup_limits limits = vm_limits(machine);
 	struct cay_error err = { 0 };
 
 	/* After exec and in parallel with it: the guest is not there yet to misuse the moment. */

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "vmm/cgroup.h"
 #include "vmm/cmdline.h"
 
 #include "base/error.h"
@@ -76,6 +77,9 @@ struct vm {
  * milliseconds. A missing cgroup is logged and no failure.
  */
 int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_error *err);
+
+/* What its cgroup allows it. */
+struct cgroup_limits vm_limits(const struct vm_machine *machine);
 
 /* Sends SIGKILL. */
 void vm_kill(const struct vm *vm);
