@@ -96,6 +96,11 @@ static void on_log_timer(uv_timer_t *timer)
 		ask_kernel_log(sandbox, true);
 }
 
+void sandbox_follow_kernel_log(struct sandbox *sandbox)
+{
+	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+}
+
 void sandbox_fetch_kernel_log(struct sandbox *sandbox)
 {
 	if (sandbox->kernel_log_asked)
@@ -154,6 +159,8 @@ void sandbox_open_qmp(struct sandbox *sandbox)
 
 void sandbox_listen(struct sandbox *sandbox)
 {
-	(void)uv_timer_start(&sandbox->log_timer, on_log_timer, KERNEL_LOG_DELAY_MS, 0);
+	/* Of one that waits for its container all of it goes to that one's log. */
+	if (sandbox->config->purpose != SANDBOX_FOR_POOL)
+		sandbox_follow_kernel_log(sandbox);
 	sandbox_open_qmp(sandbox);
 }

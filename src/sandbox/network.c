@@ -6,6 +6,7 @@
 #include "sandbox/sandbox-internal.h"
 
 #include "sandbox/call.h"
+#include "sandbox/claim.h"
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -143,6 +144,26 @@ void sandbox_configure_network(struct sandbox *sandbox)
 	wait.timeout_ms = SANDBOX_LEASE_TIMEOUT_MS;
 	sandbox_call(sandbox->conn, "WaitNetwork", &wait.base, 2 * SANDBOX_LEASE_TIMEOUT_MS,
 		     on_network_ready, sandbox);
+}
+
+void sandbox_rehearse_network(struct sandbox *sandbox, bool up)
+{
+	/* Of the blocks for documentation: RFC 5737, RFC 3849. */
+	static char *addresses[] = { (char *)"192.0.2.2/24", (char *)"2001:db8::2/64" };
+	static char *gateways[] = { (char *)"192.0.2.1", (char *)"2001:db8::1" };
+	struct request_parts parts = { .count = 0 };
+	Cay__Vminitd__V1__Interface *card;
+
+	if (sandbox->config->interface_count == 0 || sandbox->state != READY)
+		return;
+	card = add(&parts, sandbox, 0);
+	card->down = !up;
+	card->mtu = sandbox->config->interfaces[0].mtu;
+	card->addresses = addresses;
+	card->n_addresses = ARRAY_SIZE(addresses);
+	card->gateways = gateways;
+	card->n_gateways = ARRAY_SIZE(gateways);
+	send_request(sandbox, &parts, SANDBOX_BOOT_TIMEOUT_MS, on_configured);
 }
 
 static void on_released(const ProtobufCMessage *response, const struct cay_error *err, void *user)

@@ -30,8 +30,8 @@ static struct net_mac mac_of(const struct sandbox_interface *interface)
 }
 
 /* More queues than processors would only be more to set up. */
-static unsigned int queues_of(const struct sandbox_config *config,
-			      const struct sandbox_interface *interface)
+unsigned int nics_queues(const struct sandbox_config *config,
+			 const struct sandbox_interface *interface)
 {
 	return interface->kind == SANDBOX_PASST ? 1 : MIN(interface->queues, config->vcpus);
 }
@@ -58,7 +58,7 @@ static void describe_card(const struct sandbox_config *config, size_t index, str
 
 	*card = (struct vm_nic){
 		.stream = interface->kind == SANDBOX_PASST,
-		.fd_count = queues_of(config, interface),
+		.fd_count = nics_queues(config, interface),
 		.mtu = interface->mtu,
 	};
 	memcpy(card->mac, interface->mac, sizeof(card->mac));
@@ -85,7 +85,7 @@ static int open_loose_stream(int *ret_fd, int *ret_peer, struct cay_error *err)
 static int open_card(struct nics *nics, size_t index, struct cay_error *err)
 {
 	const struct sandbox_interface *interface = &nics->config->interfaces[index];
-	const unsigned int queues = queues_of(nics->config, interface);
+	const unsigned int queues = nics_queues(nics->config, interface);
 	int *fds = nics->fds[index];
 	int r = 0;
 
@@ -163,6 +163,22 @@ int nics_attach(struct nics *nics, struct cay_error *err)
 	}
 	if (r == 0 && nics->passt > 0)
 		r = passt_wait(&nics->passt, &nics->passt_output, err);
+	return r;
+}
+
+int nics_claim(struct nics *nics, const struct sandbox_config *config, struct cay_error *err)
+{
+	const struct sandbox_config *before = nics->config;
+	int r = 0;
+
+	nics->config = config;
+	for (size_t i = 0; r == 0 && i < nics->count; i++) {
+		const struct sandbox_interface *interface = &config->interfaces[i];
+
+		r = tap_rename(before->interfaces[i].device, interface->device, err);
+		if (r == 0 && !sandbox_interface_is_spare(interface))
+			r = attach(interface, err);
+	}
 	return r;
 }
 

@@ -28,5 +28,13 @@ int nics_open(struct nics *nics, const struct sandbox_config *config, struct cay
  * be ready.
  */
 int nics_attach(struct nics *nics, struct cay_error *err);
+/*
+ * Taps that were opened for one configuration and not attached become those of another with as
+ * many: renamed, and put onto their bridges.
+ */
+int nics_claim(struct nics *nics, const struct sandbox_config *config, struct cay_error *err);
+/* How many queues the interface's card has. */
+unsigned int nics_queues(const struct sandbox_config *config,
+			 const struct sandbox_interface *interface);
 /* At the sandbox's end, when QEMU has gone. Also for what never was opened. */
 void nics_done(struct nics *nics);

@@ -78,6 +78,9 @@ void sandbox_part_ready(struct sandbox *sandbox);
 void sandbox_watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback);
 void sandbox_close_handle(void *handle);
 
+/* Time and random numbers, which a guest gets when it is there, and when it changes its owner. */
+void sandbox_refresh_guest(struct sandbox *sandbox);
+
 /* ---- listen.c ---- */
 
 /* The callback of both descriptors that carry text, and what reads their rest at the end. */
@@ -87,6 +90,8 @@ void sandbox_drain_text(struct sandbox *sandbox);
 void sandbox_listen(struct sandbox *sandbox);
 /* QMP alone, if it is not open yet. */
 void sandbox_open_qmp(struct sandbox *sandbox);
+/* The kernel's log, in a while and from its beginning. */
+void sandbox_follow_kernel_log(struct sandbox *sandbox);
 /* At the end: adds the kernel's log, if nobody has asked for it yet, to the farewells. */
 void sandbox_fetch_kernel_log(struct sandbox *sandbox);
 

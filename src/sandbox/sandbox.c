@@ -11,6 +11,7 @@
 #include "sandbox/sandbox-internal.h"
 
 #include "sandbox/call.h"
+#include "vmm/priority.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -215,9 +216,8 @@ static void greet(struct sandbox *sandbox, const char *method, const ProtobufCMe
 	sandbox_call(sandbox->conn, method, request, SANDBOX_BOOT_TIMEOUT_MS, on_greeting, sandbox);
 }
 
-static void send_greeting(struct sandbox *sandbox)
+void sandbox_refresh_guest(struct sandbox *sandbox)
 {
-	Cay__Vminitd__V1__VersionRequest version = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
 	Cay__Vminitd__V1__SetTimeRequest time = CAY__VMINITD__V1__SET_TIME_REQUEST__INIT;
 	Cay__Vminitd__V1__AddEntropyRequest entropy = CAY__VMINITD__V1__ADD_ENTROPY_REQUEST__INIT;
 	uint8_t random[ENTROPY_BYTES];
@@ -226,9 +226,16 @@ static void send_greeting(struct sandbox *sandbox)
 		abort(); /* the host's generator is ready, and 64 bytes are never cut */
 	entropy.data = (ProtobufCBinaryData){ sizeof(random), random };
 	greet(sandbox, "AddEntropy", &entropy.base);
-	greet(sandbox, "Version", &version.base);
 	time.unix_ns = clock_now_ns();
 	greet(sandbox, "SetTime", &time.base);
+}
+
+static void send_greeting(struct sandbox *sandbox)
+{
+	Cay__Vminitd__V1__VersionRequest version = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
+
+	sandbox_refresh_guest(sandbox);
+	greet(sandbox, "Version", &version.base);
 }
 
 static void listen_to_events(struct sandbox *sandbox)
@@ -430,6 +437,8 @@ static int start(struct sandbox *sandbox, struct cay_error *err)
 	}
 	if (r < 0)
 		return r;
+	if (sandbox->config->purpose == SANDBOX_FOR_POOL && !priority_lower(sandbox->vm.pid))
+		log_debug("the VM is made ready at full priority");
 	watch_vm(sandbox);
 	sandbox_know_cards(sandbox);
 	if (sandbox->restoring)

@@ -26,7 +26,7 @@ static const struct option options[] = {
 int main(int argc, char **argv)
 {
 	const int64_t begun_us = clock_monotonic_us();
-	const char *path = NULL;
+	char *path = NULL;
 	enum log_level level = LOG_LEVEL_INFO;
 	struct sandbox_config *config = NULL;
 	struct cay_error err = { 0 };
@@ -36,6 +36,8 @@ int main(int argc, char **argv)
 	(void)mallopt(M_ARENA_MAX, 1);
 	(void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
 	(void)mallopt(M_TRIM_THRESHOLD, 128 * 1024);
+	/* One thing at most is done beside the loop (sandbox/claim.c). */
+	(void)setenv("UV_THREADPOOL_SIZE", "1", 1);
 	(void)signal(SIGPIPE, SIG_IGN);
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (option) {
@@ -64,7 +66,7 @@ int main(int argc, char **argv)
 	if (sandbox_config_load(path, &config, &err) < 0)
 		die("%s", err.message);
 	r = config->purpose == SANDBOX_FOR_TEMPLATE ? shim_make_template(config, &err)
-						    : shim_run(config, begun_us, &err);
+						    : shim_run(config, path, begun_us, &err);
 	if (r < 0)
 		die("%s", err.message);
 	return 0;

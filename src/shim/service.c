@@ -63,7 +63,7 @@ static void fill_times(const struct shim_times *from, Cay__Shim__V1__StartTimes 
 static void state_begin(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	struct shim *shim = user;
-	const size_t count = shim->config->container_count;
+	const size_t count = shim->pool ? 0 : shim->config->container_count;
 	Cay__Shim__V1__StateResponse response = CAY__SHIM__V1__STATE_RESPONSE__INIT;
 	Cay__Shim__V1__StartTimes times = CAY__SHIM__V1__START_TIMES__INIT;
 	_cleanup_free_ Cay__Shim__V1__ContainerState *states = xcalloc(count + 1, sizeof(*states));
@@ -392,5 +392,7 @@ const struct rpc_method service_methods[] = {
 	{ "Attach", true, attach_begin },
 	{ "Events", false, watch_begin },
 	{ "Shutdown", false, shutdown_begin },
+	{ "WaitWarm", false, pool_wait_begin },
+	{ "Claim", false, pool_claim_begin },
 };
 const size_t service_method_count = ARRAY_SIZE(service_methods);

@@ -103,6 +103,8 @@ static void set_gone(struct shim *shim, const struct cay_error *why)
 		(void)cay_error_set(&shim->lost, CAY_UNAVAILABLE, ENOTCONN, "the VM has ended");
 	ports_close(TAKE_PTR(shim->ports));
 	sockets_close(TAKE_PTR(shim->sockets));
+	if (shim->pool)
+		pool_lost(shim->pool, &shim->lost);
 	for (struct shim_process *process = shim->processes; process; process = process->next)
 		shim_process_lost(process, &shim->lost);
 	watch_end(shim);
@@ -122,6 +124,10 @@ static void on_ready(struct sandbox *sandbox, void *user)
 
 	shim_mark(shim, &shim->times.guest_ready);
 	shim->start = sandbox_is_clone(sandbox) ? "template" : "cold";
+	if (shim->pool) {
+		pool_warm_up(shim->pool);
+		return;
+	}
 	if (shim->ports && ports_start(shim->ports, shim->loop, &err) < 0) {
 		sandbox_fail(sandbox, &err);
 		return;
@@ -182,16 +188,14 @@ void shim_container_ended(struct shim *shim)
 	sockets_drain(shim->sockets, on_drained, shim);
 }
 
-/* passt binds the ports itself, but tells what is wrong less clearly: they are tried first. */
-static int bind_ports(struct shim *shim, struct cay_error *err)
+int shim_bind(struct shim *shim, const struct sandbox_config *config, struct cay_error *err)
 {
-	const struct sandbox_config *config = shim->config;
 	int r = ports_bind(config, &shim->ports, err);
 
 	for (size_t i = 0; r == 0 && i < config->interface_count; i++)
 		if (config->interfaces[i].kind == SANDBOX_PASST)
 			ports_close(TAKE_PTR(shim->ports));
-	return r;
+	return r < 0 ? r : sockets_bind(config, shim->loop, &shim->sockets, err);
 }
 
 static void boot(struct shim *shim)
@@ -204,8 +208,7 @@ static void boot(struct shim *shim)
 	};
 	struct cay_error err = { 0 };
 
-	if (bind_ports(shim, &err) < 0 ||
-	    sockets_bind(shim->config, shim->loop, &shim->sockets, &err) < 0 ||
+	if (shim_bind(shim, shim->config, &err) < 0 ||
 	    sandbox_boot(shim->loop, shim->config, &events, shim, &shim->sandbox, &err) < 0) {
 		log_error("%s", err.message);
 		set_gone(shim, &err);
@@ -238,9 +241,10 @@ static void watch_signals(struct shim *shim)
 		log_warning("signals can't be watched");
 }
 
-static int listen_on_socket(struct shim *shim, struct cay_error *err)
+int shim_listen(struct shim *shim, const struct sandbox_config *config,
+		struct rpc_listener **ret_listener, struct cay_error *err)
 {
-	_cleanup_free_ char *path = xasprintf("%s/shim.sock", shim->config->run_directory);
+	_cleanup_free_ char *path = xasprintf("%s/shim.sock", config->run_directory);
 	const struct rpc_conn_options options = {
 		.server = true,
 		.services = &shim->service,
@@ -255,22 +259,27 @@ static int listen_on_socket(struct shim *shim, struct cay_error *err)
 		.method_count = service_method_count,
 		.user = shim,
 	};
-	return rpc_listener_new(shim->loop, path, &options, &shim->listener, err);
+	return rpc_listener_new(shim->loop, path, &options, ret_listener, err);
 }
 
-int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *err)
+int shim_run(struct sandbox_config *config, char *argument, int64_t begun_us, struct cay_error *err)
 {
 	uv_check_t check;
 	struct shim *shim = xcalloc(1, sizeof(*shim));
-	int r;
+	int r = 0;
 
 	shim->loop = uv_default_loop();
 	shim->config = config;
 	shim->start = "cold";
 	shim->begun_us = begun_us;
 	shim->begun_ns = clock_now_ns();
-	for (size_t i = 0; i < config->container_count; i++)
-		(void)shim_process_new(shim, &config->containers[i], NULL);
+	if (config->purpose == SANDBOX_FOR_POOL)
+		r = pool_new(shim, argument, &shim->pool, err);
+	else
+		for (size_t i = 0; i < config->container_count; i++)
+			(void)shim_process_new(shim, &config->containers[i], NULL);
+	if (r < 0)
+		return r;
 	(void)uv_timer_init(shim->loop, &shim->stall);
 	(void)uv_timer_init(shim->loop, &shim->linger);
 	(void)uv_check_init(shim->loop, &check);
@@ -278,7 +287,7 @@ int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *
 	shim->stall.data = shim;
 	check.data = shim;
 	watch_signals(shim);
-	r = listen_on_socket(shim, err);
+	r = shim_listen(shim, config, &shim->listener, err);
 	if (r < 0)
 		return r;
 	shim_mark(shim, &shim->times.shim_ready);

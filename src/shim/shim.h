@@ -12,6 +12,7 @@
  *   logs.c          the json-file log
  *   ports.c         published ports, held and relayed
  *   sockets.c       unix sockets across the wall
+ *   pool.c          the wait for a container, and the claim
  *   reply.c         calls that are answered later
  *   template.c      a sandbox that becomes a template, in a process of its own
  */
@@ -22,6 +23,7 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/state.h"
 #include "shim/logs.h"
+#include "shim/pool.h"
 #include "shim/ports.h"
 #include "shim/reply.h"
 #include "shim/sockets.h"
@@ -77,6 +79,7 @@ struct shim_times {
 struct shim {
 	uv_loop_t *loop;
 	struct sandbox_config *config;
+	struct pool *pool;       /* while it waits for its container; then there are no processes */
 	struct sandbox *sandbox; /* NULL when it is gone, or never was */
 	struct rpc_listener *listener;
 	struct rpc_service service;
@@ -103,8 +106,20 @@ struct shim {
 
 /* ---- shim.c ---- */
 
-/* Runs the whole life of the sandbox; returns when the shim may exit. */
-int shim_run(struct sandbox_config *config, int64_t begun_us, struct cay_error *err);
+/*
+ * Runs the whole life of the sandbox; returns when the shim may exit. `argument` is the
+ * configuration's path in argv.
+ */
+int shim_run(struct sandbox_config *config, char *argument, int64_t begun_us,
+	     struct cay_error *err);
+/* Serves clients on shim.sock in the configuration's run directory. */
+int shim_listen(struct shim *shim, const struct sandbox_config *config,
+		struct rpc_listener **ret_listener, struct cay_error *err);
+/*
+ * Takes the configuration's ports and sockets. passt binds the ports itself, but tells what is
+ * wrong less clearly: they are tried first.
+ */
+int shim_bind(struct shim *shim, const struct sandbox_config *config, struct cay_error *err);
 void shim_mark(const struct shim *shim, int64_t *time_us); /* sets it to now, the first time */
 /* A time the guest gave, brought into what is possible. */
 int64_t shim_sane_time(const struct shim *shim, int64_t ns);

@@ -278,7 +278,7 @@ static void set_up(struct fixture *fixture, const char *mode, bool stdin_once)
 		(void)signal(SIGPIPE, SIG_IGN);
 		log_init("cay-shim", LOG_LEVEL_ERROR);
 		if (sandbox_config_parse(text, strlen(text), &config, &err) < 0 ||
-		    shim_run(config, clock_monotonic_us(), &err) < 0)
+		    shim_run(config, NULL, clock_monotonic_us(), &err) < 0)
 			die("%s", err.message);
 		_exit(0);
 	}
