@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 enum {
 	SETTLE_STEP_MS = 500,
@@ -26,6 +27,7 @@ enum {
 	SETTLE_QUIET_STEPS = 5,
 	SETTLE_STEPS_MAX = 20,
 	WRITE_TIMEOUT_MS = 60 * 1000,
+	FREE_BYTES_MIN = 1024 * 1024,
 };
 
 /* The addresses that a template's cards have; a clone's guest gives them those of its own. */
@@ -160,10 +162,21 @@ void sandbox_freeze(struct sandbox *sandbox)
 
 /* ---- the end ---- */
 
+/* A process that writes to mapped memory and finds the disk full is killed without a word. */
+static void suspect_full_disk(const char *directory, struct cay_error *why)
+{
+	struct statvfs fs;
+
+	if (statvfs(directory, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < FREE_BYTES_MIN)
+		(void)cay_error_prefix(why, "there is no room left for %s", directory);
+}
+
 void sandbox_finish_freeze(struct sandbox *sandbox)
 {
 	const struct freeze *freeze = sandbox->freeze;
 
+	if (sandbox->why.code != CAY_OK)
+		suspect_full_disk(sandbox->config->template_output, &sandbox->why);
 	if (sandbox->why.code == CAY_OK && !freeze->complete)
 		(void)cay_error_set(&sandbox->why, CAY_CANCELLED, ECANCELED,
 				    "the VM was ended before it was frozen");
