@@ -245,6 +245,7 @@ static int begin_creation(struct container *container, struct oci_config *config
 		     &container->init, err);
 	if (r < 0)
 		return r;
+	container->guest->loopback_up = false; /* the container may set it down */
 	container->seccomp = TAKE_PTR(config->seccomp);
 	container->device_rules = TAKE_PTR(config->resources.device_rules);
 	container->device_rule_count = config->resources.device_rule_count;

@@ -42,6 +42,7 @@ struct guest {
 	pid_t relay_pid;   /* of the shares' relay; 0: none */
 	int relay_fd;
 	unsigned int copy_count; /* of children that copy files, of all containers */
+	bool loopback_up;        /* and no container has run since */
 	bool shutting_down;
 	struct rpc_call *shutdown_call; /* the one to answer, or NULL */
 };

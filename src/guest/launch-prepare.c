@@ -9,6 +9,7 @@
 
 #include "guest/capability.h"
 #include "guest/fill.h"
+#include "guest/guest.h"
 #include "guest/machine.h"
 #include "guest/mounts.h"
 #include "guest/rootfs.h"
@@ -103,7 +104,7 @@ static int prepare_guest(const struct launch *launch, struct cay_error *err)
 }
 
 /* Child: joins the namespaces that the configuration names by path, makes the others. */
-static int make_namespaces(const struct oci_config *config, struct cay_error *err)
+static int make_namespaces(const struct oci_config *config, bool loopback_up, struct cay_error *err)
 {
 	int fresh = oci_new_namespaces(config) & ~CLONE_NEWPID; /* it was born in that */
 	bool joined_network = false;
@@ -121,7 +122,7 @@ static int make_namespaces(const struct oci_config *config, struct cay_error *er
 	}
 	if (fresh && unshare(fresh) < 0)
 		return cay_error_errno(err, errno, "making namespaces");
-	if (!joined_network)
+	if (!joined_network && (!loopback_up || (fresh & CLONE_NEWNET)))
 		raise_loopback();
 	return 0;
 }
@@ -232,7 +233,7 @@ static int enter_container(struct child *child, int *ret_master, struct cay_erro
 
 	if (launch->config) {
 		if ((r = prepare_guest(launch, err)) < 0 ||
-		    (r = make_namespaces(launch->config, err)) < 0 ||
+		    (r = make_namespaces(launch->config, launch->guest->loopback_up, err)) < 0 ||
 		    (r = set_names(launch->config, err)) < 0 ||
 		    (r = rootfs_enter(launch->config, launch->process->terminal, ret_master, err)) <
 			    0)

@@ -95,7 +95,7 @@ static int make_target(const char *source, const char *target, bool is_bind, str
 	struct stat st;
 	int r;
 
-	if (file_exists(target))
+	if (stat(target, &st) == 0)
 		return 0;
 	if (!is_bind || stat(source, &st) < 0 || S_ISDIR(st.st_mode))
 		return make_dirs(target, 0755, err);

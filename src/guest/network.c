@@ -302,13 +302,30 @@ static int rename_card(struct network_card *card, const char *name, struct netli
 	return r;
 }
 
-/* Must be set before the interface is up: the first solicitation leaves then. */
-static int set_accept_ra(const struct network_card *card, bool on, struct cay_error *err)
+static int set_ipv6(const struct network_card *card, const char *name, const char *value,
+		    struct cay_error *err)
 {
-	_cleanup_free_ char *name = xasprintf("net/ipv6/conf/%s/accept_ra", card->name);
+	_cleanup_free_ char *path = xasprintf("net/ipv6/conf/%s/%s", card->name, name);
 
+	return machine_set_sysctl(path, value, err);
+}
+
+/* Must be set before the interface is up: the first solicitations leave then. */
+static int set_autoconfiguration(const struct network_card *card,
+				 const Cay__Vminitd__V1__Interface *interface,
+				 struct cay_error *err)
+{
 	/* 2: also where the container forwards packets. */
-	return machine_set_sysctl(name, on ? "2" : "0", err);
+	int r = set_ipv6(card, "accept_ra", interface->accept_ra ? "2" : "0", err);
+
+	/*
+	 * Where all addresses are the host's to give, the card's own among them, nobody else has
+	 * one of them. The question would come back from the bridge, too.
+	 */
+	if (r == 0)
+		r = set_ipv6(card, "accept_dad",
+			     interface->accept_ra || interface->dhcp ? "1" : "0", err);
+	return r;
 }
 
 static void put_link(const struct network_card *card, unsigned int mtu, bool new_mac,
@@ -399,7 +416,7 @@ static int bring_up(struct network_card *card, const Cay__Vminitd__V1__Interface
 	int r = set_mac(card, interface, &new_mac, err);
 
 	if (r == 0)
-		r = set_accept_ra(card, interface->accept_ra, err);
+		r = set_autoconfiguration(card, interface, err);
 	if (r < 0)
 		return r;
 	card->configured = true;
@@ -408,6 +425,7 @@ static int bring_up(struct network_card *card, const Cay__Vminitd__V1__Interface
 	r = put_addresses(card, interface, netlink, err);
 	if (r == 0)
 		r = netlink_send(netlink, err);
+	card->guest->loopback_up |= r == 0;
 	if (r < 0 || !interface->dhcp)
 		return r;
 	free(card->hostname);

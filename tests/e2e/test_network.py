@@ -70,6 +70,9 @@ class Addresses(NetworkTestCase):
         self.assertIn(f"inet {place['IPAddress']}/{place['IPPrefixLen']}", shown)
         self.assertIn(f"inet6 {place['GlobalIPv6Address']}/{place['GlobalIPv6PrefixLen']}", shown)
         self.assertIn(f"link/ether {place['MacAddress']}", shown)
+        # Nobody is asked whether an address is free that only this container can have.
+        self.assertNotIn("tentative", shown)
+        self.assertEqual(self.cay("exec", "seen", "cat", "/proc/sys/net/ipv6/conf/eth0/accept_dad").strip(), "0")
         self.assertIn(f"default via {place['Gateway']} dev eth0", self.cay("exec", "seen", "ip", "route"))
         self.assertIn(place["IPAddress"], self.cay("exec", "seen", "cat", "/etc/hosts"))
         self.assertIn("somebody", self.cay("exec", "seen", "cat", "/etc/hosts"))
