@@ -107,6 +107,7 @@ static void judge(struct channel *channel)
 			return;
 		case SESSION_LINE:
 			if (memcmp(channel->line, SESSION_FREEZE, sizeof(channel->line)) == 0) {
+				ahead_prepare(channel->guest);
 				machine_shrink();
 				channel->frozen = true;
 			} else if (channel->frozen) {

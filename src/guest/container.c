@@ -137,8 +137,9 @@ static void on_init_prepared(struct proc *process, const struct cay_error *err, 
 		return; /* it is being deleted */
 	/* Not before: the preparation opens the disks, which the rules may forbid. */
 	if (device_filter_attach(container->cgroup.fd, container->device_rules,
-				 container->device_rule_count, &container->cgroup.filter_fd,
-				 &filter_err) < 0) {
+				 container->device_rule_count,
+				 container->guest->ahead.device_filter_fd,
+				 &container->cgroup.filter_fd, &filter_err) < 0) {
 		container_fail_creation(container, &filter_err);
 		return;
 	}
@@ -200,8 +201,6 @@ static int begin_creation(struct container *container, struct oci_config *config
 	const Cay__Vminitd__V1__ProcessSpec *spec = request->init;
 	const struct strv groups = { spec ? spec->additional_groups : NULL,
 				     spec ? spec->n_additional_groups : 0 };
-	_cleanup_free_ char *path = config->cgroups_path ? xstrdup(config->cgroups_path)
-							 : xasprintf("/cay/%s", container->id);
 	struct launch launch = {
 		.guest = container->guest,
 		.process = &config->process,
@@ -236,7 +235,8 @@ static int begin_creation(struct container *container, struct oci_config *config
 	container_take_files(container, config, request);
 	if (request->files_only)
 		return container_prepare_files(container, &launch, err);
-	if ((r = cgroup_create(path, &container->cgroup, err)) < 0 ||
+	if ((r = ahead_make_cgroup(&container->guest->ahead, config->cgroups_path, container->id,
+				   &container->cgroup, err)) < 0 ||
 	    (r = cgroup_apply(&container->cgroup, &config->resources, err)) < 0)
 		return r;
 	container->namespaces = all_namespaces(config);

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/syscall.h>
 
@@ -150,6 +151,33 @@ bool device_filter_allows_all(const struct oci_device_rule *rules, size_t count)
 	return count == 0; /* who gives no rules wants none */
 }
 
+static bool is_builtin(const struct oci_device_rule *rule)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(builtin); i++) {
+		const struct oci_device_rule *ours = &builtin[i];
+
+		if (ours->type == rule->type && (ours->major < 0 || ours->major == rule->major) &&
+		    (ours->minor < 0 || ours->minor == rule->minor) &&
+		    (rule->access & ~ours->access) == 0)
+			return rule->allow;
+	}
+	return false;
+}
+
+bool device_filter_is_plain(const struct oci_device_rule *rules, size_t count)
+{
+	for (size_t i = count; i > 0; i--) {
+		const struct oci_device_rule *rule = &rules[i - 1];
+
+		if (!rule->allow && rule->type == 'a' && rule->major < 0 && rule->minor < 0 &&
+		    rule->access == ACCESS_ALL)
+			return true;
+		if (!is_builtin(rule))
+			return false;
+	}
+	return count > 0; /* who gives no rules wants none */
+}
+
 static int bpf(int command, union bpf_attr *attr)
 {
 	int r = (int)syscall(SYS_bpf, command, attr, sizeof(*attr));
@@ -157,7 +185,7 @@ static int bpf(int command, union bpf_attr *attr)
 	return r < 0 ? -errno : r;
 }
 
-static int load_program(const struct oci_device_rule *rules, size_t count)
+int device_filter_load(const struct oci_device_rule *rules, size_t count)
 {
 	_cleanup_free_ struct bpf_insn *program = xcalloc(
 		DEVICE_FILTER_FIXED + DEVICE_FILTER_PER_RULE * (count + ARRAY_SIZE(builtin)),
@@ -172,7 +200,7 @@ static int load_program(const struct oci_device_rule *rules, size_t count)
 }
 
 int device_filter_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t count,
-			 int *filter_fd, struct cay_error *err)
+			 int plain_fd, int *filter_fd, struct cay_error *err)
 {
 	union bpf_attr attr = { 0 };
 	_cleanup_close_ int fd = -1;
@@ -191,7 +219,10 @@ int device_filter_attach(int cgroup_fd, const struct oci_device_rule *rules, siz
 		*filter_fd = -1;
 		return 0;
 	}
-	fd = load_program(rules, count);
+	if (plain_fd >= 0 && device_filter_is_plain(rules, count))
+		fd = fcntl(plain_fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		fd = device_filter_load(rules, count);
 	if (fd < 0)
 		return cay_error_errno(err, fd, "loading the rules about devices");
 	attr.attach_bpf_fd = (__u32)fd;

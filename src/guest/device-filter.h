@@ -25,9 +25,16 @@ size_t device_filter_builtin_count(void);
 /* Whether the rules allow everything, so that no program is needed. */
 bool device_filter_allows_all(const struct oci_device_rule *rules, size_t count);
 
+/* Whether they come to the same as those of the devices that every container has, alone. */
+bool device_filter_is_plain(const struct oci_device_rule *rules, size_t count);
+
+/* Loads the program: a descriptor, to be attached to any number of groups, or -errno. */
+int device_filter_load(const struct oci_device_rule *rules, size_t count);
+
 /*
- * Loads the program and attaches it to the group; *filter_fd, the one attached before (or -1), is
- * replaced. Rules that allow everything detach it.
+ * Attaches the program to the group; *filter_fd, the one attached before (or -1), is replaced.
+ * Rules that allow everything detach it. `plain_fd` is a program that was loaded for no rules, or
+ * -1; it stays the caller's.
  */
 int device_filter_attach(int cgroup_fd, const struct oci_device_rule *rules, size_t count,
-			 int *filter_fd, struct cay_error *err);
+			 int plain_fd, int *filter_fd, struct cay_error *err);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "guest/ahead.h"
 #include "guest/events.h"
 #include "guest/network.h"
 #include "guest/sockets.h"
@@ -33,6 +34,7 @@ struct guest {
 	struct channel *channel;
 	TAILQ_HEAD(container_list, container) containers;
 	struct events events;
+	struct ahead ahead;
 	struct network_card_list cards;
 	struct network_wait_list network_waits;
 	struct sockets sockets;

@@ -160,6 +160,7 @@ static int guest_init(struct guest *guest, struct cay_error *err)
 	TAILQ_INIT(&guest->cards);
 	TAILQ_INIT(&guest->network_waits);
 	events_init(&guest->events);
+	ahead_init(&guest->ahead);
 	sockets_init(&guest->sockets);
 	guest->service = service_new(guest);
 	guest->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -103,6 +103,41 @@ static void test_builtin(void **state)
 	assert_false(allowed(NULL, 0, 'c', 1, 1, R));
 }
 
+/* Docker's own rules say nothing that every container is not granted. */
+static void test_plain(void **state)
+{
+	static const struct oci_device_rule docker[] = {
+		{ -1, -1, R | W | M, 'a', false }, { -1, -1, M, 'c', true },
+		{ 1, 3, R | W | M, 'c', true },    { 5, 2, R | W, 'c', true },
+		{ 136, -1, R | W | M, 'c', true }, { 136, 4, R, 'c', true },
+	};
+	static const struct oci_device_rule more[][2] = {
+		{ { -1, -1, R | W | M, 'a', false }, { 10, 200, R, 'c', true } },
+		{ { -1, -1, R | W | M, 'a', false }, { -1, -1, R, 'c', true } },
+		{ { -1, -1, R | W | M, 'a', false }, { 1, 3, R, 'b', true } },
+		{ { -1, -1, R | W, 'a', false }, { -1, -1, M, 'a', true } },
+		{ { 1, 3, R, 'c', true }, { 1, 5, W, 'c', false } },
+		{ { -1, -1, R | W | M, 'a', true }, { 1, 3, R, 'c', true } },
+	};
+
+	for (size_t n = 1; n <= ARRAY_SIZE(docker); n++)
+		assert_true(device_filter_is_plain(docker, n));
+	assert_true(device_filter_is_plain(docker + 1, ARRAY_SIZE(docker) - 1));
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++)
+		assert_false(device_filter_is_plain(more[i], 2));
+	assert_false(device_filter_is_plain(NULL, 0));
+	/* What is plain decides as no rules at all do. */
+	for (unsigned int major = 0; major < 140; major++)
+		for (unsigned int minor = 0; minor < 12; minor++)
+			for (unsigned int access = 1; access < 8; access++)
+				for (int block = 0; block < 2; block++)
+					assert_int_equal(allowed(docker, ARRAY_SIZE(docker),
+								 block ? 'b' : 'c', major, minor,
+								 access),
+							 allowed(NULL, 0, block ? 'b' : 'c', major,
+								 minor, access));
+}
+
 static void test_allow_all(void **state)
 {
 	static const struct oci_device_rule all[] = { { -1, -1, R | W | M, 'a', false },
@@ -123,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_verdicts),
 		cmocka_unit_test(test_builtin),
+		cmocka_unit_test(test_plain),
 		cmocka_unit_test(test_allow_all),
 	};
 
