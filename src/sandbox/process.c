@@ -6,6 +6,7 @@
 #include "sandbox/process.h"
 
 #include "sandbox/call.h"
+#include "sandbox/sandbox-internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -440,6 +441,7 @@ static void on_started(const ProtobufCMessage *response, const struct cay_error 
 	} else if (err) {
 		process->started(process, err, 0, 0, process->user);
 	} else {
+		sandbox_begin_shedding(process->sandbox);
 		process->started(process, NULL, start->pid, start->started_ns, process->user);
 		if (conn && !process->freed)
 			await_exit(process, conn);

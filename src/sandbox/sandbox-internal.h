@@ -3,7 +3,7 @@
  * What the files of a sandbox share: sandbox.c has its life, listen.c hears
  * what the machine says beside the channel's calls (console, kernel log, QMP),
  * network.c tells the guest about its network, shares.c has the server of the
- * host's files; machine.c describes the machine, which freeze.c makes a
+ * host's files, shed.c gives memory back; machine.c describes the machine, which freeze.c makes a
  * template of, and restore.c a template into.
  */
 #pragma once
@@ -60,6 +60,11 @@ struct sandbox {
 	uv_poll_t channel, exit, console, output;
 	uv_timer_t timer;     /* of the state: boot, last words, sync */
 	uv_timer_t log_timer; /* until the kernel's log is asked for */
+	struct shed {
+		uv_timer_t timer;
+		int64_t seen_us, done_us; /* QEMU's processor time then */
+		unsigned int quiet;       /* looks in a row */
+	} shed;
 	unsigned int open_handles;
 };
 
@@ -120,6 +125,11 @@ void sandbox_watch_shares(struct sandbox *sandbox);
 void sandbox_unwatch_shares(struct sandbox *sandbox);
 /* Ends cay-files; once its handles are closed. */
 void sandbox_close_shares(struct sandbox *sandbox);
+
+/* ---- shed.c ---- */
+
+/* A container's process runs: from now on QEMU gives memory back whenever the guest is idle. */
+void sandbox_begin_shedding(struct sandbox *sandbox);
 
 /* ---- machine.c ---- */
 

@@ -133,6 +133,7 @@ static void close_handles(struct sandbox *sandbox)
 	sandbox_close_handle(&sandbox->output);
 	sandbox_close_handle(&sandbox->timer);
 	sandbox_close_handle(&sandbox->log_timer);
+	sandbox_close_handle(&sandbox->shed.timer);
 	sandbox_unwatch_shares(sandbox);
 	if (sandbox->qmp)
 		qmp_close(sandbox->qmp);
@@ -422,6 +423,7 @@ static void watch_vm(struct sandbox *sandbox)
 	sandbox_watch_shares(sandbox);
 	add_timer(sandbox, &sandbox->timer);
 	add_timer(sandbox, &sandbox->log_timer);
+	add_timer(sandbox, &sandbox->shed.timer);
 	(void)uv_timer_start(&sandbox->timer, on_boot_timeout, (uint64_t)timeout_ms(sandbox), 0);
 }
 

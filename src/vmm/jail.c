@@ -149,6 +149,14 @@ static int plan_files(struct plan *plan, const struct jail *jail, struct cay_err
 	return r;
 }
 
+static void plan_environment(const struct jail *jail, struct strv *environment)
+{
+	for (size_t i = 0; jail->environment && i < jail->environment->count; i++)
+		strv_add(environment, jail->environment->items[i]);
+	if (jail->preload)
+		strv_addf(environment, "LD_PRELOAD=%s", jail->preload);
+}
+
 /* ---- the child ---- */
 
 /* What the child tells before it ends; nothing at all when the program was executed. */
@@ -160,7 +168,7 @@ struct failure {
 struct child {
 	const struct jail *jail;
 	const struct plan *plan;
-	char *environment[2]; /* nothing of ours */
+	char **environment; /* nothing of ours */
 	bool walled;
 	int report_fd, null_fd;
 };
@@ -401,14 +409,15 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, int *ret_pidfd, struct c
 {
 	_cleanup_(plan_done) struct plan plan = { 0 };
 	_cleanup_close_ int reader = -1, writer = -1, null_fd = -1, pidfd = -1;
-	_cleanup_free_ char *preload =
-		jail->preload ? xasprintf("LD_PRELOAD=%s", jail->preload) : NULL;
+	static char *nothing[] = { NULL };
+	_cleanup_strv_ struct strv environment = { 0 };
 	const char *program = jail->argv->items[0];
 	struct child child = { .jail = jail, .plan = &plan, .walled = geteuid() == 0 };
 	int pipe_fds[2], r;
 	pid_t pid;
 
-	child.environment[0] = preload;
+	plan_environment(jail, &environment);
+	child.environment = environment.count > 0 ? environment.items : nothing;
 	if (jail->fd_count > FILES_MAX / 4)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "%zu descriptors for one VM",
 				     jail->fd_count);

@@ -30,9 +30,11 @@ struct jail {
 	const char *const
 		*files; /* host paths shown under the same path; all users may read them */
 	size_t file_count;
-	const char *preload;    /* a library of ours that is loaded into the program; NULL: none */
-	const char *disk;       /* the one host path that may be written, by its owner's rights;
-				   shown under the same path. NULL: none */
+	const char *preload; /* a library of ours that is loaded into the program; NULL: none */
+	const char *disk;    /* the one host path that may be written, by its owner's rights;
+				shown under the same path. NULL: none */
+	const struct strv
+		*environment;   /* "NAME=value", all there is beside LD_PRELOAD; NULL: none */
 	bool kvm;               /* /dev/kvm is there, and the jail's uid may use it */
 	uid_t uid;              /* 0: stays the caller's */
 	uint64_t file_size_max; /* no file may be written beyond this; 0: not at all */

@@ -24,6 +24,7 @@ enum {
 	FD_CHANNEL, /* the order in which QEMU gets its descriptors */
 	FD_CONSOLE,
 	FD_QMP,
+	FD_SHED,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
 	/* With vhost's; files, shares, memory, state. */
@@ -200,8 +201,8 @@ static int open_memory(const struct vm_machine *machine, struct vm *vm, struct h
 }
 
 /*
- * Opens all that QEMU gets: three sockets at fixed places, then the disks, then the cards, then the
- * files' stream.
+ * Opens all that QEMU gets: three sockets and a pipe at fixed places, then the disks, then the
+ * cards, then the files' stream.
  */
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
 		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
@@ -212,6 +213,8 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 		r = open_pair(handover, &vm->console_fd, err);
 	if (r == 0)
 		r = open_pair(handover, &vm->qmp_fd, err);
+	if (r == 0)
+		r = open_pair(handover, &vm->shed_fd, err);
 	cmdline->channel_fd = their_fd(FD_CHANNEL);
 	cmdline->console_fd = their_fd(FD_CONSOLE);
 	cmdline->qmp_fd = their_fd(FD_QMP);
@@ -277,16 +280,27 @@ static const char *data_directory(const char *qemu)
 										: NULL;
 }
 
+/* Without it a machine is cold and keeps its code, or is not made a clone of anything. */
+static bool wants_library(const struct vm_machine *machine)
+{
+	return machine->memory_fd > 0 || machine->accel == VMM_TCG;
+}
+
 static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		      const struct handover *handover, struct vm *vm, struct cay_error *err)
 {
 	const char *files[] = { machine->kernel, machine->initramfs };
-	_cleanup_strv_ struct strv argv = { 0 };
+	_cleanup_strv_ struct strv argv = { 0 }, environment = { 0 };
 	_cleanup_close_ int writer = -1;
 	int pipe_fds[2], r;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return cay_error_errno(err, errno, "making a pipe for QEMU");
+	if (machine->accel == VMM_TCG) {
+		strv_addf(&environment, "CAY_SHED=%d", their_fd(FD_SHED));
+		/* Else what the translator frees stays in glib's own lists, and 2 MB with it. */
+		strv_add(&environment, "G_SLICE=always-malloc");
+	}
 	vm->output_fd = pipe_fds[0];
 	writer = pipe_fds[1];
 	cmdline_build(cmdline, &argv);
@@ -303,7 +317,8 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		.fds = handover->fds,
 		.fd_count = handover->count,
 		.output_fd = writer,
-		.preload = machine->memory_fd > 0 ? machine->preload : NULL,
+		.preload = wants_library(machine) ? machine->preload : NULL,
+		.environment = &environment,
 	};
 
 	r = jail_spawn(&jail, &vm->pid, &vm->pidfd, err);
@@ -339,6 +354,7 @@ int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_err
 	if (r < 0)
 		return r;
 	vm.id = xstrdup(machine->id);
+	vm.accel = machine->accel;
 	enter_cgroup(machine, vm.pid);
 	*ret_vm = vm;
 	vm = VM_NONE;
@@ -349,6 +365,12 @@ void vm_kill(const struct vm *vm)
 {
 	if (vm->pidfd >= 0)
 		(void)syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0); /* may be gone */
+}
+
+void vm_shed(const struct vm *vm)
+{
+	/* A QEMU that does not listen, or is gone, has nothing to give back. */
+	(void)send(vm->shed_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 int vm_reap(const struct vm *vm, int *ret_status)
@@ -375,6 +397,7 @@ void vm_done(struct vm *vm)
 	cay_close_p(&vm->channel_fd);
 	cay_close_p(&vm->console_fd);
 	cay_close_p(&vm->qmp_fd);
+	cay_close_p(&vm->shed_fd);
 	cay_close_p(&vm->output_fd);
 	free(vm->id);
 	*vm = VM_NONE;

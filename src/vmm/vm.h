@@ -53,7 +53,7 @@ struct vm_machine {
 	 * A template is made: the memory of a machine that is `to_freeze` is the file memory_fd,
 	 * opened for writing. Or cloned: memory_fd is that file, state_fd what the machine was
 	 * frozen into; without memory_shared both are read only. The caller's; 0: none. QEMU is
-	 * started with the library `preload` (preload.c) where memory_fd is given.
+	 * started with the library `preload` (preload.c) where memory_fd is given or TCG emulates.
 	 */
 	int memory_fd, state_fd;
 	bool memory_shared, to_freeze;
@@ -68,6 +68,8 @@ struct vm {
 	pid_t pid;
 	int pidfd; /* readable when QEMU has ended */
 	int channel_fd, console_fd, qmp_fd;
+	enum vmm_accel accel;
+	int shed_fd;      /* for vm_shed() */
 	int state_number; /* of a clone: what QEMU knows state_fd by */
 	int output_fd;    /* what QEMU itself prints, which is why it failed if it did */
 };
@@ -81,6 +83,12 @@ int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_err
 /* What its cgroup allows it. */
 struct cgroup_limits vm_limits(const struct vm_machine *machine);
 
+/*
+ * Has QEMU forget the code that TCG has translated, for a guest that does little: some 25 MB come
+ * back, and what it runs next is translated anew. Returns at once; does nothing with KVM.
+ */
+void vm_shed(const struct vm *vm);
+
 /* Sends SIGKILL. */
 void vm_kill(const struct vm *vm);
 
@@ -90,8 +98,12 @@ int vm_reap(const struct vm *vm, int *ret_status);
 /* Kills and reaps what still runs (blocks until it is gone), removes the cgroup, closes all. */
 void vm_done(struct vm *vm);
 #define VM_NONE \
-	((struct vm){ \
-		.pidfd = -1, .channel_fd = -1, .console_fd = -1, .qmp_fd = -1, .output_fd = -1 })
+	((struct vm){ .pidfd = -1, \
+		      .channel_fd = -1, \
+		      .console_fd = -1, \
+		      .qmp_fd = -1, \
+		      .shed_fd = -1, \
+		      .output_fd = -1 })
 
 /* The absolute path of a QEMU given as in vm_machine.qemu; the caller frees. */
 int vm_find_qemu(const char *qemu, char **ret_path, struct cay_error *err);

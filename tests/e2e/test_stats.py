@@ -64,6 +64,17 @@ class Stats(CayTestCase):
                    "the memory to come back to the host", 30)
         self.cay("rm", "-f", "grows")
 
+    def test_an_idle_guest_gives_back_its_translated_code(self):
+        self.cay("run", "-d", "--name", "rests", "busybox", "sleep", "100000")
+        vm = processes("qemu", self.inspect("rests")["Id"])[0]
+        if "accel=kvm" in pathlib.Path(f"/proc/{vm}/cmdline").read_text():
+            self.skipTest("KVM translates nothing")
+        before = proportional(vm)
+        # The guest is left alone meanwhile: asking it for its numbers would be work.
+        wait_until(lambda: before - proportional(vm) > 10 << 20, "translated code to be given back", 60)
+        self.assertEqual(self.cay("exec", "rests", "echo", "still here"), "still here")
+        self.cay("rm", "-f", "rests")
+
     def test_a_file_server_is_counted(self):
         self.cay("run", "-d", "--name", "shares", "-v", f"{self.daemon.directory}:/here:ro", "busybox", "sleep", "100000")
         self.assertEqual(self.host("shares")["processes"], 3)
