@@ -62,7 +62,6 @@ int sandbox_prepare_freeze(struct sandbox *sandbox, struct vm_machine *machine,
 				    &freeze->memory_fd, &freeze->machine_fd, err);
 	machine->memory_fd = freeze->memory_fd;
 	machine->memory_shared = true;
-	machine->to_freeze = true;
 	for (size_t i = 0; i < machine->nic_count; i++)
 		sandbox_frozen_mac(i, machine->nics[i].mac);
 	return r;

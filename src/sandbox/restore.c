@@ -18,7 +18,11 @@
 #include "base/json.h"
 #include "base/log.h"
 
-/* The memory of a guest with shares is their server's too, and is no copy-on-write one. */
+/*
+ * QEMU takes up no state where a device can't be migrated (qemu_loadvm_state()), and vhost-user-fs
+ * can't; nor can that device be added afterwards, as virtio-mmio knows no hotplug. Besides, a
+ * guest's memory that is shared with a server is no copy-on-write one.
+ */
 static bool may_be_cloned(const struct sandbox_config *config)
 {
 	return config->share_count == 0;

@@ -15,10 +15,6 @@ static const int shares_slots[] = { 4, 3, 1 };
 
 enum { SECTOR = 512, FIXED_DISKS = 2, SHARES_QUEUE_SIZE = 1024 };
 
-/* Of QEMU's microvm without ACPI (hw/i386/microvm.c): where the slots are, and their interrupts. */
-enum { SLOTS = 8, SLOT_SIZE = 512, SLOT_FIRST_IRQ = 5 };
-#define SLOTS_ADDRESS UINT32_C(0xfeb00000)
-
 static_assert(ARRAY_SIZE(shares_slots) == VMM_DISKS_MAX - FIXED_DISKS + 1,
 	      "a slot for the shares beside every number of disks");
 
@@ -256,35 +252,8 @@ static void add_nic(const struct cmdline_nic *nic, size_t index, int slot, struc
 	strv_take(argv, buf_steal(&device));
 }
 
-static bool slot_is_empty(const struct cmdline *cmdline, int slot)
-{
-	if (slot == SLOT_SERIAL || slot == SLOT_BALLOON ||
-	    slot_is_taken(slot, cmdline->drive_count, cmdline->shares_fd > 0))
-		return false;
-	for (size_t i = 0; i < cmdline->nic_count; i++)
-		if (slot == nic_slot(cmdline, i))
-			return false;
-	return true;
-}
-
-/*
- * QEMU tells the kernel of the devices that are there. A template's hears of the empty slots too,
- * so that it can look there again when it runs in a clone, which may have a device there.
- */
-static void put_empty_slots(const struct cmdline *cmdline, struct buf *append)
-{
-	for (int slot = 0; slot < SLOTS; slot++)
-		if (slot_is_empty(cmdline, slot))
-			buf_printf(append, " virtio_mmio.device=%d@%#x:%d", SLOT_SIZE,
-				   SLOTS_ADDRESS + (unsigned int)slot * SLOT_SIZE,
-				   SLOT_FIRST_IRQ + slot);
-}
-
 static void add_boot(const struct cmdline *cmdline, struct strv *argv)
 {
-	_cleanup_free_ char *kernel = NULL;
-	struct buf append = { 0 };
-
 	if (cmdline->from_template) {
 		add(argv, "-incoming", "defer");
 		return;
@@ -292,12 +261,8 @@ static void add_boot(const struct cmdline *cmdline, struct strv *argv)
 	add(argv, "-kernel", cmdline->kernel);
 	if (cmdline->initramfs)
 		add(argv, "-initrd", cmdline->initramfs);
-	kernel = cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel);
-	buf_puts(&append, kernel);
-	if (cmdline->to_freeze)
-		put_empty_slots(cmdline, &append);
 	strv_add(argv, "-append");
-	strv_take(argv, buf_steal(&append));
+	strv_take(argv, cmdline_kernel(cmdline->accel, cmdline->tsc_khz, cmdline->stock_kernel));
 }
 
 void cmdline_build(const struct cmdline *cmdline, struct strv *argv)

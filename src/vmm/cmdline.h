@@ -90,7 +90,6 @@ struct cmdline {
 	uint64_t memory_bytes;
 	int memory_fd;      /* of a file that is the guest's memory (preload.c); 0: none */
 	bool memory_shared; /* what the guest writes goes there; else it is copied on write */
-	bool to_freeze;     /* becomes a template: the kernel hears of the empty slots too */
 	bool from_template; /* waits for a template's state (-incoming) and boots nothing */
 	int channel_fd, console_fd, qmp_fd;
 	int files_fd; /* 0: no such port */

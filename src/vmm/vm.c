@@ -196,7 +196,6 @@ static int open_memory(const struct vm_machine *machine, struct vm *vm, struct h
 		r = copy_fd(machine->state_fd, handover, &vm->state_number);
 	cmdline->from_template = machine->state_fd > 0;
 	cmdline->memory_shared = machine->memory_shared;
-	cmdline->to_freeze = machine->to_freeze;
 	return r < 0 ? cay_error_errno(err, r, "handing the guest's memory to QEMU") : 0;
 }
 

@@ -50,13 +50,13 @@ struct vm_machine {
 	struct vm_nic nics[VMM_NICS_MAX];
 	size_t nic_count;
 	/*
-	 * A template is made: the memory of a machine that is `to_freeze` is the file memory_fd,
-	 * opened for writing. Or cloned: memory_fd is that file, state_fd what the machine was
-	 * frozen into; without memory_shared both are read only. The caller's; 0: none. QEMU is
-	 * started with the library `preload` (preload.c) where memory_fd is given or TCG emulates.
+	 * The machine becomes a template: memory_fd is the file of its memory, opened for writing
+	 * (memory_shared). Or it comes from one: memory_fd is that file, for reading only, and
+	 * state_fd what the machine was frozen into. The caller's; 0: none. QEMU is started with
+	 * the library `preload` (preload.c) where there is a memory_fd or TCG emulates.
 	 */
 	int memory_fd, state_fd;
-	bool memory_shared, to_freeze;
+	bool memory_shared;
 	const char *preload;
 	int files_fd;  /* what the port "cay.files" is connected to, the caller's; 0: no port */
 	int shares_fd; /* the shares' vhost-user server, the caller's; 0: no such device */
