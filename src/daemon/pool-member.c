@@ -11,7 +11,6 @@
 #include "daemon/shim.h"
 #include "daemon/usage.h"
 #include "image/scratch.h"
-#include "vmm/cgroup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +21,9 @@
 enum {
 	LEASH_FD = 5, /* in the shim */
 	READY_MS = 60000,
-	WARM_MS = 180000,
+	WARM_MS = 330000, /* the shim gives up before that */
 	CLAIM_MS = 10000,
-	END_MS = 2000, /* for a shim whose leash was let go, then it is killed */
+	END_MS = 8000, /* for a shim whose leash was let go, then it is killed */
 };
 
 /* ---- making ---- */
@@ -139,6 +138,12 @@ int member_wait_warm(struct member *member, struct cay_error *err)
 	return r;
 }
 
+void member_let_go(struct member *member)
+{
+	cay_close_p(&member->leash);
+	member->leash = -1;
+}
+
 void member_kill(const struct member *member)
 {
 	if (member->pidfd >= 0)
@@ -156,8 +161,7 @@ int member_claim(struct member *member, const char *config_path, struct cay_erro
 
 static void end(struct member *member)
 {
-	cay_close_p(&member->leash);
-	member->leash = -1;
+	member_let_go(member);
 	if (member->pid <= 0 || shim_wait_gone(member->pid, END_MS))
 		return;
 	log_warning("a VM of the pool does not end, killing its shim, process %d",
@@ -178,8 +182,7 @@ void member_drop(struct member *member, bool is_claimed)
 	if (remove_tree(member->directory, &err) < 0 ||
 	    remove_tree(member->run_directory, &err) < 0)
 		log_warning("%s", err.message);
-	if (cgroup_remove(member->id, &err) < 0 && err.code != CAY_UNSUPPORTED)
-		log_debug("%s", err.message); /* a VM takes a while to leave it */
+	shim_remove_cgroup(member->id); /* which a claimed VM leaves as well */
 	free(member->directory);
 	free(member->run_directory);
 	free(member);

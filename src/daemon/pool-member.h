@@ -30,6 +30,8 @@ int member_new(struct daemon *daemon, const char *directory, const struct sandbo
 	       struct member **ret_member, struct cay_error *err);
 /* Waits until it may be claimed; ending it from elsewhere (member_kill()) cuts that short. */
 int member_wait_warm(struct member *member, struct cay_error *err);
+/* Asks it to end; member_drop() waits for that. Not while another thread is at it. */
+void member_let_go(struct member *member);
 /* From any thread, while the member is there. */
 void member_kill(const struct member *member);
 /* Makes it the sandbox of the configuration at this path. */

@@ -26,6 +26,7 @@ enum {
 	THREAD_STACK = 256 * 1024,
 	RETRY_MS = 5000, /* after a failure, twice as long after each that follows */
 	RETRY_MAX_MS = 15 * 60 * 1000,
+	END_MS = 3000, /* for members whose daemon was killed */
 	POLL_FDS_MAX = 1 + 64,
 };
 #define IMAGE_DIRECTORY "image"
@@ -63,7 +64,7 @@ static int clear(struct pool *pool, struct cay_error *err)
 	if (r < 0)
 		return r;
 	/* Each has seen its leash go; one that does not end would hold what goes now. */
-	shim_destroy_all(prefix);
+	shim_destroy_all(prefix, END_MS);
 	entries = opendir(pool->directory);
 	if (!entries)
 		return cay_error_errno(err, errno, "opening %s", pool->directory);
@@ -315,12 +316,19 @@ static void set_limit(struct pool *pool)
 {
 	const struct daemon_options *options = &pool->daemon->options;
 	uint64_t largest = 0;
+	unsigned int limit;
 
 	for (const struct member *member = pool->ready; member; member = member->next)
 		largest = MAX(largest, member->memory);
-	if (largest > 0)
-		pool->limit =
-			(unsigned int)MIN(options->pool_memory_bytes / largest, options->pool_size);
+	if (largest == 0)
+		return;
+	limit = (unsigned int)MIN(options->pool_memory_bytes / largest, options->pool_size);
+	if (limit < pool->limit)
+		log_warning("the pool keeps %u VMs instead of %u: one takes %llu MB, and "
+			    "--pool-memory allows %llu MB",
+			    limit, options->pool_size, (unsigned long long)(largest / MIB),
+			    (unsigned long long)(options->pool_memory_bytes / MIB));
+	pool->limit = limit;
 }
 
 static void keep(struct pool *pool, struct member *member)
@@ -392,6 +400,16 @@ static int add_member(struct pool *pool, const struct sandbox_config *usual, con
 	return 1;
 }
 
+static bool is_stopping(struct pool *pool)
+{
+	bool is_stopping;
+
+	(void)pthread_mutex_lock(&pool->lock);
+	is_stopping = pool->is_stopping;
+	(void)pthread_mutex_unlock(&pool->lock);
+	return is_stopping;
+}
+
 static bool lacks(struct pool *pool)
 {
 	bool lacks;
@@ -421,9 +439,9 @@ static int64_t refill(struct pool *pool, const struct sandbox_config *usual, con
 	if (left > 0)
 		return left;
 	r = add_member(pool, usual, key, &err);
-	if (r < 0 && err.code != CAY_CANCELLED)
+	if (r < 0 && !is_stopping(pool))
 		note_failure(pool, &err);
-	return r == 0 || err.code == CAY_CANCELLED ? -1 : 0;
+	return r == 0 ? -1 : 0;
 }
 
 /* Until something changes or the time is up. */
@@ -464,16 +482,6 @@ static int64_t look_after(struct pool *pool, bool *ret_is_possible)
 		return -1;
 	drop_unfit(pool, key);
 	return refill(pool, usual, key);
-}
-
-static bool is_stopping(struct pool *pool)
-{
-	bool is_stopping;
-
-	(void)pthread_mutex_lock(&pool->lock);
-	is_stopping = pool->is_stopping;
-	(void)pthread_mutex_unlock(&pool->lock);
-	return is_stopping;
 }
 
 static void *pool_main(void *user)
@@ -527,8 +535,8 @@ void pool_stop(struct pool *pool)
 	(void)pthread_mutex_lock(&pool->lock);
 	list = TAKE_PTR(pool->ready);
 	(void)pthread_mutex_unlock(&pool->lock);
-	for (const struct member *member = list; member; member = member->next)
-		member_kill(member); /* all at once, before they are waited for */
+	for (struct member *member = list; member; member = member->next)
+		member_let_go(member); /* all at once, before they are waited for */
 	while (list) {
 		struct member *member = list;
 

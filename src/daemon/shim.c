@@ -23,6 +23,7 @@ enum {
 	SHIM_LOG_TAIL = 600,
 	DESTROY_MS = 10000,
 	VM_END_MS = 2000,
+	VM_LEAVE_MS = 3000,
 };
 
 static const struct {
@@ -328,9 +329,16 @@ void shim_destroy_unknown(const struct container *container)
 	each_process(destroy_if_its, container);
 }
 
+struct remains {
+	struct str argument;
+	int grace_ms;
+};
+
 static void destroy_if_named(pid_t pid, const void *user)
 {
-	if (!command_holds(pid, *(const struct str *)user))
+	const struct remains *remains = user;
+
+	if (!command_holds(pid, remains->argument) || shim_wait_gone(pid, remains->grace_ms))
 		return;
 	log_info("ending process %d, which an earlier daemon has left", (int)pid);
 	(void)kill(pid, SIGKILL);
@@ -338,16 +346,31 @@ static void destroy_if_named(pid_t pid, const void *user)
 		log_error("process %d does not go away", (int)pid);
 }
 
-void shim_destroy_all(const char *prefix)
+void shim_destroy_all(const char *prefix, int grace_ms)
 {
 	_cleanup_buf_ struct buf argument = { 0 };
-	struct str wanted;
+	struct remains remains = { .grace_ms = grace_ms };
 
 	/* As it stands between arguments: somebody may be looking at such a file. */
 	buf_append(&argument, "--config", sizeof("--config"));
 	buf_puts(&argument, prefix);
-	wanted = (struct str){ argument.data, argument.length };
-	each_process(destroy_if_named, &wanted);
+	remains.argument = (struct str){ argument.data, argument.length };
+	each_process(destroy_if_named, &remains);
+}
+
+void shim_remove_cgroup(const char *id)
+{
+	const int64_t deadline = clock_monotonic_ms() + VM_LEAVE_MS;
+	struct cay_error err = { 0 };
+
+	/* A VM whose shim was killed gives its memory back before it is gone. */
+	while (cgroup_remove(id, &err) < 0 && err.code != CAY_UNSUPPORTED) {
+		if (err.err != EBUSY || clock_monotonic_ms() > deadline) {
+			log_warning("%s", err.message);
+			return;
+		}
+		cay_error_clear(&err);
+	}
 }
 
 void shim_clean(const struct container *container)
@@ -355,8 +378,7 @@ void shim_clean(const struct container *container)
 	struct cay_error err = { 0 };
 
 	launch_sweep_sockets(container);
-	if (cgroup_remove(container->id, &err) < 0 && err.code != CAY_UNSUPPORTED)
-		log_warning("container %.12s: %s", container->id, err.message);
+	shim_remove_cgroup(container->id);
 	if (remove_tree(container->run_directory, &err) < 0)
 		log_warning("container %.12s: %s", container->id, err.message);
 }

@@ -78,8 +78,10 @@ bool shim_is_pid(const struct container *container, pid_t pid);
 void shim_destroy(const struct container *container, pid_t pid);
 /* The same for shims of it that no state file tells of yet: all processes are looked at. */
 void shim_destroy_unknown(const struct container *container);
-/* Kills all shims whose configurations' paths begin so. */
-void shim_destroy_all(const char *prefix);
+/* Kills all shims whose configurations' paths begin so and that don't end by themselves in time. */
+void shim_destroy_all(const char *prefix, int grace_ms);
+/* Of a sandbox whose shim is gone; waits a little for its VM to be gone as well. */
+void shim_remove_cgroup(const char *id);
 /* What a shim said last, as one line; the caller frees. */
 char *shim_last_words(const char *log_path);
 /*

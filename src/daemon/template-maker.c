@@ -15,7 +15,6 @@
 #include "daemon/launch-warm.h"
 #include "daemon/shim.h"
 #include "daemon/templates-internal.h"
-#include "vmm/cgroup.h"
 #include "vmm/template.h"
 
 #include <dirent.h>
@@ -49,8 +48,7 @@ static void attempt_done(struct attempt *attempt)
 	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
 		if (remove_tree(paths[i], &err) < 0)
 			log_warning("%s", err.message);
-	if (cgroup_remove(attempt->id, &err) < 0 && err.code != CAY_UNSUPPORTED)
-		log_warning("%s", err.message);
+	shim_remove_cgroup(attempt->id);
 	free(attempt->directory);
 	free(attempt->config_path);
 	free(attempt->log_path);
@@ -236,7 +234,7 @@ void template_maker_clear(const char *directory)
 	DIR *entries = opendir(directory);
 	const struct dirent *entry;
 
-	shim_destroy_all(prefix);
+	shim_destroy_all(prefix, 0);
 	while (entries && (entry = readdir(entries))) {
 		_cleanup_free_ char *path = path_join(directory, entry->d_name);
 		struct cay_error err = { 0 };
