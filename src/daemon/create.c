@@ -67,6 +67,7 @@ static int store(const struct container *container, struct cay_error *err)
 		.request = request,
 		.status = container_status_name(CONTAINER_CREATED),
 		.error = "",
+		.fleeting = container->request->auto_remove,
 	};
 
 	return networks_store_container(container->daemon->networks, container, &row, err);

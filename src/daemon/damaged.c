@@ -223,7 +223,7 @@ int damaged_remove(struct daemon *daemon, const char *name, bool force, struct c
 	if (r == 0 && id_is_valid(row.id))
 		recover_clear(daemon, row.id);
 	if (r == 0)
-		r = database_delete_container(daemon->database, row.id, err);
+		r = database_delete_container(daemon->database, row.id, false, err);
 	if (r < 0) {
 		put_back(daemon->damaged, &row);
 		return r;

@@ -345,6 +345,15 @@ static int insert_rows(struct database *database, const struct database_containe
 	return r;
 }
 
+/* With the lock held, outside of a transaction: whether a commit waits for the disk. */
+static void set_lasting(struct database *database, bool lasting)
+{
+	/* In WAL mode "NORMAL" leaves out exactly that. A failure leaves it as it was. */
+	(void)sqlite3_exec(database->handle,
+			   lasting ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+			   NULL, NULL, NULL);
+}
+
 int database_insert_container(struct database *database, const struct database_container *row,
 			      const struct database_endpoint *endpoints, size_t endpoint_count,
 			      struct cay_error *err)
@@ -352,6 +361,8 @@ int database_insert_container(struct database *database, const struct database_c
 	int r;
 
 	(void)pthread_mutex_lock(&database->lock);
+	if (row->fleeting)
+		set_lasting(database, false);
 	r = execute(database, "BEGIN IMMEDIATE", "storing a container", err);
 	if (r == 0) {
 		r = insert_rows(database, row, endpoints, endpoint_count, err);
@@ -360,7 +371,25 @@ int database_insert_container(struct database *database, const struct database_c
 		if (r < 0 && !sqlite3_get_autocommit(database->handle))
 			(void)sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
 	}
+	if (row->fleeting)
+		set_lasting(database, true);
 	(void)pthread_mutex_unlock(&database->lock);
+	return r;
+}
+
+static int run_container(struct database *database, sqlite3_stmt *statement, bool fleeting,
+			 const char *what, struct cay_error *err)
+{
+	int r;
+
+	if (fleeting)
+		set_lasting(database, false);
+	r = sqlite3_step(statement) == SQLITE_DONE ? 0 : database_fail(database, what, err);
+	if (fleeting) {
+		(void)sqlite3_reset(statement); /* its transaction must be over */
+		set_lasting(database, true);
+	}
+	database_finish(database, statement);
 	return r;
 }
 
@@ -370,7 +399,8 @@ int database_update_container(struct database *database, const struct database_c
 	sqlite3_stmt *statement = database_begin(database, STATEMENT_UPDATE);
 
 	bind_state(statement, row);
-	return database_run(database, statement, "storing a container's state", err);
+	return run_container(database, statement, row->fleeting, "storing a container's state",
+			     err);
 }
 
 int database_rename_container(struct database *database, const char *id, const char *name,
@@ -383,12 +413,13 @@ int database_rename_container(struct database *database, const char *id, const c
 	return database_run(database, statement, "renaming a container", err);
 }
 
-int database_delete_container(struct database *database, const char *id, struct cay_error *err)
+int database_delete_container(struct database *database, const char *id, bool fleeting,
+			      struct cay_error *err)
 {
 	sqlite3_stmt *statement = database_begin(database, STATEMENT_DELETE);
 
 	database_bind_text(statement, 1, id);
-	return database_run(database, statement, "removing a container", err);
+	return run_container(database, statement, fleeting, "removing a container", err);
 }
 
 static struct database_container read_row(sqlite3_stmt *statement)

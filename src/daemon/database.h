@@ -44,6 +44,11 @@ struct database_container {
 	int exit_code;
 	bool oom_killed;
 	const char *error;
+	/*
+	 * It goes with its end, and a power cut is one: what is written of it need not outlive
+	 * that. Not stored. The table is whole either way, as it was at some moment before.
+	 */
+	bool fleeting;
 };
 
 /* A container's place on a network; the row goes with the container's. The strings are borrowed. */
@@ -65,8 +70,9 @@ int database_update_container(struct database *database, const struct database_c
 			      struct cay_error *err);
 int database_rename_container(struct database *database, const char *id, const char *name,
 			      struct cay_error *err);
-/* No such row is success. */
-int database_delete_container(struct database *database, const char *id, struct cay_error *err);
+/* No such row is success. `fleeting`: as in the row. */
+int database_delete_container(struct database *database, const char *id, bool fleeting,
+			      struct cay_error *err);
 
 /* One there already, by container and network, is replaced. */
 int database_store_endpoint(struct database *database, const struct database_endpoint *row,

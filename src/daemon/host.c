@@ -8,6 +8,7 @@
 #include "vmm/accel.h"
 #include "vmm/kernel.h"
 #include "vmm/tsc.h"
+#include "vmm/vm.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,6 +19,7 @@ enum { THREAD_STACK = 256 * 1024, PROBE_UID = 1999999999 /* below the VMs' own *
 struct host {
 	const struct daemon_options *options;
 	unsigned int cpus;
+	char *qemu; /* NULL: not found */
 	pthread_t thread;
 	bool threaded;
 	pthread_mutex_t lock;
@@ -104,6 +106,7 @@ struct host *host_new(const struct daemon_options *options)
 
 	host->options = options;
 	host->cpus = count_cpus();
+	(void)vm_find_qemu(options->qemu, &host->qemu, NULL); /* the first start tells */
 	(void)pthread_mutex_init(&host->lock, NULL);
 	(void)pthread_cond_init(&host->changed, NULL);
 	(void)pthread_attr_init(&attributes);
@@ -124,6 +127,7 @@ void host_free(struct host *host)
 	(void)pthread_cond_destroy(&host->changed);
 	(void)pthread_mutex_destroy(&host->lock);
 	free(host->reason);
+	free(host->qemu);
 	free(host);
 }
 
@@ -157,6 +161,12 @@ const char *host_acceleration_reason(const struct host *host)
 	reason = host->known ? host->reason : "";
 	(void)pthread_mutex_unlock(lock);
 	return reason;
+}
+
+const char *host_qemu(const struct host *host)
+{
+	/* It may have been replaced by one elsewhere. */
+	return host->qemu && access(host->qemu, X_OK) == 0 ? host->qemu : host->options->qemu;
 }
 
 unsigned int host_cpus(const struct host *host)

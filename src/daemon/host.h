@@ -29,4 +29,10 @@ bool host_kernel_is_stock(const struct host *host);
 /* Why it is that, for people ("KVM could not run a guest: …"); "" before it is known. Borrowed. */
 const char *host_acceleration_reason(const struct host *host);
 
+/*
+ * QEMU's path, looked for once, so that no start has to go through PATH; where it is not there,
+ * as it was asked for (NULL: in PATH). Borrowed.
+ */
+const char *host_qemu(const struct host *host);
+
 unsigned int host_cpus(const struct host *host);

@@ -38,7 +38,7 @@ int launch_machine(struct daemon *daemon, struct sandbox_config *config, struct 
 		return r;
 	config->kernel = xstrdup(options->kernel);
 	config->initramfs = xstrdup(options->initramfs);
-	config->qemu = xstrdup(options->qemu);
+	config->qemu = xstrdup(host_qemu(daemon->host));
 	config->acceleration = xstrdup(acceleration);
 	config->stock_kernel = host_kernel_is_stock(daemon->host);
 	return 0;

@@ -55,6 +55,7 @@ void container_save(struct container *container)
 		.exit_code = view.run.exit_code,
 		.oom_killed = view.run.oom_killed,
 		.error = view.run.error,
+		.fleeting = container->request->auto_remove,
 	};
 
 	if (database_update_container(container->daemon->database, &row, &err) < 0)

@@ -226,7 +226,7 @@ static bool drop_without_directory(struct container *container)
 		return false;
 	log_info("container %.12s: finishing its removal", container->id);
 	shim_clean(container);
-	if (database_delete_container(container->daemon->database, container->id, &err) < 0)
+	if (database_delete_container(container->daemon->database, container->id, false, &err) < 0)
 		log_error("container %.12s: %s", container->id, err.message);
 	else
 		containers_remove(container->daemon->containers, container);

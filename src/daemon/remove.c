@@ -34,12 +34,13 @@ static int drop_row(struct container *container, const char *doomed, struct cay_
 {
 	struct database *database = container->daemon->database;
 	struct cay_error ignored;
-	int r = database_delete_container(database, container->id, err);
+	const bool fleeting = container->request->auto_remove;
+	int r = database_delete_container(database, container->id, fleeting, err);
 
 	/* A full disk has no room to note that something goes, until it is gone. */
 	if (r < 0 && err->code == CAY_NO_SPACE && remove_tree(doomed, &ignored) == 0) {
 		cay_error_clear(err);
-		r = database_delete_container(database, container->id, err);
+		r = database_delete_container(database, container->id, fleeting, err);
 	}
 	return r;
 }
@@ -153,6 +154,20 @@ static int remove_all(struct container *container, bool volumes, struct cay_erro
 	return 0;
 }
 
+/* It is CONTAINER_REMOVING, and will be CONTAINER_REMOVED or CONTAINER_DEAD. */
+static int complete_removal(struct container *container, bool volumes, struct cay_error *err)
+{
+	int r = remove_all(container, volumes, err);
+
+	/* The name is free before anyone hears that it is gone. */
+	if (r == 0)
+		containers_remove(container->daemon->containers, container);
+	(void)pthread_mutex_lock(&container->lock);
+	container_set_status(container, r == 0 ? CONTAINER_REMOVED : CONTAINER_DEAD);
+	(void)pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
 int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err)
 {
 	int r = force ? kill_for_removal(container, err) : 0;
@@ -162,14 +177,25 @@ int container_remove(struct container *container, bool force, bool volumes, stru
 	(void)pthread_mutex_lock(&container->lock);
 	r = begin_removal(container, err);
 	(void)pthread_mutex_unlock(&container->lock);
-	if (r < 0)
-		return r;
-	r = remove_all(container, volumes, err);
-	/* The name is free before anyone hears that it is gone. */
-	if (r == 0)
-		containers_remove(container->daemon->containers, container);
+	return r < 0 ? r : complete_removal(container, volumes, err);
+}
+
+int container_remove_ended(struct container *container, struct cay_error *err)
+{
+	bool is_free;
+
 	(void)pthread_mutex_lock(&container->lock);
-	container_set_status(container, r == 0 ? CONTAINER_REMOVED : CONTAINER_DEAD);
+	/* Nobody can start it or look at its files from here on. */
+	is_free = container->status == CONTAINER_EXITED && !container->files &&
+		container->files_unwanted == 0;
+	if (is_free) {
+		container_set_status(container, CONTAINER_REMOVING);
+		container->supervised = false;
+		(void)pthread_cond_broadcast(&container->changed);
+	}
 	(void)pthread_mutex_unlock(&container->lock);
-	return r;
+	if (!is_free)
+		return cay_error_set(err, CAY_CONFLICT, EBUSY, "container %.12s is in use",
+				     container->id);
+	return complete_removal(container, true, err);
 }

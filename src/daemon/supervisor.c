@@ -14,7 +14,7 @@
 #include "daemon/exec.h"
 #include "daemon/launch-disk.h"
 #include "daemon/launch.h"
-#include "daemon/lifecycle.h"
+#include "daemon/lifecycle-internal.h"
 #include "daemon/placement.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
@@ -41,6 +41,11 @@ struct supervisor {
 	struct rpc_client *client;
 	pid_t shim_pid;
 	bool recovered; /* the container runs already */
+	/*
+	 * It is removed at its end, and its VM has nothing that others may want at once: files of
+	 * the host, disks of volumes, ports, links.
+	 */
+	bool is_light;
 };
 
 /* ---- what is recorded ---- */
@@ -130,6 +135,18 @@ static int get_shim(struct supervisor *supervisor, struct sandbox_config *config
 			  &supervisor->client, err);
 }
 
+static bool is_light(const struct container *container, const struct sandbox_config *config)
+{
+	/* A disposable one has no disks but those that go with it. */
+	bool light = container->request->auto_remove && config->disposable &&
+		config->share_count == 0 && config->port_count == 0 && config->socket_count == 0 &&
+		container->request->mount_count == 0;
+
+	for (size_t i = 0; i < config->interface_count; i++)
+		light = light && config->interfaces[i].kind == SANDBOX_TAP;
+	return light;
+}
+
 /* How its VM came to be, for people who look, and for the templates. */
 static void learn_start(struct container *container, const struct sandbox_config *config,
 			const Cay__Shim__V1__StateResponse *state)
@@ -156,6 +173,7 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	if (r < 0)
 		return r;
 	wait_attached(container);
+	supervisor->is_light = is_light(container, config);
 	r = shim_start(supervisor->client, container, &response, err);
 	if (r < 0)
 		return launch_disk_note_failure(config, err);
@@ -254,7 +272,7 @@ static bool on_event(const ProtobufCMessage *message, void *user)
 	};
 
 	record_exited(container, &state);
-	return true;
+	return !supervisor->is_light;
 }
 
 /* The shim is gone: its state file has the last word where no event had it. */
@@ -357,6 +375,30 @@ static void finish(struct supervisor *supervisor)
 	(void)pthread_mutex_unlock(&container->lock);
 }
 
+/*
+ * A client that waits for the container to be gone need not wait for its VM, which takes some time
+ * to give its memory back.
+ */
+static bool remove_at_once(struct supervisor *supervisor)
+{
+	struct container *container = supervisor->container;
+	struct cay_error err = { 0 };
+	int r;
+
+	networks_unplace(container->daemon->networks, container);
+	r = container_remove_ended(container, &err);
+	if (r < 0 && err.code != CAY_CONFLICT)
+		log_error("container %.12s: removing it at its end: %s", container->id,
+			  err.message);
+	if (r < 0)
+		return false;
+	rpc_client_free(TAKE_PTR(supervisor->client));
+	if (!shim_wait_gone(supervisor->shim_pid, SHIM_END_MS))
+		shim_destroy(container, supervisor->shim_pid);
+	shim_clean(container);
+	return true;
+}
+
 static void supervise(struct supervisor *supervisor)
 {
 	struct container *container = supervisor->container;
@@ -389,6 +431,8 @@ static void supervise(struct supervisor *supervisor)
 		rpc_client_free(TAKE_PTR(supervisor->client));
 		return;
 	}
+	if (supervisor->is_light && remove_at_once(supervisor))
+		return;
 	clear_away(supervisor);
 	finish(supervisor);
 }

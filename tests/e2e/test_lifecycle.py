@@ -5,7 +5,7 @@ import concurrent.futures
 import json
 import time
 
-from harness import CayTestCase, wait_until
+from harness import CayTestCase, processes, wait_until
 
 
 class Commands(CayTestCase):
@@ -101,6 +101,16 @@ class StopAndRemove(CayTestCase):
             self.assertIn(0, [d.returncode for d in done])
             self.assertNotIn(name, self.names())
         self.assertEqual(self.cay("run", "--rm", "--name", "race0", "busybox", "echo", "free"), "free")
+
+    def test_removed_before_its_vm_is_gone(self):
+        """Who waits for a removal does not wait for the VM, of which nothing stays either."""
+        identity = self.cay("run", "-d", "--rm", "--name", "ahead", "busybox", "sleep", "1000")
+        self.cay("kill", "ahead")
+        wait_until(lambda: "ahead" not in self.names(), "it to be removed")
+        self.cay("run", "--rm", "--name", "ahead", "busybox", "true")
+        wait_until(lambda: not processes(identity), "its VM to end")
+        wait_until(lambda: [entry.name for entry in self.daemon.run.iterdir()] == ["cayd.pid"], "its files to go")
+        self.assertFalse((self.daemon.root / "containers" / identity).exists())
 
     def test_rm_refuses_a_running_container(self):
         self.cay("run", "-d", "--name", "busy", "busybox", "sleep", "1000")

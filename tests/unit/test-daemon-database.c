@@ -80,8 +80,31 @@ static void test_rows_last(void **state)
 	assert_true(sum.oom_killed);
 	assert_ok(database_root_id(database, again, &err));
 	assert_string_equal(id, again);
-	assert_ok(database_delete_container(database, "aa", &err));
-	assert_ok(database_delete_container(database, "aa", &err));
+	assert_ok(database_delete_container(database, "aa", false, &err));
+	assert_ok(database_delete_container(database, "aa", false, &err));
+	sum = (struct database_container){ 0 };
+	assert_ok(database_each_container(database, count_row, &sum, &err));
+	assert_int_equal(sum.created_ns, 0);
+	database_close(database);
+}
+
+/* A row that need not outlive a power cut is there like any other while there is none. */
+static void test_fleeting(void **state)
+{
+	struct database *database = open_database();
+	struct database_container sum = { 0 }, fleeting = row;
+
+	fleeting.fleeting = true;
+	assert_ok(database_insert_container(database, &fleeting, NULL, 0, &err));
+	assert_true(database_insert_container(database, &fleeting, NULL, 0, &err) < 0);
+	fleeting.exit_code = 3;
+	assert_ok(database_update_container(database, &fleeting, &err));
+	database_close(database);
+	database = open_database();
+	assert_ok(database_each_container(database, count_row, &sum, &err));
+	assert_int_equal(sum.created_ns, 5);
+	assert_int_equal(sum.exit_code, 3);
+	assert_ok(database_delete_container(database, "aa", true, &err));
 	sum = (struct database_container){ 0 };
 	assert_ok(database_each_container(database, count_row, &sum, &err));
 	assert_int_equal(sum.created_ns, 0);
@@ -153,7 +176,7 @@ static void test_endpoints(void **state)
 	endpoints[0].container_id = "nobody";
 	assert_true(database_insert_container(database, &other, endpoints, 1, &err) < 0);
 	assert_ok(database_insert_container(database, &other, NULL, 0, &err));
-	assert_ok(database_delete_container(database, "aa", &err));
+	assert_ok(database_delete_container(database, "aa", false, &err));
 	assert_endpoints(database, "");
 	database_close(database);
 }
@@ -349,6 +372,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_rows_last, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_fleeting, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unique, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_endpoints, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_networks, setup, teardown),
