@@ -5,8 +5,10 @@
  * A layer's file system is made for a guest that has little processor time:
  * nothing is left for the kernel to initialize later but the inode tables,
  * which the mount option noinit_itable leaves alone; the journal is small;
- * there is no room for growing, which never happens. Nothing is reserved for
- * root in either kind.
+ * there is no room for growing, which never happens; the directories that the
+ * guest's overlay works with are there, since the first write to a file system
+ * is the most expensive part of a start. Nothing is reserved for root in either
+ * kind.
  */
 #include "image/ext4.h"
 
@@ -19,6 +21,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/stat.h>
+
+enum { DIRECTORIES_MAX = 3 };
 
 enum {
 	BLOCK = 4096,
@@ -43,6 +47,7 @@ enum {
 struct ext4_shape {
 	const char *features, *extended;
 	unsigned int journal_mb;
+	const char *directories[DIRECTORIES_MAX]; /* that it holds; parents first */
 };
 
 static const struct ext4_shape shapes[] = {
@@ -50,18 +55,20 @@ static const struct ext4_shape shapes[] = {
 		.features = "^resize_inode,^metadata_csum,uninit_bg,flex_bg,sparse_super2,extent",
 		.extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1,num_backup_sb=0",
 		.journal_mb = LAYER_JOURNAL_MB,
+		/* The last is what overlayfs makes in its "workdir", unless it finds it empty. */
+		.directories = { "upper", "work", "work/work" },
 	},
 	[EXT4_VOLUME] = {
 		.features = "^resize_inode,metadata_csum,64bit,flex_bg,sparse_super,extent",
 		.extended = "nodiscard,lazy_itable_init=1,lazy_journal_init=1",
 		.journal_mb = VOLUME_JOURNAL_MB,
+		.directories = { "data" },
 	},
 };
 
-static void make_arguments(const char *path, enum ext4_kind kind, uint64_t size,
+static void make_arguments(const char *path, const struct ext4_shape *shape, uint64_t size,
 			   const char *contents, struct strv *argv)
 {
-	const struct ext4_shape *shape = &shapes[kind];
 	const uint64_t share = size / MIB / JOURNAL_SHARE;
 
 	strv_add(argv, "mke2fs");
@@ -81,82 +88,92 @@ static void make_arguments(const char *path, enum ext4_kind kind, uint64_t size,
 	strv_add(argv, shape->features);
 	strv_add(argv, "-E");
 	strv_add(argv, shape->extended);
-	if (contents) {
-		strv_add(argv, "-d");
-		strv_add(argv, contents);
-	}
+	strv_add(argv, "-d");
+	strv_add(argv, contents);
 	strv_add(argv, path);
 	strv_addf(argv, "%" PRIu64 "k", size / BLOCK * (BLOCK / 1024));
 }
 
-static int run_mke2fs(const char *path, enum ext4_kind kind, uint64_t size, const char *contents,
-		      struct cay_error *err)
+static int run(const struct strv *argv, struct cay_error *err)
 {
-	_cleanup_strv_ struct strv argv = { 0 };
 	_cleanup_buf_ struct buf output = { 0 };
-	int r;
+	int r = process_run(argv, OUTPUT_MAX, &output, err);
 
-	make_arguments(path, kind, size, contents, &argv);
-	r = process_run(&argv, OUTPUT_MAX, &output, err);
 	if (r > 0)
-		return cay_error_set(err, CAY_INTERNAL, EIO, "mke2fs failed (exit code %d): %s", r,
-				     buf_text(&output));
+		return cay_error_set(err, CAY_INTERNAL, EIO, "%s failed (exit code %d): %s",
+				     argv->items[0], r, buf_text(&output));
 	return r;
 }
 
-/* Without root the directory that was copied in has our own user as its owner. */
-static int give_to_root(const char *path, struct cay_error *err)
+/* Without root the directories that were copied in have our own user as their owner. */
+static int give_to_root(const char *path, const struct ext4_shape *shape, struct cay_error *err)
 {
-	static const char *const commands[] = { "set_inode_field data uid 0",
-						"set_inode_field data gid 0" };
+	static const char *const fields[] = { "uid", "gid" };
+	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+	for (size_t i = 0; i < DIRECTORIES_MAX * ARRAY_SIZE(fields) && r == 0; i++) {
+		const char *directory = shape->directories[i / ARRAY_SIZE(fields)];
 		_cleanup_strv_ struct strv argv = { 0 };
-		_cleanup_buf_ struct buf output = { 0 };
-		int r;
 
+		if (!directory)
+			break;
 		strv_add(&argv, "debugfs");
 		strv_add(&argv, "-w");
 		strv_add(&argv, "-R");
-		strv_add(&argv, commands[i]);
+		strv_addf(&argv, "set_inode_field %s %s 0", directory,
+			  fields[i % ARRAY_SIZE(fields)]);
 		strv_add(&argv, path);
-		r = process_run(&argv, OUTPUT_MAX, &output, err);
-		if (r > 0)
-			return cay_error_set(err, CAY_INTERNAL, EIO, "debugfs failed: %s",
-					     buf_text(&output));
-		if (r < 0)
-			return r;
+		r = run(&argv, err);
 	}
-	return 0;
+	return r;
+}
+
+static int make_contents(const char *contents, const struct ext4_shape *shape,
+			 struct cay_error *err)
+{
+	int r = 0;
+
+	/* One that a crash has left is as good. */
+	if (mkdir(contents, 0755) < 0 && errno != EEXIST)
+		return cay_error_errno(err, errno, "making %s", contents);
+	for (size_t i = 0; i < DIRECTORIES_MAX && shape->directories[i] && r == 0; i++) {
+		_cleanup_free_ char *path = path_join(contents, shape->directories[i]);
+
+		r = make_dirs(path, 0755, err);
+		/* The umask is the daemon's own; users of the container are to get through. */
+		if (r == 0 && chmod(path, 0755) < 0)
+			r = cay_error_errno(err, errno, "making %s", path);
+	}
+	if (r == 0 && chmod(contents, 0755) < 0)
+		r = cay_error_errno(err, errno, "making %s", contents);
+	return r;
 }
 
 /*
- * A volume's file system gets its directory by being filled with a folder that holds one: what its
- * root would show beside it (lost+found) is then out of every program's way.
+ * The directories get into the file system by its being filled with a folder that holds them. In a
+ * volume, what its root would show beside the one (lost+found) is then out of every program's way.
  */
-static int make_volume(const char *path, uint64_t size, struct cay_error *err)
+static int make_filled(const char *path, const struct ext4_shape *shape, uint64_t size,
+		       struct cay_error *err)
 {
 	_cleanup_free_ char *contents = xasprintf("%s.contents", path);
-	_cleanup_free_ char *data = path_join(contents, "data");
+	_cleanup_strv_ struct strv argv = { 0 };
 	struct cay_error cleanup = { 0 };
-	int r = make_dirs(data, 0755, err);
+	int r = make_contents(contents, shape, err);
 
-	/* The umask is the daemon's own; users of the container are to get through. */
-	if (r == 0 && (chmod(contents, 0755) < 0 || chmod(data, 0755) < 0))
-		r = cay_error_errno(err, errno, "making %s", data);
+	make_arguments(path, shape, size, contents, &argv);
 	if (r == 0)
-		r = run_mke2fs(path, EXT4_VOLUME, size, contents, err);
+		r = run(&argv, err);
 	if (r == 0 && geteuid() != 0)
-		r = give_to_root(path, err);
-	if (remove_tree(contents, &cleanup) < 0)
+		r = give_to_root(path, shape, err);
+	if (file_exists(contents) && remove_tree(contents, &cleanup) < 0)
 		log_warning("%s", cleanup.message);
 	return r;
 }
 
 int ext4_make(const char *path, enum ext4_kind kind, uint64_t size, struct cay_error *err)
 {
-	int r = kind == EXT4_VOLUME ? make_volume(path, size, err)
-				    : run_mke2fs(path, kind, size, NULL, err);
+	int r = make_filled(path, &shapes[kind], size, err);
 
 	if (r == 0 && truncate(path, (off_t)EXT4_DISK_SIZE) < 0)
 		return cay_error_errno(err, errno, "making %s", path);

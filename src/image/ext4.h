@@ -23,7 +23,7 @@
 
 enum ext4_kind {
 	EXT4_LAYER,  /* made for a guest with little processor time, and thrown away with its
-			container */
+			container; holds the directories "upper", "work" and "work/work" */
 	EXT4_VOLUME, /* made to last: checksums, spare superblocks; holds a directory "data" */
 };
 

@@ -110,15 +110,40 @@ static void test_volume(void **state)
 	assert_null(strstr(buf_text(&list), "lost+found"));
 }
 
+/* What an overlay works with is there, root's, and empty but for what it holds of that itself. */
+static void test_layer(void **state)
+{
+	static const struct {
+		const char *path;
+		unsigned int links; /* its own, and one for each directory in it */
+	} directories[] = { { "upper", 2 }, { "work", 3 }, { "work/work", 2 } };
+	const struct fixture *fixture = *state;
+
+	make(fixture, EXT4_LAYER, 64 * MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		_cleanup_buf_ struct buf text = { 0 };
+		char line[64];
+
+		(void)snprintf(line, sizeof(line), "stat %s", directories[i].path);
+		debug(fixture, line, &text);
+		assert_non_null(strstr(buf_text(&text), "Type: directory    Mode:  0755"));
+		assert_non_null(strstr(buf_text(&text), "User:     0   Group:     0 "));
+		(void)snprintf(line, sizeof(line), "Links: %u ", directories[i].links);
+		assert_non_null(strstr(buf_text(&text), line));
+	}
+}
+
 static void test_failure(void **state)
 {
 	const struct fixture *fixture = *state;
 	struct cay_error err = { 0 };
 
 	assert_true(ext4_make("/nonexistent/disk", EXT4_LAYER, 32 * MIB, &err) < 0);
-	assert_non_null(strstr(err.message, "mke2fs"));
+	assert_non_null(strstr(err.message, "/nonexistent/disk"));
+	assert_int_equal(access("/nonexistent", F_OK), -1);
 	make(fixture, EXT4_LAYER, EXT4_SIZE_MIN);
 	assert_true(ext4_make(fixture->disk, EXT4_LAYER, 4096, &err) < 0);
+	assert_non_null(strstr(err.message, "mke2fs"));
 }
 
 int main(void)
@@ -126,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_volume, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_layer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failure, set_up, tear_down),
 	};
 
