@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sys/stat.h>
 
 int volume_block_check(const json_t *options, uint64_t *ret_size, struct cay_error *err)
@@ -46,6 +47,18 @@ int volume_block_make(const char *path, uint64_t size, struct cay_error *err)
 	if (r == 0 && fsync(fd) < 0)
 		return cay_error_errno(err, errno, "writing %s", path);
 	return r;
+}
+
+json_t *volume_block_options_of(const char *path)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	json_t *options = json_pack("{s:s}", "type", VOLUME_BLOCK_TYPE);
+	uint64_t size;
+
+	/* One that holds no such file system is shown as if it had the usual size. */
+	if (fd >= 0 && ext4_read_size(fd, &size) == 0 && size >= EXT4_SIZE_MIN)
+		json_set(options, "size", json_sprintf("%" PRIu64, size));
+	return options;
 }
 
 int64_t volume_block_usage(const struct volume *volume)

@@ -21,6 +21,9 @@ int volume_block_check(const json_t *options, uint64_t *ret_size, struct cay_err
 /* Makes the disk, synced. Blocks for some 100 ms. What a failure leaves goes with the directory. */
 int volume_block_make(const char *path, uint64_t size, struct cay_error *err);
 
+/* Options that say what a disk is that was found; the caller owns them. */
+json_t *volume_block_options_of(const char *path);
+
 /* What the disk takes on the host, in bytes. */
 int64_t volume_block_usage(const struct volume *volume);
 /* inspect's "Status". */

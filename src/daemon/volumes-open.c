@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/database.h"
+#include "daemon/volume-block.h"
 #include "daemon/volume-options.h"
 
 #include <dirent.h>
@@ -70,8 +71,7 @@ static bool clear_empty(const char *directory)
 static void adopt(struct volumes *volumes, const char *name, const char *directory)
 {
 	_cleanup_free_ char *disk = path_join(directory, VOLUME_DISK);
-	_cleanup_json_ json_t *options =
-		file_exists(disk) ? json_pack("{s:s}", "type", "block") : NULL;
+	_cleanup_json_ json_t *options = file_exists(disk) ? volume_block_options_of(disk) : NULL;
 	_cleanup_volume_ struct volume *volume = NULL;
 	struct cay_error err = { 0 };
 

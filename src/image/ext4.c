@@ -35,11 +35,17 @@ enum {
 
 /* The superblock's members that count here, and their values. */
 enum {
-	SB_MAGIC = 0x38,        /* le16 */
-	SB_STATE = 0x3a,        /* le16 */
-	SB_ERROR_COUNT = 0x194, /* le32: errors since the last check */
+	SB_BLOCKS = 0x4,          /* le32 */
+	SB_LOG_BLOCK_SIZE = 0x18, /* le32 */
+	SB_MAGIC = 0x38,          /* le16 */
+	SB_STATE = 0x3a,          /* le16 */
+	SB_INCOMPATIBLE = 0x60,   /* le32 */
+	SB_BLOCKS_HIGH = 0x150,   /* le32, with INCOMPATIBLE_64BIT */
+	SB_ERROR_COUNT = 0x194,   /* le32: errors since the last check */
 	MAGIC = 0xef53,
 	STATE_ERRORS = 0x2,
+	INCOMPATIBLE_64BIT = 0x80,
+	LOG_BLOCK_SIZE_MAX = 6, /* 64 KiB */
 };
 
 /* ---- making ---- */
@@ -205,13 +211,46 @@ enum ext4_state ext4_judge(const uint8_t superblock[EXT4_SUPERBLOCK_SIZE])
 	return EXT4_SOUND;
 }
 
-int ext4_read_state(int fd, enum ext4_state *ret_state)
+uint64_t ext4_tell_size(const uint8_t superblock[EXT4_SUPERBLOCK_SIZE])
 {
-	uint8_t superblock[EXT4_SUPERBLOCK_SIZE];
-	ssize_t n = pread_full(fd, superblock, sizeof(superblock), EXT4_SUPERBLOCK_AT);
+	const uint32_t log_size = le32(superblock + SB_LOG_BLOCK_SIZE);
+	uint64_t blocks = le32(superblock + SB_BLOCKS);
+
+	if (le16(superblock + SB_MAGIC) != MAGIC || log_size > LOG_BLOCK_SIZE_MAX)
+		return 0;
+	if (le32(superblock + SB_INCOMPATIBLE) & INCOMPATIBLE_64BIT)
+		blocks |= (uint64_t)le32(superblock + SB_BLOCKS_HIGH) << 32;
+	return blocks <= EXT4_DISK_SIZE >> (10 + log_size) ? blocks << (10 + log_size) : 0;
+}
+
+/* What is beyond the disk's end is zeros. */
+static int read_superblock(int fd, uint8_t ret_superblock[EXT4_SUPERBLOCK_SIZE])
+{
+	ssize_t n = pread_full(fd, ret_superblock, EXT4_SUPERBLOCK_SIZE, EXT4_SUPERBLOCK_AT);
 
 	if (n < 0)
 		return (int)n;
-	*ret_state = n < (ssize_t)sizeof(superblock) ? EXT4_EMPTY : ext4_judge(superblock);
+	if (n < EXT4_SUPERBLOCK_SIZE)
+		memset(ret_superblock, 0, EXT4_SUPERBLOCK_SIZE);
 	return 0;
+}
+
+int ext4_read_state(int fd, enum ext4_state *ret_state)
+{
+	uint8_t superblock[EXT4_SUPERBLOCK_SIZE];
+	int r = read_superblock(fd, superblock);
+
+	if (r == 0)
+		*ret_state = ext4_judge(superblock);
+	return r;
+}
+
+int ext4_read_size(int fd, uint64_t *ret_size)
+{
+	uint8_t superblock[EXT4_SUPERBLOCK_SIZE];
+	int r = read_superblock(fd, superblock);
+
+	if (r == 0)
+		*ret_size = ext4_tell_size(superblock);
+	return r;
 }

@@ -44,5 +44,8 @@ enum ext4_state {
 /* The bytes of a disk where its superblock is: foreign, as a guest may write what it likes. */
 enum { EXT4_SUPERBLOCK_AT = 1024, EXT4_SUPERBLOCK_SIZE = 1024 };
 enum ext4_state ext4_judge(const uint8_t superblock[EXT4_SUPERBLOCK_SIZE]);
-/* Reads it from a disk; a disk that is too short for one is EXT4_EMPTY. */
+/* Bytes of the file system that it tells of; 0 where that is none, or one that fits no disk. */
+uint64_t ext4_tell_size(const uint8_t superblock[EXT4_SUPERBLOCK_SIZE]);
+/* The same of a disk; one that is too short for a superblock is EXT4_EMPTY and has a size of 0. */
 int ext4_read_state(int fd, enum ext4_state *ret_state);
+int ext4_read_size(int fd, uint64_t *ret_size);

@@ -17,6 +17,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(superblock, data, MIN(size, EXT4_SUPERBLOCK_SIZE));
 	(void)ext4_judge(superblock);
+	if (ext4_tell_size(superblock) > EXT4_DISK_SIZE)
+		abort();
 	free(superblock);
 	return 0;
 }

@@ -286,6 +286,23 @@ static void test_crashes(void **state)
 	assert_true(file_exists(found_file));
 }
 
+/* A disk that is found without its row is shown as large as it is. */
+static void test_found_disk(void **state)
+{
+	_cleanup_json_ json_t *options = json_pack("{s:s, s:s}", "type", "block", "size", "48m");
+	struct volume *volume = NULL;
+
+	assert_ok(volumes_create(fake.volumes, "disk", options, NULL, NULL, &volume, NULL, &err));
+	assert_true(volume->size == 48 * MIB);
+	volume_unref(volume);
+	assert_ok(database_delete_volume(fake.database, "disk", &err));
+	reopen();
+	assert_ok(volumes_find(fake.volumes, "disk", &volume, &err));
+	assert_int_equal(volume->kind, VOLUME_BLOCK);
+	assert_true(volume->size == 48 * MIB);
+	volume_unref(volume);
+}
+
 static void test_bad_row(void **state)
 {
 	const struct database_volume row = { .name = "../x", .created_ns = 1, .document = "{}" };
@@ -343,10 +360,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		TEST(test_names),         TEST(test_create),         TEST(test_options),
-		TEST(test_in_use),        TEST(test_usage),          TEST(test_list_is_sorted),
-		TEST(test_reopened),      TEST(test_crashes),        TEST(test_bad_row),
-		TEST(test_failed_create), TEST(test_failed_removal),
+		TEST(test_names),    TEST(test_create),        TEST(test_options),
+		TEST(test_in_use),   TEST(test_usage),         TEST(test_list_is_sorted),
+		TEST(test_reopened), TEST(test_crashes),       TEST(test_found_disk),
+		TEST(test_bad_row),  TEST(test_failed_create), TEST(test_failed_removal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,6 +91,42 @@ static void test_states(void **state)
 	assert_int_equal(state_of(fixture), EXT4_EMPTY);
 }
 
+static void test_sizes(void **state)
+{
+	static const uint64_t sizes[] = { 16 * MIB, 64 * MIB, 3 * GIB + 64 * MIB, EXT4_DISK_SIZE };
+	const struct fixture *fixture = *state;
+	uint64_t size;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		make(fixture, EXT4_VOLUME, sizes[i]);
+		_cleanup_close_ int fd = open(fixture->disk, O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(ext4_read_size(fd, &size), 0);
+		assert_true(size == sizes[i]);
+		assert_int_equal(ftruncate(fd, 2047), 0);
+		assert_int_equal(ext4_read_size(fd, &size), 0);
+		assert_true(size == 0);
+	}
+}
+
+/* What a guest may have written there. */
+static void test_sizes_that_are_none(void **state)
+{
+	uint8_t superblock[EXT4_SUPERBLOCK_SIZE] = { [0x38] = 0x53, [0x39] = 0xef, [4] = 1 };
+
+	assert_true(ext4_tell_size(superblock) == 1024);
+	superblock[0x18] = 7;
+	assert_true(ext4_tell_size(superblock) == 0);
+	superblock[0x18] = 6;
+	memset(superblock + 4, 0xff, 4);
+	assert_true(ext4_tell_size(superblock) == 0);
+	superblock[0x60] = 0x80;
+	memset(superblock + 0x150, 0xff, 4);
+	assert_true(ext4_tell_size(superblock) == 0);
+	superblock[0x38] = 0;
+	assert_true(ext4_tell_size(superblock) == 0);
+}
+
 /* A volume has a directory for its contents, root's, so that nothing else is in their way. */
 static void test_volume(void **state)
 {
@@ -150,6 +186,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_states, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sizes, set_up, tear_down),
+		cmocka_unit_test(test_sizes_that_are_none),
 		cmocka_unit_test_setup_teardown(test_volume, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_layer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_failure, set_up, tear_down),
