@@ -35,7 +35,10 @@ static int own(const struct unpack *unpack, const struct unpack_place *place,
 	if (!options->owner)
 		return 0;
 	if (entry->uid >= UINT32_MAX || entry->gid >= UINT32_MAX)
-		return unpack_failed(unpack, place->path, "its owner's number", EOVERFLOW, err);
+		return cay_error_set(err, CAY_INVALID, EOVERFLOW,
+				     "the archive has \"%s\" with an owner's number that no Linux "
+				     "has",
+				     place->path);
 	r = fd >= 0 ? fchown(fd, uid, gid)
 		    : fchownat(place->parent, place->name, uid, gid, AT_SYMLINK_NOFOLLOW);
 	if (r < 0)
