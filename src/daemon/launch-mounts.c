@@ -305,26 +305,55 @@ static int mount_volume(const struct container *container, const struct mount_po
 		     : share_path(container, point, path, config, target, ret_guest_source, err);
 }
 
+/* Binds first, then volumes by name; else as they come. */
+static int compare_taking(const void *a, const void *b)
+{
+	const struct mount_point *one = *(const struct mount_point *const *)a,
+				 *two = *(const struct mount_point *const *)b;
+	int r = strcmp(one->name ?: "", two->name ?: "");
+
+	return r != 0 ? r : one < two ? -1 : one > two;
+}
+
+static int add_point(const struct container *container, const struct mount_point *point,
+		     struct sandbox_config *config, struct sandbox_container *target,
+		     char **ret_guest_source, struct cay_error *err)
+{
+	return point->type == MOUNT_BIND
+		? mount_bind(container, point, config, target, ret_guest_source, err)
+		: mount_volume(container, point, config, target, ret_guest_source, err);
+}
+
 int launch_mounts(const struct container *container, struct sandbox_config *config,
 		  struct sandbox_container *target, struct spec_mounts *mounts,
 		  struct cay_error *err)
 {
 	const struct request *request = container->request;
 
+	const struct mount_point *points[REQUEST_MOUNTS_MAX];
+	char *guest_sources[REQUEST_MOUNTS_MAX] = { 0 };
+	int r = 0;
+
+	/*
+	 * All take volumes that are one's at a time in one order: two that each have what the other
+	 * one lacks would wait for each other.
+	 */
+	for (size_t i = 0; i < request->mount_count; i++)
+		points[i] = &request->mounts[i];
+	qsort(points, request->mount_count, sizeof(*points), compare_taking);
+	for (size_t i = 0; r == 0 && i < request->mount_count; i++)
+		r = add_point(container, points[i], config, target,
+			      &guest_sources[points[i] - request->mounts], err);
 	for (size_t i = 0; i < request->mount_count; i++) {
 		const struct mount_point *point = &request->mounts[i];
-		char *guest_source = NULL;
-		int r = point->type == MOUNT_BIND
-			? mount_bind(container, point, config, target, &guest_source, err)
-			: mount_volume(container, point, config, target, &guest_source, err);
 
-		if (r < 0)
-			return r;
-		if (!guest_source)
-			continue;
-		spec_mounts_add_bind(mounts, guest_source, point->target, point->read_only);
+		if (r == 0 && guest_sources[i])
+			spec_mounts_add_bind(mounts, guest_sources[i], point->target,
+					     point->read_only);
+		else
+			free(guest_sources[i]);
 	}
-	if (config->share_count > 0)
+	if (r == 0 && config->share_count > 0)
 		config->files_program = xstrdup(container->daemon->options.files);
-	return 0;
+	return r;
 }

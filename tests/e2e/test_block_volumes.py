@@ -4,7 +4,9 @@
 import json
 import os
 import signal
+import time
 
+from cli_recorder import DOCKER
 from harness import processes, wait_until
 from net_images import servers_archive
 from test_disks import MIB, DiskCase, blocks
@@ -87,6 +89,19 @@ class Volumes(BlockCase):
         done = self.run_cay("run", "--rm", "-v", "one:/a", "-v", "two:/b", "-v", "three:/c", "busybox", "true")
         self.assertNotEqual(done.returncode, 0)
         self.assertIn("2 block volumes at most", done.stderr)
+
+    def test_taken_in_one_order(self):
+        """Whoever needs two, however it names them: so no two containers wait for each other."""
+        for name in ("aa", "zz"):
+            self.volume(name)
+        began = self.run_program(DOCKER, "info", "--format", "{{.SystemTime}}").stdout.strip()
+        self.cay("create", "--name", "both", "-v", "zz:/a", "-v", "aa:/z", "-v", "zz:/y", "busybox", "true")
+        self.addCleanup(self.run_cay, "rm", "-f", "both")
+        self.cay("start", "-a", "both")
+        self.run_cay("cp", "both:/etc/passwd", "-")
+        events = self.run_program(DOCKER, "events", "--since", began, "--until", str(int(time.time()) + 2), "--filter",
+                                  "event=mount", "--format", "{{.Actor.ID}} {{.Actor.Attributes.destination}}").stdout
+        self.assertEqual(events.splitlines(), ["aa /z", "zz /a", "zz /y"] * 2)
 
     def test_it_is_full(self):
         disk = self.volume("small", "64m")
