@@ -15,7 +15,6 @@
 enum {
 	STAT_MS = 60000,
 	ENDING_MS = 3000,
-	TRIES = 4, /* of a container that is started and stopped all the time */
 	CHANGES_MAX = 4 * 1000 * 1000,
 	CHANGES_BYTES_MAX = 512 * 1024 * 1024, /* of their paths: a guest may tell of any number */
 };
@@ -66,17 +65,28 @@ char *copy_stat_header(const struct copy_stat *stat)
 	return base64_encode(text, strlen(text), false);
 }
 
-static int look(const struct container *container, const char *path, struct copy_stat *ret_stat,
-		struct cay_error *err)
+/* The guest knows of the end some moments before the daemon does, and then its shim is gone. */
+bool copy_was_cut(const struct files_use *use, const struct cay_error *err)
+{
+	if (!use->container || use->vm)
+		return false;
+	if (err->code != CAY_UNAVAILABLE && err->code != CAY_CONFLICT &&
+	    err->code != CAY_CANCELLED && err->err != ECHILD)
+		return false;
+	return container_wait_down(use->container, use->exits, ENDING_MS);
+}
+
+int copy_look(struct files_use *use, const char *path, struct copy_stat *ret_stat,
+	      struct cay_error *err)
 {
 	Cay__Vminitd__V1__StatPathRequest request = CAY__VMINITD__V1__STAT_PATH_REQUEST__INIT;
 	_cleanup_(message_free_p) ProtobufCMessage *message = NULL;
 	const Cay__Vminitd__V1__StatPathResponse *answer;
 	int r;
 
-	request.container_id = (char *)container->id;
+	request.container_id = use->container->id;
 	request.path = (char *)path;
-	r = shim_guest_call(container, "StatPath", &request.base, STAT_MS, &message, err);
+	r = shim_guest_call(use->container, "StatPath", &request.base, STAT_MS, &message, err);
 	if (r < 0)
 		return r;
 	answer = (const Cay__Vminitd__V1__StatPathResponse *)message;
@@ -87,40 +97,6 @@ static int look(const struct container *container, const char *path, struct copy
 		.mtime_ns = answer->mtime_ns,
 		.link_target = xstrdup(answer->link_target),
 	};
-	return 0;
-}
-
-/*
- * Whether a call failed because the container ends beside it, which the guest knows some moments
- * before the daemon does.
- */
-static bool has_just_ended(const struct files_use *use, const struct cay_error *err)
-{
-	if (use->vm || (err->code != CAY_UNAVAILABLE && err->code != CAY_CONFLICT))
-		return false;
-	return container_wait_down(use->container, ENDING_MS);
-}
-
-int copy_begin(struct container *container, const char *path, struct files_use *ret_use,
-	       struct copy_stat *ret_stat, struct cay_error *err)
-{
-	_cleanup_files_use_ struct files_use use = { 0 };
-	int r = 0;
-
-	for (unsigned int tries = 0; tries < TRIES; tries++) {
-		r = files_use_open(container, &use, err);
-		if (r == 0)
-			r = look(container, path, ret_stat, err);
-		if (r == 0 || !use.container || !has_just_ended(&use, err))
-			break;
-		if (tries + 1 < TRIES)
-			cay_error_clear(err);
-		files_use_close(&use);
-	}
-	if (r < 0)
-		return r;
-	*ret_use = use;
-	use = (struct files_use){ 0 };
 	return 0;
 }
 

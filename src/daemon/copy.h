@@ -29,12 +29,15 @@ char *copy_stat_header(const struct copy_stat *stat);
 /* Go's os.FileMode of a st_mode, as docker's clients read it. */
 uint32_t copy_go_mode(uint32_t mode);
 
+/* What is at a path. What is not there is CAY_NOT_FOUND. */
+int copy_look(struct files_use *use, const char *path, struct copy_stat *ret_stat,
+	      struct cay_error *err);
+
 /*
- * Opens a use of the container's files and looks at a path. What is not there is CAY_NOT_FOUND. A
- * container that ends just now is looked at in its VM for files.
+ * Whether a call for a container's files failed since the container has ended beside it, which is
+ * waited for a moment. Done again, it is done in the VM for files.
  */
-int copy_begin(struct container *container, const char *path, struct files_use *ret_use,
-	       struct copy_stat *ret_stat, struct cay_error *err);
+bool copy_was_cut(const struct files_use *use, const struct cay_error *err);
 
 /*
  * What is at the path is called so in its tar: by the path's last part, "." where that was asked

@@ -271,8 +271,10 @@ static int try_open(struct container *container, struct files_use *use, struct c
 
 	if (r < 0)
 		return r;
-	if (container_is_up(container->status))
+	if (container_is_up(container->status)) {
+		use->exits = container->exits;
 		return 1;
+	}
 	if (container->supervised || container->files_unwanted > 0 ||
 	    (container->files && container->files->state == FILES_ENDING)) {
 		(void)pthread_cond_wait(&container->changed, &container->lock);

@@ -24,6 +24,7 @@ struct files_vm;
 struct files_use {
 	struct container *container; /* a reference */
 	struct files_vm *vm;         /* NULL: its own VM, in which it runs */
+	unsigned int exits;          /* then: the container's, by which its run is told */
 };
 
 /*

@@ -102,12 +102,12 @@ static bool wait_end(struct container *container, unsigned int exits, int64_t ms
 	return true;
 }
 
-bool container_wait_down(struct container *container, int64_t timeout_ms)
+bool container_wait_down(struct container *container, unsigned int exits, int64_t timeout_ms)
 {
 	bool ended;
 
 	(void)pthread_mutex_lock(&container->lock);
-	ended = wait_end(container, container->exits, timeout_ms);
+	ended = wait_end(container, exits, timeout_ms);
 	(void)pthread_mutex_unlock(&container->lock);
 	return ended;
 }

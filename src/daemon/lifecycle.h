@@ -42,8 +42,11 @@ int container_rename(struct container *container, const char *name, struct cay_e
  */
 int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err);
 
-/* Waits until it is not up, at most so long; false when it still is. */
-bool container_wait_down(struct container *container, int64_t timeout_ms);
+/*
+ * Waits for the end of the run during which container->exits was `exits`, at most so long; false
+ * when that still goes on.
+ */
+bool container_wait_down(struct container *container, unsigned int exits, int64_t timeout_ms);
 /* Fails with docker's words unless it is up. */
 int container_require_up(struct container *container, struct cay_error *err);
 
