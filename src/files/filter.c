@@ -15,14 +15,14 @@
 
 #ifndef CAY_SANITIZED
 static const int allowed_calls[] = {
-	/* the stream */
+	/* QEMU's socket, and eventfds */
 	SCMP_SYS(read),
 	SCMP_SYS(write),
-	SCMP_SYS(recvfrom),
+	SCMP_SYS(recvmsg),
 	SCMP_SYS(sendto),
-	SCMP_SYS(sendmsg),
 	SCMP_SYS(poll),
 	SCMP_SYS(shutdown),
+	SCMP_SYS(eventfd2),
 	SCMP_SYS(epoll_create1),
 	SCMP_SYS(epoll_wait),
 	SCMP_SYS(epoll_ctl),
@@ -35,7 +35,7 @@ static const int allowed_calls[] = {
 	SCMP_SYS(readlinkat),
 	SCMP_SYS(getdents64),
 	SCMP_SYS(lseek),
-	SCMP_SYS(pread64),
+	SCMP_SYS(preadv2),
 	SCMP_SYS(pwritev2),
 	SCMP_SYS(ftruncate),
 	SCMP_SYS(truncate),

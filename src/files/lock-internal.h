@@ -15,5 +15,5 @@ struct lock_action {
 /* 0 or -errno; -EAGAIN where another has it and `wait` is false; -EINTR by a signal. */
 int lock_apply(const struct lock_action *action, bool wait);
 /* Goes on in a thread of its own, which has action->fd then: -EINPROGRESS, or -errno. */
-int lock_wait(struct lock_answers *answers, unsigned int share, uint64_t unique,
+int lock_wait(struct lock_answers *answers, uint64_t unique, void *token,
 	      const struct lock_action *action);

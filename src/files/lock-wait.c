@@ -19,8 +19,8 @@ enum { STACK_SIZE = 64 << 10, RESEND_NS = 2 * 1000 * 1000 };
 struct lock_wait {
 	struct lock_wait *next;
 	struct lock_answers *answers;
-	unsigned int share;
 	uint64_t unique;
+	void *token;
 	struct lock_action action;
 	pthread_t thread;
 	bool interrupted; /* under the lock of `answers` */
@@ -31,13 +31,11 @@ static void on_signal(int number)
 	/* It is there to end a system call. */
 }
 
-void lock_answers_init(struct lock_answers *answers,
-		       void (*answer)(void *user, unsigned int share, uint64_t unique, int error),
-		       void *user)
+void lock_answers_init(struct lock_answers *answers, void (*answer)(void *token, int error))
 {
 	const struct sigaction action = { .sa_handler = on_signal }; /* without SA_RESTART */
 
-	*answers = (struct lock_answers){ .answer = answer, .user = user };
+	*answers = (struct lock_answers){ .answer = answer };
 	(void)pthread_mutex_init(&answers->lock, NULL);
 	(void)pthread_cond_init(&answers->ended, NULL);
 	(void)sigaction(SIGUSR1, &action, NULL);
@@ -61,7 +59,7 @@ static void *run(void *argument)
 
 	while (r == -EINTR && !is_interrupted(wait))
 		r = lock_apply(&wait->action, true);
-	answers->answer(answers->user, wait->share, wait->unique, r);
+	answers->answer(wait->token, r);
 	(void)pthread_mutex_lock(&answers->lock);
 	for (at = &answers->waits; *at != wait; at = &(*at)->next)
 		;
@@ -75,10 +73,10 @@ static void *run(void *argument)
 	return NULL;
 }
 
-static bool was_interrupted(struct lock_answers *answers, unsigned int share, uint64_t unique)
+static bool was_interrupted(const struct lock_answers *answers, uint64_t unique)
 {
 	for (size_t i = 0; i < LOCK_INTERRUPTS_MAX; i++)
-		if (answers->early[i].share == share && answers->early[i].unique == unique)
+		if (answers->early[i] == unique)
 			return true;
 	return false;
 }
@@ -89,7 +87,7 @@ static int start(struct lock_answers *answers, struct lock_wait *wait)
 	pthread_attr_t attributes;
 	int r;
 
-	if (was_interrupted(answers, wait->share, wait->unique))
+	if (was_interrupted(answers, wait->unique))
 		return -EINTR;
 	if (answers->count == LOCK_WAITS_MAX)
 		return -ENOLCK;
@@ -106,7 +104,7 @@ static int start(struct lock_answers *answers, struct lock_wait *wait)
 	return -EINPROGRESS;
 }
 
-int lock_wait(struct lock_answers *answers, unsigned int share, uint64_t unique,
+int lock_wait(struct lock_answers *answers, uint64_t unique, void *token,
 	      const struct lock_action *action)
 {
 	struct lock_wait *wait = calloc(1, sizeof(*wait));
@@ -115,8 +113,8 @@ int lock_wait(struct lock_answers *answers, unsigned int share, uint64_t unique,
 	if (wait) {
 		*wait = (struct lock_wait){
 			.answers = answers,
-			.share = share,
 			.unique = unique,
+			.token = token,
 			.action = *action,
 		};
 		(void)pthread_mutex_lock(&answers->lock);
@@ -130,21 +128,21 @@ int lock_wait(struct lock_answers *answers, unsigned int share, uint64_t unique,
 	return r;
 }
 
-static struct lock_wait *find(struct lock_answers *answers, unsigned int share, uint64_t unique)
+static struct lock_wait *find(const struct lock_answers *answers, uint64_t unique)
 {
 	struct lock_wait *wait = answers->waits;
 
-	while (wait && (wait->share != share || wait->unique != unique))
+	while (wait && wait->unique != unique)
 		wait = wait->next;
 	return wait;
 }
 
 /* With the lock held, which is let go meanwhile: until the thread has ended. */
-static void interrupt(struct lock_answers *answers, unsigned int share, uint64_t unique)
+static void interrupt(struct lock_answers *answers, uint64_t unique)
 {
 	struct lock_wait *wait;
 
-	while ((wait = find(answers, share, unique))) {
+	while ((wait = find(answers, unique))) {
 		struct timespec until;
 
 		wait->interrupted = true;
@@ -159,24 +157,31 @@ static void interrupt(struct lock_answers *answers, unsigned int share, uint64_t
 	}
 }
 
-void lock_interrupt(struct lock_answers *answers, unsigned int share, uint64_t unique)
+void lock_interrupt(struct lock_answers *answers, uint64_t unique)
 {
 	(void)pthread_mutex_lock(&answers->lock);
-	if (find(answers, share, unique)) {
-		interrupt(answers, share, unique);
+	if (find(answers, unique)) {
+		interrupt(answers, unique);
 	} else {
-		answers->early[answers->early_next++ % LOCK_INTERRUPTS_MAX] =
-			(struct lock_interrupt){ share, unique };
+		answers->early[answers->early_next++ % LOCK_INTERRUPTS_MAX] = unique;
 	}
+	(void)pthread_mutex_unlock(&answers->lock);
+}
+
+void lock_answers_end(struct lock_answers *answers)
+{
+	(void)pthread_mutex_lock(&answers->lock);
+	while (answers->waits)
+		interrupt(answers, answers->waits->unique);
+	/* Numbers begin anew with the next mount. */
+	for (size_t i = 0; i < LOCK_INTERRUPTS_MAX; i++)
+		answers->early[i] = 0;
 	(void)pthread_mutex_unlock(&answers->lock);
 }
 
 void lock_answers_done(struct lock_answers *answers)
 {
-	(void)pthread_mutex_lock(&answers->lock);
-	while (answers->waits)
-		interrupt(answers, answers->waits->share, answers->waits->unique);
-	(void)pthread_mutex_unlock(&answers->lock);
+	lock_answers_end(answers);
 	(void)pthread_cond_destroy(&answers->ended);
 	(void)pthread_mutex_destroy(&answers->lock);
 }

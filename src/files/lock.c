@@ -15,10 +15,9 @@ struct lock_owner {
 	int fd; /* an open file description of its own, which has the locks */
 };
 
-void lock_table_init(struct lock_table *table, struct lock_answers *answers, unsigned int share,
-		     bool read_only)
+void lock_table_init(struct lock_table *table, struct lock_answers *answers, bool read_only)
 {
-	*table = (struct lock_table){ .answers = answers, .share = share, .read_only = read_only };
+	*table = (struct lock_table){ .answers = answers, .read_only = read_only };
 	(void)pthread_mutex_init(&table->lock, NULL);
 }
 
@@ -189,7 +188,7 @@ int lock_set(struct lock_table *table, const struct lock_request *request)
 	}
 	r = lock_apply(&action, false);
 	if (r == -EAGAIN && request->wait)
-		return lock_wait(table->answers, table->share, request->unique, &action);
+		return lock_wait(table->answers, request->unique, request->token, &action);
 	cay_close_p(&action.fd);
 	return r;
 }

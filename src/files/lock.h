@@ -27,25 +27,22 @@ enum { LOCK_INTERRUPTS_MAX = 64 };
 
 /* What waits, and where the answers go. One for all shares of a sandbox. */
 struct lock_answers {
-	void (*answer)(void *user, unsigned int share, uint64_t unique, int error);
-	void *user; /* answer() is called from other threads */
+	/* Called from other threads with what lock_request had, once for each that waits. */
+	void (*answer)(void *token, int error);
 
 	pthread_mutex_t lock;
 	pthread_cond_t ended; /* a wait did */
 	struct lock_wait *waits;
 	size_t count;
-	struct lock_interrupt {
-		unsigned int share;
-		uint64_t unique;
-	} early[LOCK_INTERRUPTS_MAX]; /* a ring */
+	uint64_t early[LOCK_INTERRUPTS_MAX]; /* a ring of numbers of requests */
 	size_t early_next;
 };
 
 /* Sets the signal up that interrupts a wait: SIGUSR1, for the whole process. */
-void lock_answers_init(struct lock_answers *answers,
-		       void (*answer)(void *user, unsigned int share, uint64_t unique, int error),
-		       void *user);
-/* Interrupts what waits and lets it end. */
+void lock_answers_init(struct lock_answers *answers, void (*answer)(void *token, int error));
+/* Interrupts what waits; returns when all of it has been answered. */
+void lock_answers_end(struct lock_answers *answers);
+/* The same, for good. */
 void lock_answers_done(struct lock_answers *answers);
 
 struct lock_table {
@@ -53,12 +50,10 @@ struct lock_table {
 	struct lock_owner *owners;
 	size_t count;
 	struct lock_answers *answers;
-	unsigned int share;
 	bool read_only;
 };
 
-void lock_table_init(struct lock_table *table, struct lock_answers *answers, unsigned int share,
-		     bool read_only);
+void lock_table_init(struct lock_table *table, struct lock_answers *answers, bool read_only);
 /* The share's waits must have ended. */
 void lock_table_done(struct lock_table *table);
 
@@ -73,7 +68,8 @@ struct lock_request {
 	struct fuse_file_lock lock;
 	const struct handle *whole; /* flock() on this; NULL: a range, for the owner */
 	bool wait;
-	uint64_t unique; /* what a wait is interrupted by and answered with */
+	uint64_t unique; /* what a wait is interrupted by */
+	void *token;     /* and what it is answered with */
 };
 
 /*
@@ -81,7 +77,7 @@ struct lock_request {
  * answer comes later.
  */
 int lock_set(struct lock_table *table, const struct lock_request *request);
-void lock_interrupt(struct lock_answers *answers, unsigned int share, uint64_t unique);
+void lock_interrupt(struct lock_answers *answers, uint64_t unique);
 /* All ranges that an owner has locked in this file. */
 void lock_release_owner(struct lock_table *table, const struct node *node, uint64_t owner);
 void lock_release_all(struct lock_table *table);

@@ -11,12 +11,12 @@
 #include <string.h>
 
 /* What the shim hands over. */
-enum { STREAM_FD = 3, STATUS_FD = 4 };
+enum { SOCKET_FD = 3, STATUS_FD = 4 };
 
 static const char usage[] =
 	"usage: cay-files --share FLAGS PATH [--share FLAGS PATH]…\n"
 	"Serves directories and files to the guest of one sandbox.\n"
-	"cay-shim starts it, with a socket to the guest; there is no need to do so by hand.\n";
+	"cay-shim starts it, with a socket to QEMU; there is no need to do so by hand.\n";
 
 static int parse_arguments(int argc, char **argv, struct share_list *list, struct cay_error *err)
 {
@@ -44,7 +44,7 @@ static int serve(struct share_list *list, struct cay_error *err)
 	}
 	/* in the jail, with the capabilities that owning files takes, from here on */
 	(void)close(STATUS_FD);
-	return server_run(STREAM_FD, list, walled, err);
+	return server_run(SOCKET_FD, list, walled, err);
 }
 
 int main(int argc, char **argv)

@@ -15,7 +15,7 @@ enum tail {
 	TAIL_LINK,        /* of one, then a symbolic link's target */
 	TAIL_XATTR,       /* the name of an extended attribute */
 	TAIL_XATTR_VALUE, /* the same, then its value */
-	TAIL_DATA,        /* what is written */
+	TAIL_WRITTEN,     /* what is written, which is not held */
 	TAIL_FORGETS,     /* struct fuse_forget_one, as many as announced */
 	TAIL_IGNORED,
 };
@@ -41,7 +41,7 @@ static const struct shape shapes[] = {
 	[FUSE_LINK] = { sizeof(struct fuse_link_in), TAIL_ENTRY, true },
 	[FUSE_OPEN] = { sizeof(struct fuse_open_in), TAIL_NONE, true },
 	[FUSE_READ] = { sizeof(struct fuse_read_in), TAIL_NONE, true },
-	[FUSE_WRITE] = { sizeof(struct fuse_write_in), TAIL_DATA, true },
+	[FUSE_WRITE] = { sizeof(struct fuse_write_in), TAIL_WRITTEN, true },
 	[FUSE_STATFS] = { 0, TAIL_NONE, true },
 	[FUSE_RELEASE] = { sizeof(struct fuse_release_in), TAIL_NONE, true },
 	[FUSE_FSYNC] = { sizeof(struct fuse_fsync_in), TAIL_NONE, true },
@@ -77,6 +77,7 @@ static const struct shape shapes[] = {
 struct cursor {
 	const char *at;
 	size_t left;
+	size_t beyond; /* bytes of the message that are not held */
 };
 
 /* A text that ends with a NUL within what is left. */
@@ -134,6 +135,17 @@ static int take_forgets(struct cursor *cursor, struct message *message)
 	return take_data(cursor, in->count * sizeof(struct fuse_forget_one), MESSAGE_MAX, message);
 }
 
+static int take_written(struct cursor *cursor, struct message *message)
+{
+	const struct fuse_write_in *in = message->in;
+
+	if (cursor->left > 0 || in->size != cursor->beyond || in->size > MESSAGE_DATA_MAX)
+		return -EINVAL;
+	message->size = in->size;
+	cursor->beyond = 0;
+	return 0;
+}
+
 static int take_tail(struct cursor *cursor, enum tail tail, struct message *message)
 {
 	int r;
@@ -153,9 +165,8 @@ static int take_tail(struct cursor *cursor, enum tail tail, struct message *mess
 		return take_text(cursor, MESSAGE_XATTR_NAME_MAX, &message->name);
 	case TAIL_XATTR_VALUE:
 		return take_xattr_value(cursor, message);
-	case TAIL_DATA:
-		return take_data(cursor, ((const struct fuse_write_in *)message->in)->size,
-				 MESSAGE_DATA_MAX, message);
+	case TAIL_WRITTEN:
+		return take_written(cursor, message);
 	case TAIL_FORGETS:
 		return take_forgets(cursor, message);
 	case TAIL_IGNORED:
@@ -165,7 +176,7 @@ static int take_tail(struct cursor *cursor, enum tail tail, struct message *mess
 	return -EINVAL;
 }
 
-int message_parse(const void *bytes, size_t size, struct message *ret_message)
+int message_parse(const void *bytes, size_t held, size_t size, struct message *ret_message)
 {
 	const struct fuse_in_header *header = bytes;
 	struct message message = { .header = header };
@@ -173,13 +184,14 @@ int message_parse(const void *bytes, size_t size, struct message *ret_message)
 	struct cursor cursor;
 	int r;
 
-	if (size < sizeof(*header) || size > MESSAGE_MAX || header->len != size)
+	if (held < sizeof(*header) || held > MESSAGE_MAX || held > size || header->len != size)
 		return -EPROTO;
 	*ret_message = message;
 	if (header->opcode >= ARRAY_SIZE(shapes) || !shapes[header->opcode].known)
 		return -ENOSYS;
 	shape = &shapes[header->opcode];
-	cursor = (struct cursor){ (const char *)bytes + sizeof(*header), size - sizeof(*header) };
+	cursor = (struct cursor){ (const char *)bytes + sizeof(*header), held - sizeof(*header),
+				  size - held };
 	if (header->total_extlen != 0 || cursor.left < shape->structure)
 		return -EINVAL;
 	if (shape->structure > 0)
@@ -189,7 +201,7 @@ int message_parse(const void *bytes, size_t size, struct message *ret_message)
 	r = take_tail(&cursor, shape->tail, &message);
 	if (r < 0)
 		return r;
-	if (cursor.left > 0)
+	if (cursor.left > 0 || cursor.beyond > 0)
 		return -EINVAL;
 	*ret_message = message;
 	return 0;

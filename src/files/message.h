@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 enum {
-	/* What one READ or WRITE carries at most, and the rest of its message. */
-	MESSAGE_DATA_MAX = 1 << 20,
-	MESSAGE_MAX = MESSAGE_DATA_MAX + (64 << 10),
+	MESSAGE_DATA_MAX = 1 << 20, /* what one READ or WRITE carries */
+	/* Any other message, and a WRITE without what is written. */
+	MESSAGE_MAX = 96 << 10,
+	MESSAGE_WRITE_HEAD = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in),
 	MESSAGE_NAME_MAX = 255,    /* a name in a directory, as NAME_MAX */
 	MESSAGE_TARGET_MAX = 4095, /* what a symbolic link says, as PATH_MAX with its NUL */
 	MESSAGE_XATTR_NAME_MAX = 255,
@@ -26,14 +27,15 @@ struct message {
 	const void *in; /* the operation's structure, or NULL where it has none */
 	/* Names of directory entries, of extended attributes, a link's target; NULL: none. */
 	const char *name, *second_name;
-	const void *data; /* what is written, an attribute's value, the nodes to forget */
-	size_t size;      /* of data */
+	const void *data; /* an attribute's value, the nodes to forget; NULL for what is written */
+	size_t size;      /* of data, or of what is written */
 };
 
 /*
- * Checks `size` bytes, at an address for uint64_t, and fills in pointers into them. -EPROTO: not
+ * Checks a message of `size` bytes and fills in pointers into it. The first `held` of them are at
+ * `bytes`, an address for uint64_t: all of it, but of a WRITE only MESSAGE_WRITE_HEAD. -EPROTO: not
  * even its header is right, so nothing that follows can be trusted. For all else the header is good
  * and the request is answered with the result: -ENOSYS for an operation that is not ours,
  * -ENAMETOOLONG, -EINVAL. Both leave only ret_message->header behind.
  */
-int message_parse(const void *bytes, size_t size, struct message *ret_message);
+int message_parse(const void *bytes, size_t held, size_t size, struct message *ret_message);

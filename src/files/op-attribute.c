@@ -162,7 +162,7 @@ void session_fill_entry(const struct session *session, struct node *node, const 
 	const bool cached = session->share->cached;
 
 	*ret_entry = (struct fuse_entry_out){
-		.nodeid = node->id,
+		.nodeid = session_public_id(session, node),
 		.generation = node->generation,
 		.entry_valid = cached ? 1 : 0,
 		.attr_valid = cached ? 1 : 0,

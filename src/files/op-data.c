@@ -10,30 +10,34 @@
 /* What one request copies at most: others wait for the thread meanwhile. */
 #define COPY_MAX (UINT64_C(128) * MIB)
 
+/* Straight into the guest's memory. */
 int op_read(struct call *call)
 {
 	const struct fuse_read_in *in = call->message->in;
+	struct pieces *room = &call->answer->room;
 	struct handle *handle;
 	ssize_t n;
 
-	if (in->size > MESSAGE_DATA_MAX)
+	if (in->size > MESSAGE_DATA_MAX || in->offset > INT64_MAX)
 		return -EINVAL;
 	handle = handle_get(&call->session->handles, in->fh, false);
 	if (!handle)
 		return -EBADF;
-	n = pread(handle->fd, call->answer->data, in->size, (off_t)in->offset);
+	pieces_cut(room, in->size);
+	n = preadv2(handle->fd, room->items, (int)room->count, (off_t)in->offset, 0);
+	call->answer->placed = n >= 0;
 	call->answer->size = n < 0 ? 0 : (size_t)n;
 	n = n < 0 ? -errno : 0;
 	handle_put(&call->session->handles, handle);
 	return (int)n;
 }
 
+/* And out of it. */
 int op_write(struct call *call)
 {
 	const struct fuse_write_in *in = call->message->in;
 	/* Appending is where the file ends now, whoever else writes it; see open_flags(). */
 	const bool append = (in->flags & O_APPEND) && !(in->write_flags & FUSE_WRITE_CACHE);
-	const struct iovec data = { (void *)call->message->data, call->message->size };
 	struct fuse_write_out *out;
 	struct handle *handle;
 	ssize_t n;
@@ -44,7 +48,8 @@ int op_write(struct call *call)
 	if (!handle)
 		return -EBADF;
 	identity_kill_set_ids(call->identity, in->write_flags & FUSE_WRITE_KILL_SUIDGID);
-	n = pwritev2(handle->fd, &data, 1, (off_t)in->offset, append ? RWF_APPEND : 0);
+	n = pwritev2(handle->fd, call->written->items, (int)call->written->count, (off_t)in->offset,
+		     append ? RWF_APPEND : 0);
 	n = n < 0 ? -errno : n;
 	handle_put(&call->session->handles, handle);
 	if (n < 0)
@@ -99,10 +104,14 @@ int op_copy_file_range(struct call *call)
 	const struct fuse_copy_file_range_in *in = call->message->in;
 	struct handle_table *handles = &call->session->handles;
 	off_t from_at = (off_t)in->off_in, to_at = (off_t)in->off_out;
-	struct handle *from = handle_get(handles, in->fh_in, false);
-	struct handle *to = handle_get(handles, in->fh_out, false);
+	struct handle *from, *to;
 	ssize_t n = -EBADF;
 
+	/* The guest copies itself then. */
+	if (session_share_of(in->nodeid_out) != call->session->number)
+		return -EXDEV;
+	from = handle_get(handles, in->fh_in, false);
+	to = handle_get(handles, in->fh_out, false);
 	if (from && to) {
 		n = copy_file_range(from->fd, &from_at, to->fd, &to_at, MIN(in->len, COPY_MAX), 0);
 		n = n < 0 ? -errno : n;

@@ -94,7 +94,8 @@ static void fill_node(struct call *call, int directory, const struct host_entry 
 	struct node *node;
 	struct statx stat;
 
-	if (is_dot(entry->name) ||
+	/* Where the guest may keep nothing, it would have to ask for each once more. */
+	if (!call->session->share->cached || is_dot(entry->name) ||
 	    session_enter(call->session, directory, entry->name, &node, &stat) < 0)
 		return;
 	session_fill_entry(call->session, node, &stat, ret);
@@ -142,7 +143,7 @@ static int read_directory(struct call *call, bool plus)
 	(void)pthread_mutex_lock(&handle->lock);
 	r = go_to(handle, in->offset);
 	if (r == 0)
-		r = fill_listing(call, handle, plus, MIN(in->size, (uint32_t)MESSAGE_DATA_MAX));
+		r = fill_listing(call, handle, plus, MIN(in->size, (uint32_t)ANSWER_MAX));
 	(void)pthread_mutex_unlock(&handle->lock);
 	handle_put(&call->session->handles, handle);
 	return r;

@@ -23,6 +23,7 @@ static int set(struct call *call, bool wait)
 		.lock = in->lk,
 		.wait = wait,
 		.unique = call->message->header->unique,
+		.token = call->answer->token,
 	};
 	int r;
 
@@ -36,7 +37,7 @@ static int set(struct call *call, bool wait)
 	handle_put(&call->session->handles, handle);
 	if (r != -EINPROGRESS)
 		return r;
-	call->answer->silent = true;
+	call->answer->later = true;
 	return 0;
 }
 
@@ -48,12 +49,4 @@ int op_setlk(struct call *call)
 int op_setlkw(struct call *call)
 {
 	return set(call, true);
-}
-
-int op_interrupt(struct call *call)
-{
-	const struct fuse_interrupt_in *in = call->message->in;
-
-	lock_interrupt(call->session->locks.answers, call->session->number, in->unique);
-	return 0;
 }

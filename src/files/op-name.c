@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names in directories: looked up, taken away, moved, added; and what the guest forgets. */
+/* Names in directories: looked up, taken away, moved, added. */
 #include "files/operation.h"
 
 #include <errno.h>
@@ -20,23 +20,6 @@ int op_lookup(struct call *call)
 		return 0;
 	}
 	return r;
-}
-
-int op_forget(struct call *call)
-{
-	const struct fuse_forget_in *in = call->message->in;
-
-	node_forget(&call->session->nodes, call->message->header->nodeid, in->nlookup);
-	return 0;
-}
-
-int op_batch_forget(struct call *call)
-{
-	const struct fuse_forget_one *one = call->message->data;
-
-	for (size_t i = 0; i < call->message->size / sizeof(*one); i++)
-		node_forget(&call->session->nodes, one[i].nodeid, one[i].nlookup);
-	return 0;
 }
 
 int op_readlink(struct call *call)
@@ -69,9 +52,9 @@ static int rename_to(struct call *call, uint64_t directory, unsigned int flags)
 	/* A whiteout is a device node. */
 	if (flags & ~(unsigned int)(RENAME_NOREPLACE | RENAME_EXCHANGE))
 		return -EINVAL;
-	target = node_get(nodes, directory);
-	if (!target)
-		return -ESTALE;
+	r = session_node(call->session, directory, &target);
+	if (r < 0)
+		return r;
 	r = renameat2(call->node->fd, call->message->name, target->fd, call->message->second_name,
 		      flags);
 	r = r < 0 ? -errno : 0;
@@ -97,12 +80,12 @@ int op_link(struct call *call)
 {
 	const struct fuse_link_in *in = call->message->in;
 	struct node_table *nodes = &call->session->nodes;
-	struct node *file = node_get(nodes, in->oldnodeid);
 	struct fd_name name;
-	int r;
+	struct node *file;
+	int r = session_node(call->session, in->oldnodeid, &file);
 
-	if (!file)
-		return -ESTALE;
+	if (r < 0)
+		return r;
 	name = fd_name(file->fd);
 	/* The link that is followed is /proc/self/fd's, up to the file itself and not beyond it. */
 	r = linkat(AT_FDCWD, name.text, call->node->fd, call->message->name, AT_SYMLINK_FOLLOW);

@@ -7,12 +7,14 @@
  */
 #pragma once
 
-#include "files/session.h"
+#include "files/connection.h"
 
 struct call {
-	struct session *session;
+	struct connection *connection;
+	struct session *session; /* of the message's node; NULL for the connection's own */
 	struct identity *identity;
 	const struct message *message;
+	const struct pieces *written; /* what a WRITE brings, message->size bytes in the guest */
 	struct node *node; /* of the message's header; NULL where the operation needs none */
 	struct answer *answer;
 };
@@ -22,8 +24,7 @@ typedef int operation_fn(struct call *call);
 /* op-attribute.c */
 operation_fn op_getattr, op_setattr, op_statfs;
 /* op-name.c */
-operation_fn op_lookup, op_forget, op_batch_forget, op_readlink, op_unlink, op_rmdir, op_rename,
-	op_rename2, op_link;
+operation_fn op_lookup, op_readlink, op_unlink, op_rmdir, op_rename, op_rename2, op_link;
 /* op-make.c */
 operation_fn op_symlink, op_mknod, op_mkdir, op_create, op_tmpfile;
 /* op-open.c */
@@ -36,11 +37,13 @@ operation_fn op_readdir, op_readdirplus;
 /* op-xattr.c */
 operation_fn op_setxattr, op_getxattr, op_listxattr, op_removexattr;
 /* op-lock.c */
-operation_fn op_getlk, op_setlk, op_setlkw, op_interrupt;
-/* op-session.c */
-operation_fn op_init, op_destroy;
+operation_fn op_getlk, op_setlk, op_setlkw;
+/* op-connection.c: those of the mount, not of one share's */
+operation_fn op_init, op_destroy, op_forget, op_batch_forget, op_interrupt;
+/* op-root.c: all that the mount's root can do */
+operation_fn op_root;
 
-/* Room for a reply of `size` bytes (at most MESSAGE_DATA_MAX), zeroed. */
+/* Room for a reply of `size` bytes (at most ANSWER_MAX), zeroed. */
 void *call_reply(struct call *call, size_t size);
 
 /* The name of a descriptor below the working directory, /proc/self/fd. */

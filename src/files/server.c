@@ -1,123 +1,194 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The threads of server.h. Those that have nothing to do wait for the socket
- * to become readable; the kernel wakes one of them, and only when that one has
- * taken a message the next (EPOLLONESHOT). So a message is read, acted on and
- * answered by one thread that is woken once, and slow ones delay nobody.
+ * The threads of server.h. Those that have nothing to do wait for the guest's
+ * kick, which wakes one of them, the one that has worked last. It takes one
+ * request, acts on it and answers it; a kick that comes meanwhile wakes the
+ * next. So a request costs one wake, and slow ones delay nobody.
+ *
+ * FORGET and INTERRUPT have no answers. They are given back in silence, which
+ * spares the guest an interrupt for each: it finds them with the next answer
+ * in that queue, or some time later when there is none.
  */
 #include "files/server.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "files/session.h"
+#include "files/connection.h"
+#include "files/device.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdalign.h>
-#include <string.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
 enum {
 	WORKERS = 8, /* messages that are acted on at once */
 	STACK_SIZE = 128 << 10,
-};
-
-struct frame {
-	uint32_t size, share;
+	SILENCE_MS = 2,
 };
 
 struct server {
-	int fd, epoll_fd;
+	struct device device;
+	struct connection connection;
 	bool walled;
-	struct session *sessions;
-	size_t count;
-	struct session_totals totals;
-	struct lock_answers answers;
-	pthread_mutex_t write_lock;
 	pthread_mutex_t failure_lock;
 	struct cay_error failure; /* the first one */
 };
 
-/* What one thread works with: a message, and its reply as it is sent. */
-struct buffers {
+/* What one thread works with. */
+struct worker {
+	struct server *server;
+	struct identity identity;
+	struct device_request request;
+	bool silent; /* something was given back in silence */
 	alignas(16) uint8_t message[MESSAGE_MAX];
-	struct {
-		struct frame frame;
-		struct fuse_out_header header;
-		uint8_t data[MESSAGE_DATA_MAX];
-	} reply;
+	alignas(16) uint8_t answer[ANSWER_MAX];
 };
-static_assert(offsetof(struct buffers, reply.data) ==
-		      offsetof(struct buffers, reply) + sizeof(struct frame) +
-			      sizeof(struct fuse_out_header),
-	      "a reply has no holes");
 
-/* A reader that went away is noticed by who reads from it. */
-static void send_frame(struct server *server, const void *frame, size_t size)
+/* Where the header of an answer goes: the first bytes that a chain has room for. */
+struct place {
+	struct iovec items[sizeof(struct fuse_out_header)];
+	struct pieces pieces;
+};
+
+static void find_place(struct place *place, const struct pieces *writable)
 {
-	(void)pthread_mutex_lock(&server->write_lock);
-	(void)write_full(server->fd, frame, size);
-	(void)pthread_mutex_unlock(&server->write_lock);
+	place->pieces =
+		(struct pieces){ place->items, MIN(writable->count, ARRAY_SIZE(place->items)), 0 };
+	for (size_t i = 0; i < place->pieces.count; i++) {
+		place->items[i] = writable->items[i];
+		place->pieces.size += writable->items[i].iov_len;
+	}
+	pieces_cut(&place->pieces, sizeof(struct fuse_out_header));
 }
 
-static void set_header(struct frame *frame, struct fuse_out_header *header, uint32_t share,
-		       uint64_t unique, int error, size_t size)
+/* How much was written: all of the header, or nothing where there is no room for it. */
+static uint32_t put_header(const struct place *place, uint64_t unique, int error, size_t size)
 {
-	const uint32_t length = (uint32_t)(sizeof(*header) + size);
+	const struct fuse_out_header header = {
+		.len = (uint32_t)(sizeof(header) + size),
+		.error = error,
+		.unique = unique,
+	};
 
-	*header = (struct fuse_out_header){ .len = length, .error = error, .unique = unique };
-	*frame = (struct frame){ htole32(length), htole32(share) };
-}
-
-static void answer_later(void *user, unsigned int share, uint64_t unique, int error)
-{
-	struct {
-		struct frame frame;
-		struct fuse_out_header header;
-	} reply;
-
-	set_header(&reply.frame, &reply.header, share, unique, error, 0);
-	send_frame(user, &reply, sizeof(reply));
-}
-
-/* 1 and a whole message, 0 at the end of the stream. */
-static int receive(struct server *server, struct frame *frame, struct buffers *buffers)
-{
-	ssize_t n = recv(server->fd, frame, sizeof(*frame), MSG_WAITALL);
-
-	if (n < 0 && errno == ECONNRESET)
+	if (place->pieces.size < sizeof(header))
 		return 0;
-	if (n <= 0)
-		return n < 0 ? -errno : 0;
-	frame->size = le32toh(frame->size);
-	frame->share = le32toh(frame->share);
-	if (n != (ssize_t)sizeof(*frame) || frame->size > MESSAGE_MAX ||
-	    frame->share >= server->count)
-		return -EPROTO;
-	n = read_full(server->fd, buffers->message, frame->size);
-	if (n < 0)
-		return (int)n;
-	return n == (ssize_t)frame->size ? 1 : 0;
+	(void)pieces_write(&place->pieces, &header, sizeof(header));
+	return header.len;
 }
 
-static int act(struct server *server, struct identity *identity, const struct frame *frame,
-	       struct buffers *buffers)
-{
-	struct answer answer = { .data = buffers->reply.data };
+/* A request that waits for a lock, after its worker has left it. */
+struct later {
+	struct device *device;
+	struct guest_memory *memory;
 	uint64_t unique;
-	int r = session_handle(&server->sessions[frame->share], identity, buffers->message,
-			       frame->size, &unique, &answer);
+	unsigned int queue;
+	uint16_t head;
+	struct place place;
+};
 
-	if (r < 0 || answer.silent)
-		return r;
-	set_header(&buffers->reply.frame, &buffers->reply.header, frame->share, unique,
-		   answer.error, answer.size);
-	send_frame(server, &buffers->reply,
-		   offsetof(struct buffers, reply.data) - offsetof(struct buffers, reply) +
-			   answer.size);
+static struct later *make_later(struct worker *worker, const struct place *place, uint64_t unique)
+{
+	struct later *later = xmalloc(sizeof(*later));
+
+	*later = (struct later){
+		.device = &worker->server->device,
+		.memory = guest_memory_ref(worker->request.memory),
+		.unique = unique,
+		.queue = worker->request.queue,
+		.head = worker->request.chain.head,
+	};
+	find_place(&later->place, &place->pieces);
+	return later;
+}
+
+static void drop_later(struct later *later)
+{
+	if (later)
+		guest_memory_unref(later->memory);
+	free(later);
+}
+
+static void answer_later(void *token, int error)
+{
+	struct later *later = token;
+
+	device_give_later(later->device, later->queue, later->memory, later->head,
+			  put_header(&later->place, later->unique, error, 0));
+	free(later);
+}
+
+/* The message, copied from the guest's memory but for what a WRITE brings. */
+static int read_message(struct worker *worker, struct request *ret_request)
+{
+	const struct fuse_in_header *header = (const struct fuse_in_header *)worker->message;
+	struct pieces *readable = &worker->request.chain.readable;
+	struct request request = { .bytes = worker->message, .size = readable->size };
+
+	request.held = pieces_read(readable, worker->message, MESSAGE_WRITE_HEAD);
+	if (request.held < sizeof(*header))
+		return -EPROTO;
+	if (header->opcode == FUSE_WRITE) {
+		request.written = *readable;
+		pieces_skip(&request.written, request.held);
+	} else if (request.size > MESSAGE_MAX) {
+		return -EPROTO;
+	} else {
+		/* Not its beginning, which may be another by now. */
+		pieces_skip(readable, request.held);
+		request.held += pieces_read(readable, worker->message + request.held,
+					    request.size - request.held);
+	}
+	*ret_request = request;
 	return 0;
+}
+
+static void give(struct worker *worker, uint32_t length, bool silent)
+{
+	device_give(&worker->server->device, &worker->request, length, silent);
+	worker->silent = silent;
+}
+
+static void reply(struct worker *worker, const struct place *place, struct answer *answer,
+		  uint64_t unique)
+{
+	if (answer->error == 0 && answer->size > answer->room.size) {
+		answer->error = -EIO; /* it asked for more than there is room for */
+		answer->size = 0;
+	}
+	if (!answer->placed)
+		(void)pieces_write(&answer->room, answer->data, answer->size);
+	give(worker, put_header(place, unique, answer->error, answer->size), false);
+}
+
+static int act(struct worker *worker)
+{
+	const struct fuse_in_header *header = (const struct fuse_in_header *)worker->message;
+	struct answer answer = { .data = worker->answer, .room = worker->request.chain.writable };
+	struct later *later = NULL;
+	struct request request;
+	struct place place;
+	int r = read_message(worker, &request);
+
+	if (r < 0) {
+		give(worker, 0, false);
+		return r;
+	}
+	find_place(&place, &answer.room);
+	pieces_skip(&answer.room, sizeof(struct fuse_out_header));
+	if (header->opcode == FUSE_SETLKW)
+		answer.token = later = make_later(worker, &place, header->unique);
+	r = connection_handle(&worker->server->connection, &worker->identity, &request, &answer);
+	if (r == 0 && answer.later) {
+		device_leave(&worker->server->device, &worker->request);
+		return 0;
+	}
+	drop_later(later);
+	if (r < 0 || answer.silent)
+		give(worker, 0, r == 0);
+	else
+		reply(worker, &place, &answer, header->unique);
+	return r;
 }
 
 static void fail(struct server *server, int error, const char *what)
@@ -128,61 +199,65 @@ static void fail(struct server *server, int error, const char *what)
 	(void)pthread_mutex_unlock(&server->failure_lock);
 }
 
-/* Lets the next thread wait for the next message, or see that there will be none. */
-static void pass_on(struct server *server)
+static int work_off(struct worker *worker, unsigned int queue)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT };
+	int r;
 
-	(void)epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, server->fd, &event);
+	while ((r = device_take(&worker->server->device, queue, &worker->request)) == 1) {
+		r = act(worker);
+		if (r < 0)
+			break;
+	}
+	return r;
 }
 
-static int serve(struct server *server, struct identity *identity, struct buffers *buffers)
+static int serve(struct worker *worker)
 {
-	for (;;) {
-		struct epoll_event event;
-		struct frame frame;
-		int r;
+	struct device *device = &worker->server->device;
+	int r = 0;
 
-		if (epoll_wait(server->epoll_fd, &event, 1, -1) < 0) {
-			if (errno == EINTR)
-				continue;
-			return -errno;
+	while (r == 0) {
+		int event = device_wait(device, worker->silent ? SILENCE_MS : -1);
+
+		if (event == -ETIMEDOUT) {
+			device_tell(device);
+			worker->silent = false;
+			continue;
 		}
-		r = receive(server, &frame, buffers);
-		if (r <= 0)
-			return r;
-		pass_on(server);
-		r = act(server, identity, &frame, buffers);
-		if (r < 0)
-			return r;
+		if (event < 0)
+			return event == -ECANCELED ? 0 : event;
+		for (unsigned int i = 0; r == 0 && i < DEVICE_QUEUES; i++)
+			if (event == (int)i || event == DEVICE_QUEUES)
+				r = work_off(worker, i);
 	}
+	return r;
 }
 
 static void *work(void *argument)
 {
 	struct server *server = argument;
-	struct identity identity;
-	struct buffers *buffers = mmap(NULL, sizeof(*buffers), PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct worker *worker = mmap(NULL, sizeof(*worker), PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int r;
 
-	if (buffers == MAP_FAILED) {
+	if (worker == MAP_FAILED) {
 		r = -ENOMEM;
 	} else {
-		r = identity_init(&identity, server->walled);
+		worker->server = server;
+		r = identity_init(&worker->identity, server->walled);
 		if (r == 0)
-			r = serve(server, &identity, buffers);
-		(void)munmap(buffers, sizeof(*buffers));
+			r = serve(worker);
+		(void)munmap(worker, sizeof(*worker));
 	}
 	if (r < 0)
-		fail(server, r, r == -EPROTO ? "the guest's stream" : "serving");
-	/* What is wrong for one is the end for all. */
-	(void)shutdown(server->fd, SHUT_RDWR);
-	pass_on(server);
+		fail(server, r, r == -EPROTO ? "the guest's queue" : "serving");
+	/* What is wrong for one is the end for all, and for who hears QEMU. */
+	device_stop(&server->device);
+	(void)shutdown(server->device.socket, SHUT_RDWR);
 	return NULL;
 }
 
-static int run_workers(struct server *server, struct cay_error *err)
+static int run(struct server *server, struct cay_error *err)
 {
 	pthread_t workers[WORKERS];
 	pthread_attr_t attributes;
@@ -195,56 +270,45 @@ static int run_workers(struct server *server, struct cay_error *err)
 		r = pthread_create(&workers[count], &attributes, work, server);
 	(void)pthread_attr_destroy(&attributes);
 	if (r != 0)
-		(void)shutdown(server->fd, SHUT_RDWR);
+		r = cay_error_errno(err, r, "starting threads");
+	else
+		r = device_serve(&server->device, err);
+	device_stop(&server->device);
 	for (size_t i = 0; i < count; i++)
 		(void)pthread_join(workers[i], NULL);
-	if (r != 0)
-		return cay_error_errno(err, r, "starting threads");
-	if (server->failure.err != 0)
+	connection_interrupt_all(&server->connection);
+	/* What ended the threads is the reason for the rest. */
+	if (server->failure.err != 0) {
 		*err = server->failure;
-	return -server->failure.err;
-}
-
-static int open_sessions(struct server *server, const struct share_list *list,
-			 struct cay_error *err)
-{
-	int r = 0;
-
-	server->sessions = xcalloc(list->count, sizeof(*server->sessions));
-	for (; r == 0 && server->count < list->count; server->count += r == 0)
-		r = session_init(&server->sessions[server->count], &list->shares[server->count],
-				 (unsigned int)server->count, server->walled, &server->totals,
-				 &server->answers, err);
+		r = -server->failure.err;
+	}
 	return r;
 }
 
-static void close_sessions(struct server *server)
+static void settle(void *user)
 {
-	lock_answers_done(&server->answers);
-	for (size_t i = 0; i < server->count; i++)
-		session_done(&server->sessions[i]);
-	free(server->sessions);
-	(void)pthread_mutex_destroy(&server->write_lock);
-	(void)pthread_mutex_destroy(&server->failure_lock);
+	struct server *server = user;
+
+	connection_interrupt_all(&server->connection);
 }
 
 int server_run(int fd, const struct share_list *list, bool walled, struct cay_error *err)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT };
-	_cleanup_close_ int epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	struct server server = { .fd = fd, .epoll_fd = epoll_fd, .walled = walled };
-	int r;
+	struct server server = { .walled = walled };
+	int r = fd_set_nonblocking(fd, false);
 
-	if (epoll_fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ||
-	    fd_set_nonblocking(fd, false) < 0)
-		return cay_error_errno(err, errno, "the guest's stream");
-	(void)pthread_mutex_init(&server.write_lock, NULL);
+	if (r < 0)
+		return cay_error_errno(err, r, "the socket to QEMU");
 	(void)pthread_mutex_init(&server.failure_lock, NULL);
-	session_totals_init(&server.totals);
-	lock_answers_init(&server.answers, answer_later, &server);
-	r = open_sessions(&server, list, err);
-	if (r == 0)
-		r = run_workers(&server, err);
-	close_sessions(&server);
+	r = device_init(&server.device, fd, settle, &server, err);
+	if (r == 0) {
+		r = connection_init(&server.connection, list, walled, answer_later, err);
+		if (r == 0) {
+			r = run(&server, err);
+			connection_done(&server.connection);
+		}
+		device_done(&server.device);
+	}
+	(void)pthread_mutex_destroy(&server.failure_lock);
 	return r;
 }

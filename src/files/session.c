@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session's beginning and end, and what leads from a message to its operation. */
-#include "files/session.h"
+#include "files/operation.h"
 
 #include "base/alloc.h"
-#include "files/operation.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +22,6 @@ static const struct operation {
 	unsigned int flags;
 } operations[] = {
 	[FUSE_LOOKUP] = { op_lookup, OP_NODE },
-	[FUSE_FORGET] = { op_forget, 0 },
 	[FUSE_GETATTR] = { op_getattr, OP_NODE },
 	[FUSE_SETATTR] = { op_setattr, OP_NODE | OP_WRITES },
 	[FUSE_READLINK] = { op_readlink, OP_NODE },
@@ -45,7 +43,6 @@ static const struct operation {
 	[FUSE_LISTXATTR] = { op_listxattr, OP_NODE },
 	[FUSE_REMOVEXATTR] = { op_removexattr, OP_NODE | OP_WRITES },
 	[FUSE_FLUSH] = { op_flush, OP_NODE },
-	[FUSE_INIT] = { op_init, 0 },
 	[FUSE_OPENDIR] = { op_opendir, OP_NODE },
 	[FUSE_READDIR] = { op_readdir, OP_NODE },
 	[FUSE_RELEASEDIR] = { op_releasedir, 0 },
@@ -54,9 +51,6 @@ static const struct operation {
 	[FUSE_SETLK] = { op_setlk, OP_NODE },
 	[FUSE_SETLKW] = { op_setlkw, OP_NODE },
 	[FUSE_CREATE] = { op_create, OP_NODE | OP_WRITES },
-	[FUSE_INTERRUPT] = { op_interrupt, 0 },
-	[FUSE_DESTROY] = { op_destroy, 0 },
-	[FUSE_BATCH_FORGET] = { op_batch_forget, 0 },
 	[FUSE_FALLOCATE] = { op_fallocate, OP_WRITES },
 	[FUSE_READDIRPLUS] = { op_readdirplus, OP_NODE },
 	[FUSE_RENAME2] = { op_rename2, OP_NODE | OP_WRITES },
@@ -97,7 +91,7 @@ int session_init(struct session *session, const struct share *share, unsigned in
 	node_key_of(&stat, &session->root);
 	node_table_init(&session->nodes, &totals->nodes, totals->nodes_max);
 	handle_table_init(&session->handles, &totals->handles);
-	lock_table_init(&session->locks, later, number, share->read_only);
+	lock_table_init(&session->locks, later, share->read_only);
 	r = node_enter(&session->nodes, &session->root, stat.stx_mode, &fd, &root);
 	if (r < 0) {
 		session_done(session);
@@ -115,11 +109,39 @@ void session_done(struct session *session)
 	node_table_done(&session->nodes);
 }
 
-void *call_reply(struct call *call, size_t size)
+void session_forget_all(struct session *session)
 {
-	assert(size <= MESSAGE_DATA_MAX);
-	call->answer->size = size;
-	return memset(call->answer->data, 0, size);
+	handle_close_all(&session->handles);
+	lock_release_all(&session->locks);
+	node_forget_all(&session->nodes);
+}
+
+int64_t session_share_of(uint64_t id)
+{
+	return (int64_t)(id >> SESSION_NODE_BITS) - 1;
+}
+
+uint64_t session_local_id(uint64_t id)
+{
+	return id & ((UINT64_C(1) << SESSION_NODE_BITS) - 1);
+}
+
+uint64_t session_public_id(const struct session *session, const struct node *node)
+{
+	return (uint64_t)(session->number + 1) << SESSION_NODE_BITS | node->id;
+}
+
+int session_node(struct session *session, uint64_t id, struct node **ret_node)
+{
+	struct node *node;
+
+	if (session_share_of(id) != session->number)
+		return -EXDEV;
+	node = node_get(&session->nodes, session_local_id(id));
+	if (!node)
+		return -ESTALE;
+	*ret_node = node;
+	return 0;
 }
 
 /* A directory that is gone, and that the guest may have found by a name that is another's by now.
@@ -132,56 +154,26 @@ static bool is_removed(const struct node *node)
 		stat_fd(node->fd, &stat) == 0 && stat.stx_nlink == 0;
 }
 
-static int run(struct call *call)
+int session_run(struct session *session, struct call *call)
 {
 	const struct fuse_in_header *header = call->message->header;
 	const struct operation *operation = &operations[header->opcode];
 	int r;
 
-	/* Every operation that message_parse() knows is in the table. */
-	if ((operation->flags & OP_WRITES) && call->session->share->read_only)
+	call->session = session;
+	/* Every operation that message_parse() knows is here or the connection's. */
+	if ((operation->flags & OP_WRITES) && session->share->read_only)
 		return -EROFS;
 	if (operation->flags & OP_NODE) {
-		call->node = node_get(&call->session->nodes, header->nodeid);
-		if (!call->node)
-			return -ESTALE;
+		r = session_node(session, header->nodeid, &call->node);
+		if (r < 0)
+			return r;
 	}
 	r = operation->run(call);
 	identity_restore(call->identity);
 	/* The kernel goes the whole path again then, and asks for each name. */
 	if (r == -ENOENT && is_removed(call->node))
 		r = -ESTALE;
-	node_put(&call->session->nodes, call->node);
+	node_put(&session->nodes, call->node);
 	return r;
-}
-
-/* Those that are never answered, not even with an error. */
-static bool is_silent(uint32_t opcode)
-{
-	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
-}
-
-int session_handle(struct session *session, struct identity *identity, const void *bytes,
-		   size_t size, uint64_t *ret_unique, struct answer *answer)
-{
-	struct message message = { 0 };
-	struct call call = {
-		.session = session,
-		.identity = identity,
-		.message = &message,
-		.answer = answer,
-	};
-	int r = message_parse(bytes, size, &message);
-
-	if (!message.header)
-		return -EPROTO;
-	*ret_unique = message.header->unique;
-	answer->size = 0;
-	answer->silent = is_silent(message.header->opcode);
-	if (r == 0)
-		r = run(&call);
-	answer->error = r;
-	if (r < 0)
-		answer->size = 0;
-	return 0;
 }

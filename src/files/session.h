@@ -3,16 +3,21 @@
  * One share as the guest's FUSE sees it: its nodes, its open files, its locks;
  * and the calls that act on them. Answering a message may block on the host's
  * disk; any number of threads may do it for one session at once.
+ *
+ * The number of a node is the share's in its upper bits and, below, the one
+ * that it has in the session's table.
  */
 #pragma once
 
 #include "base/error.h"
 #include "files/handle.h"
-#include "files/identity.h"
 #include "files/lock.h"
-#include "files/message.h"
 #include "files/node.h"
 #include "files/share.h"
+
+struct call;
+
+enum { SESSION_NODE_BITS = 48 };
 
 /* What all shares of a sandbox have in common. */
 struct session_totals {
@@ -41,18 +46,16 @@ int session_init(struct session *session, const struct share *share, unsigned in
 		 bool walled, struct session_totals *totals, struct lock_answers *later,
 		 struct cay_error *err);
 void session_done(struct session *session);
+/* What the guest has of it is given back; the root stays. */
+void session_forget_all(struct session *session);
 
-/* A reply that is made: its header, then `size` bytes. */
-struct answer {
-	uint8_t *data; /* room for MESSAGE_DATA_MAX bytes; the caller's */
-	size_t size;
-	bool silent; /* there is no reply, or it comes later */
-	int error;   /* 0 or a negative errno; no data goes with it */
-};
+/* The share of a node's number, or -1 for the connection's own. */
+int64_t session_share_of(uint64_t id);
+/* The number in the session's table, and back. */
+uint64_t session_local_id(uint64_t id);
+uint64_t session_public_id(const struct session *session, const struct node *node);
+/* A node that a message names, with a use of the caller's: 0, -ESTALE; -EXDEV: another share's. */
+int session_node(struct session *session, uint64_t id, struct node **ret_node);
 
-/*
- * Acts on one message. -EPROTO: it is none, and the stream that it came from can't be trusted; 0
- * else, with *ret_answer filled in. *ret_unique says what is answered.
- */
-int session_handle(struct session *session, struct identity *identity, const void *bytes,
-		   size_t size, uint64_t *ret_unique, struct answer *answer);
+/* Acts on a message about one of the share's nodes: 0 or -errno. */
+int session_run(struct session *session, struct call *call);

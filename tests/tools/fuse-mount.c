@@ -4,96 +4,142 @@
  * guest's kernel would: fuse-mount CAY-FILES [FLAGS SOURCE TARGET]… -- COMMAND …
  *
  * The mounts are in a mount namespace of the command's; its exit status is
- * this program's. What passes is one message after the other, in frames.
+ * this program's. There is one FUSE mount, with the shares by their numbers in
+ * it, which are bound to their targets as vminitd does it. What passes between
+ * /dev/fuse and the virtqueues is one message after the other.
  */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "vhost-front.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/fuse.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { MESSAGE_MAX = (1 << 20) + (64 << 10), SHARES = 16 };
-
-struct frame {
-	uint32_t size, share;
-};
-
 struct relay {
-	int stream;
-	int devices[SHARES];
-	size_t count;
-	pthread_mutex_t lock;
+	struct front front;
+	int device;
+	pthread_mutex_t lock;  /* of the slots */
+	pthread_cond_t change; /* one is free, or the server has ended */
+	bool ended;
 };
 
-struct direction {
-	struct relay *relay;
-	uint32_t share;
-};
+static unsigned int queue_of(uint32_t opcode)
+{
+	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT
+		? FRONT_HIPRIO
+		: FRONT_REQUESTS;
+}
 
-/* From the kernel to cay-files, a thread a mount. */
+/* A message into a slot of its own. */
+static void pass_on(struct relay *relay, const void *message, size_t size)
+{
+	const struct fuse_in_header *header = message;
+	const unsigned int queue = queue_of(header->opcode);
+	uint32_t length;
+	int slot;
+
+	(void)pthread_mutex_lock(&relay->lock);
+	while (queue == FRONT_HIPRIO && front_take(&relay->front, queue, &length) >= 0)
+		;
+	while ((slot = front_find_slot(&relay->front, queue)) < 0 && !relay->ended)
+		(void)pthread_cond_wait(&relay->change, &relay->lock);
+	if (slot >= 0) {
+		memcpy(front_message(&relay->front, queue, (unsigned int)slot), message, size);
+		front_send(&relay->front, queue, (unsigned int)slot, (uint32_t)size,
+			   queue == FRONT_REQUESTS ? FRONT_ROOM : 0);
+	}
+	(void)pthread_mutex_unlock(&relay->lock);
+}
+
+/* From the kernel to cay-files. */
 static void *forward(void *argument)
 {
-	const struct direction *direction = argument;
-	struct relay *relay = direction->relay;
-	uint8_t *buffer = xmalloc(sizeof(struct frame) + MESSAGE_MAX);
+	struct relay *relay = argument;
+	uint8_t *buffer = xmalloc(FRONT_ROOM);
 
 	for (;;) {
-		ssize_t n = read(relay->devices[direction->share], buffer + sizeof(struct frame),
-				 MESSAGE_MAX);
+		ssize_t n = read(relay->device, buffer, FRONT_ROOM);
 
 		if (n < 0 && (errno == EINTR || errno == ENOENT || errno == EAGAIN))
 			continue;
 		if (n <= 0)
 			break; /* ENODEV: it was unmounted */
-		*(struct frame *)buffer = (struct frame){ (uint32_t)n, direction->share };
-		(void)pthread_mutex_lock(&relay->lock);
-		(void)write_full(relay->stream, buffer, sizeof(struct frame) + (size_t)n);
-		(void)pthread_mutex_unlock(&relay->lock);
+		pass_on(relay, buffer, (size_t)n);
 	}
 	free(buffer);
 	return NULL;
+}
+
+/* Waits for an answer; false when the server has ended. */
+static bool await(struct relay *relay)
+{
+	const struct front *front = &relay->front;
+	struct pollfd wait[2] = { { .fd = front->queues[FRONT_REQUESTS].call_fd, .events = POLLIN },
+				  { .fd = front->socket, .events = POLLIN } };
+	uint64_t count;
+
+	(void)poll(wait, 2, -1);
+	(void)!read(wait[0].fd, &count, sizeof(count));
+	return !wait[1].revents;
 }
 
 /* From cay-files to the kernel. */
 static void *backward(void *argument)
 {
 	struct relay *relay = argument;
-	uint8_t *buffer = xmalloc(MESSAGE_MAX);
-	struct frame frame;
+	bool more = true;
 
-	while (read_full(relay->stream, &frame, sizeof(frame)) == (ssize_t)sizeof(frame) &&
-	       frame.size <= MESSAGE_MAX && frame.share < relay->count &&
-	       read_full(relay->stream, buffer, frame.size) == (ssize_t)frame.size)
+	while (more) {
+		uint32_t length = 0;
+		int slot;
+
+		(void)pthread_mutex_lock(&relay->lock);
+		slot = front_take(&relay->front, FRONT_REQUESTS, &length);
 		/* ENOENT: whoever asked was interrupted */
-		(void)!write(relay->devices[frame.share], buffer, frame.size);
-	for (size_t i = 0; i < relay->count; i++)
-		(void)close(relay->devices[i]);
-	free(buffer);
+		if (slot >= 0)
+			(void)!write(
+				relay->device,
+				front_answer(&relay->front, FRONT_REQUESTS, (unsigned int)slot),
+				length);
+		(void)pthread_cond_signal(&relay->change);
+		(void)pthread_mutex_unlock(&relay->lock);
+		if (slot < 0)
+			more = await(relay);
+	}
+	(void)pthread_mutex_lock(&relay->lock);
+	relay->ended = true;
+	(void)close(relay->device);
+	(void)pthread_cond_signal(&relay->change);
+	(void)pthread_mutex_unlock(&relay->lock);
 	return NULL;
 }
 
-static void mount_share(struct relay *relay, const char *target)
+/* The one mount, at a place that only this program sees. */
+static void mount_all(struct relay *relay, const char *place)
 {
-	struct stat st;
 	char options[128];
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 
-	if (fd < 0 || stat(target, &st) < 0)
-		die("/dev/fuse or %s: %s", target, errno_text(errno));
+	relay->device = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+	if (relay->device < 0)
+		die("/dev/fuse: %s", errno_text(errno));
 	(void)snprintf(options, sizeof(options),
-		       "fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other,default_permissions", fd,
-		       st.st_mode & S_IFMT);
-	relay->devices[relay->count++] = fd;
-	if (mount("cay", target, "fuse", MS_NOSUID | MS_NODEV, options) < 0)
+		       "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions",
+		       relay->device);
+	if (mount("cay", place, "fuse", MS_NODEV, options) < 0)
+		die("mounting at %s: %s", place, errno_text(errno));
+}
+
+static void bind_share(const char *place, int number, const char *target)
+{
+	char source[128];
+
+	(void)snprintf(source, sizeof(source), "%s/%d", place, number);
+	if (mount(source, target, NULL, MS_BIND, NULL) < 0)
 		die("mounting %s: %s", target, errno_text(errno));
 }
 
@@ -119,22 +165,37 @@ static void start_server(const struct strv *argv, int stream)
 		die("%s: %.*s", argv->items[0], (int)n, text);
 }
 
+static int run_command(char **argv)
+{
+	const struct process_fd streams[] = { { 0, 0 }, { 1, 1 }, { 2, 2 } };
+	_cleanup_strv_ struct strv command = { 0 };
+	struct cay_error err = { 0 };
+	int status;
+	pid_t pid;
+
+	for (; *argv; argv++)
+		strv_add(&command, *argv);
+	if (process_spawn(&(struct process_spec){ .argv = &command, .fds = streams, .fd_count = 3 },
+			  &pid, &err) < 0 ||
+	    process_wait(pid, &status) < 0)
+		die("%s", err.message);
+	return process_exit_code(status);
+}
+
 int main(int argc, char **argv)
 {
-	static struct relay relay = { .lock = PTHREAD_MUTEX_INITIALIZER };
-	static struct direction directions[SHARES];
+	static struct relay relay = { .lock = PTHREAD_MUTEX_INITIALIZER,
+				      .change = PTHREAD_COND_INITIALIZER };
 	_cleanup_strv_ struct strv server = { 0 };
-	struct cay_error err = { 0 };
-	struct strv command = { 0 };
-	int pair[2], at = 2, status;
+	char place[] = "/tmp/cay-fuse-XXXXXX";
+	int pair[2], at, status;
 	pthread_t thread;
-	pid_t pid;
 
 	log_init("fuse-mount", LOG_LEVEL_INFO);
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (argc < 7 || unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || !mkdtemp(place))
 		die("usage: fuse-mount CAY-FILES [FLAGS SOURCE TARGET]… -- COMMAND …, as root");
 	strv_add(&server, argv[1]);
 	for (at = 2; at + 3 < argc && strcmp(argv[at], "--") != 0; at += 3) {
@@ -144,23 +205,17 @@ int main(int argc, char **argv)
 	}
 	start_server(&server, pair[1]);
 	(void)close(pair[1]);
-	relay.stream = pair[0];
-	for (int i = 2; i < at; i += 3)
-		mount_share(&relay, argv[i + 2]);
+	if (front_make(&relay.front, pair[0]) < 0 || !front_start(&relay.front))
+		die("%s: starting the device", argv[1]);
+	mount_all(&relay, place);
 	(void)pthread_create(&thread, NULL, backward, &relay);
-	for (size_t i = 0; i < relay.count; i++) {
-		directions[i] = (struct direction){ &relay, (uint32_t)i };
-		(void)pthread_create(&thread, NULL, forward, &directions[i]);
-	}
-	for (int i = at + 1; i < argc; i++)
-		strv_add(&command, argv[i]);
-	const struct process_fd streams[] = { { 0, 0 }, { 1, 1 }, { 2, 2 } };
-
-	if (process_spawn(&(struct process_spec){ .argv = &command, .fds = streams, .fd_count = 3 },
-			  &pid, &err) < 0 ||
-	    process_wait(pid, &status) < 0)
-		die("%s", err.message);
+	(void)pthread_create(&thread, NULL, forward, &relay);
+	for (int i = 2; i < at; i += 3)
+		bind_share(place, (i - 2) / 3, argv[i + 2]);
+	status = run_command(argv + at + 1);
 	for (int i = 2; i < at; i += 3)
 		(void)umount2(argv[i + 2], MNT_DETACH);
-	return process_exit_code(status);
+	(void)umount2(place, MNT_DETACH);
+	(void)rmdir(place);
+	return status;
 }

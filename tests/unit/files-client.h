@@ -7,34 +7,30 @@
 
 #include "test.h"
 
+#include "../tools/vhost-front.h"
 #include "base/alloc.h"
 #include "base/process.h"
-#include "files/message.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdalign.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 
-struct frame {
-	uint32_t size, share;
+enum {
+	CLIENT_MOUNT = 0xffff, /* for a share: what is about none, or the mount's own root */
+	CLIENT_NODE_BITS = 48,
 };
 
 struct client {
 	pid_t pid;
-	int stream;
+	struct front front;
 	uint64_t unique;
 	uint32_t uid, gid;
 	/* the last reply */
 	struct fuse_out_header header;
-	alignas(8) uint8_t data[MESSAGE_DATA_MAX + 4096];
+	alignas(8) uint8_t data[FRONT_ROOM];
 	size_t size;
 };
 
@@ -65,7 +61,8 @@ static inline cay_unused char *client_try(struct client *client, const char *con
 	assert_int_equal(pipe2(status, O_CLOEXEC), 0);
 	const struct process_fd fds[] = { { 2, 1 }, { 2, 2 }, { pair[1], 3 }, { status[1], 4 } };
 
-	*client = (struct client){ .stream = pair[0], .unique = 2 };
+	*client = (struct client){ .unique = 2 };
+	assert_int_equal(front_make(&client->front, pair[0]), 0);
 	/* Leaks can't be looked for in a jail without /proc; the fuzzer's sessions are. */
 	(void)setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
 	assert_ok(process_spawn(
@@ -78,16 +75,19 @@ static inline cay_unused char *client_try(struct client *client, const char *con
 	return said.length > 0 ? buf_steal(&said) : NULL;
 }
 
-/* Sends a frame as it is. */
-static inline cay_unused void client_send_raw(struct client *client, uint32_t size, uint32_t share,
-					      const void *payload, size_t length)
+/* The number of a node as the guest has it, from one in a share: 1 is the share's root. */
+static inline cay_unused uint64_t client_node(uint32_t share, uint64_t node)
 {
-	const struct frame frame = { size, share };
-	const struct iovec parts[2] = { { (void *)&frame, sizeof(frame) },
-					{ (void *)payload, length } };
+	return share == CLIENT_MOUNT || node >> CLIENT_NODE_BITS
+		? node
+		: (uint64_t)(share + 1) << CLIENT_NODE_BITS | node;
+}
 
-	/* At once: a frame that ends the stream may do so before the rest of it is sent. */
-	assert_int_equal(writev(client->stream, parts, 2), sizeof(frame) + length);
+static inline cay_unused unsigned int client_queue(uint32_t opcode)
+{
+	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT
+		? FRONT_HIPRIO
+		: FRONT_REQUESTS;
 }
 
 /* Sends a message: the operation's structure, then what follows it. The result is its number. */
@@ -95,15 +95,24 @@ static inline cay_unused uint64_t client_send(struct client *client, uint32_t sh
 					      uint32_t opcode, uint64_t node, const void *in,
 					      size_t in_size, const void *tail, size_t tail_size)
 {
-	static uint8_t bytes[MESSAGE_MAX];
 	const size_t size = sizeof(struct fuse_in_header) + in_size + tail_size;
+	const unsigned int queue = client_queue(opcode);
+	uint32_t length;
+	uint8_t *bytes;
+	int slot;
 
+	while (queue == FRONT_HIPRIO && front_take(&client->front, queue, &length) >= 0)
+		;
+	slot = front_find_slot(&client->front, queue);
+	assert_true(slot >= 0);
+	assert_true(size <= FRONT_ROOM);
+	bytes = front_message(&client->front, queue, (unsigned int)slot);
 	client->unique += 2;
 	*(struct fuse_in_header *)bytes = (struct fuse_in_header){
 		.len = (uint32_t)size,
 		.opcode = opcode,
 		.unique = client->unique,
-		.nodeid = node,
+		.nodeid = client_node(share, node),
 		.uid = client->uid,
 		.gid = client->gid,
 		.pid = 1,
@@ -112,25 +121,26 @@ static inline cay_unused uint64_t client_send(struct client *client, uint32_t sh
 		memcpy(bytes + sizeof(struct fuse_in_header), in, in_size);
 	if (tail_size > 0)
 		memcpy(bytes + sizeof(struct fuse_in_header) + in_size, tail, tail_size);
-	client_send_raw(client, (uint32_t)size, share, bytes, size);
+	front_send(&client->front, queue, (unsigned int)slot, (uint32_t)size,
+		   queue == FRONT_REQUESTS ? FRONT_ROOM : 0);
 	return client->unique;
 }
 
-/* The next reply; false at the end of the stream. */
+/* The next reply; false when the server has ended. */
 static inline cay_unused bool client_receive(struct client *client)
 {
-	struct frame frame;
-	ssize_t n = read_full(client->stream, &frame, sizeof(frame));
+	const uint8_t *answer;
+	uint32_t length = 0;
+	int slot = front_receive(&client->front, FRONT_REQUESTS, &length);
 
-	if (n <= 0)
+	if (slot < 0 || length == 0)
 		return false;
-	assert_int_equal(n, sizeof(frame));
-	assert_in_range(frame.size, sizeof(client->header), MESSAGE_MAX);
-	assert_int_equal(read_full(client->stream, &client->header, sizeof(client->header)),
-			 sizeof(client->header));
-	client->size = frame.size - sizeof(client->header);
-	assert_int_equal(client->header.len, frame.size);
-	assert_int_equal(read_full(client->stream, client->data, client->size), client->size);
+	answer = front_answer(&client->front, FRONT_REQUESTS, (unsigned int)slot);
+	assert_in_range(length, sizeof(client->header), FRONT_ROOM);
+	memcpy(&client->header, answer, sizeof(client->header));
+	assert_int_equal(client->header.len, length);
+	client->size = length - sizeof(client->header);
+	memcpy(client->data, answer + sizeof(client->header), client->size);
 	return true;
 }
 
@@ -154,7 +164,7 @@ static inline cay_unused int client_name(struct client *client, uint32_t share, 
 	return client_call(client, share, opcode, node, in, in_size, name, strlen(name) + 1);
 }
 
-static inline cay_unused int client_init(struct client *client, uint32_t share)
+static inline cay_unused int client_init(struct client *client)
 {
 	const struct fuse_init_in in = {
 		.major = 7,
@@ -164,7 +174,7 @@ static inline cay_unused int client_init(struct client *client, uint32_t share)
 		.flags2 = 0,
 	};
 
-	return client_call(client, share, FUSE_INIT, 0, &in, sizeof(in), NULL, 0);
+	return client_call(client, CLIENT_MOUNT, FUSE_INIT, 0, &in, sizeof(in), NULL, 0);
 }
 
 static inline cay_unused void client_start(struct client *client, const char *const *arguments)
@@ -173,8 +183,8 @@ static inline cay_unused void client_start(struct client *client, const char *co
 
 	if (said)
 		fail_msg("cay-files: %s", said);
-	for (uint32_t share = 0; arguments[2 * share]; share++)
-		assert_int_equal(client_init(client, share), 0);
+	assert_true(front_start(&client->front));
+	assert_int_equal(client_init(client), 0);
 }
 
 /* Its exit code. */
@@ -182,7 +192,7 @@ static inline cay_unused int client_stop(struct client *client)
 {
 	int status = 0;
 
-	(void)close(client->stream);
+	front_done(&client->front);
 	assert_int_equal(process_wait(client->pid, &status), 0);
 	return process_exit_code(status);
 }

@@ -249,61 +249,296 @@ static void test_unknown_operations(void **state)
 	assert_int_equal(client_call(&client, 0, FUSE_LOOKUP, 1, NULL, 0, "a", 2), 0);
 }
 
-/* What is no frame ends the stream, and the program says so. */
-static void test_frames(void **state)
+/* A chain of the guest's that can't be right, made from a good one in this slot. */
+struct bad_chain {
+	const char *what;
+	void (*make)(struct front *front, struct vring_desc *table, struct vring_desc *desc);
+};
+
+static void loop(struct front *front, struct vring_desc *table, struct vring_desc *desc)
 {
-	struct fuse_in_header header = { .len = sizeof(header), .opcode = FUSE_STATFS };
-	const struct {
-		uint32_t size, share;
-		size_t length;
-	} frames[] = {
-		{ sizeof(header), 1, sizeof(header) }, /* a share that is not there */
-		{ sizeof(header), UINT32_MAX, sizeof(header) },
-		{ MESSAGE_MAX + 1, 0, sizeof(header) },
-		{ UINT32_MAX, 0, sizeof(header) },
-		{ sizeof(header) - 1, 0, sizeof(header) - 1 },
-		{ 0, 0, 0 },
-		{ sizeof(header), 0, sizeof(header) }, /* whose inner length is another */
+	table[0].next = 0;
+}
+
+static void loop_in_ring(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	*desc = (struct vring_desc){ table[0].addr, 40, VRING_DESC_F_NEXT, 0 };
+}
+
+static void next_outside(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].next = 2;
+}
+
+static void nowhere(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].addr = 0;
+}
+
+static void over_the_end(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[1].addr = FRONT_GUEST + FRONT_SIZE - 100;
+}
+
+static void wrapping(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[1].addr = UINT64_MAX - 8;
+	table[1].len = 64;
+}
+
+static void table_nowhere(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	desc->addr = UINT64_MAX - 15;
+}
+
+static void table_cut(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	desc->len = 24;
+}
+
+static void table_empty(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	desc->len = 0;
+}
+
+static void table_long(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	desc->len = UINT32_MAX & ~15U;
+}
+
+static void table_in_table(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].flags |= VRING_DESC_F_INDIRECT;
+}
+
+static void read_behind_written(struct front *front, struct vring_desc *table,
+				struct vring_desc *desc)
+{
+	table[0].flags |= VRING_DESC_F_WRITE;
+	table[1].flags = 0;
+}
+
+static void no_header(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].len = sizeof(struct fuse_in_header) - 1;
+}
+
+static void other_length(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].len++;
+}
+
+static void too_long(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	table[0].len = MESSAGE_MAX + 1;
+}
+
+static void too_many_at_once(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	front->queues[FRONT_REQUESTS].avail->idx += FRONT_SLOTS + 1;
+}
+
+static void head_outside(struct front *front, struct vring_desc *table, struct vring_desc *desc)
+{
+	front_offer(front, FRONT_REQUESTS, FRONT_SLOTS);
+}
+
+/* Each ends the server, which says so. */
+static void test_chains(void **state)
+{
+	const struct bad_chain chains[] = {
+		{ "a loop in a table", loop },
+		{ "a loop in the ring", loop_in_ring },
+		{ "a next one outside", next_outside },
+		{ "an address outside", nowhere },
+		{ "a piece over the end", over_the_end },
+		{ "a piece that wraps", wrapping },
+		{ "a table outside", table_nowhere },
+		{ "half a descriptor", table_cut },
+		{ "no descriptor", table_empty },
+		{ "a table without end", table_long },
+		{ "a table in a table", table_in_table },
+		{ "a message behind its answer", read_behind_written },
+		{ "no header", no_header },
+		{ "another length", other_length },
+		{ "a long message", too_long },
+		{ "more than the ring has", too_many_at_once },
+		{ "a head outside", head_outside },
 	};
 
-	header.len = 4711;
-	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(chains); i++) {
+		struct vring_desc *table, *desc;
 		struct client bad;
 
 		client_start(&bad, (const char *[]){ "rw", scratch.tree, NULL });
-		client_send_raw(&bad, frames[i].size, frames[i].share, &header, frames[i].length);
-		assert_false(client_receive(&bad));
-		assert_int_equal(client_stop(&bad), 1);
+		table = front_table(&bad.front, FRONT_REQUESTS, 0);
+		desc = bad.front.queues[FRONT_REQUESTS].desc;
+		/* A good one of each operation first, so that slot 0 is free and filled. */
+		assert_int_equal(client_call(&bad, 0, FUSE_STATFS, 1, NULL, 0, NULL, 0), 0);
+		chains[i].make(&bad.front, table, desc);
+		bad.front.queues[FRONT_REQUESTS].taken[0] = true;
+		front_offer(&bad.front, FRONT_REQUESTS, 0);
+		if (client_receive(&bad) || client_stop(&bad) != 1)
+			fail_msg("%s", chains[i].what);
 	}
 }
 
-/* A guest that leaves in mid-message. */
+/* An answer finds less room than it needs, or none: that is an error, and nothing else happens. */
+static void test_little_room(void **state)
+{
+	const uint32_t rooms[] = { 0, 1, 15, 16, 17, 100 };
+	const struct fuse_read_in read_in = {
+		.fh = client_open(&client, client_lookup(&client, 1, "a"), O_RDONLY),
+		.size = 100,
+	};
+	struct front *front = &client.front;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rooms); i++) {
+		struct {
+			struct fuse_in_header header;
+			struct fuse_read_in in;
+		} *message = (void *)front_message(front, FRONT_REQUESTS, 0);
+		uint8_t *answer = front_answer(front, FRONT_REQUESTS, 0);
+		uint32_t length = 0;
+
+		for (unsigned int k = 0; k < 2; k++) {
+			*message = (typeof(*message)){
+				.header = { .len = k ? 40 : 80,
+					    .opcode = k ? FUSE_STATFS : FUSE_READ,
+					    .nodeid = client_node(0, 1) },
+				.in = read_in,
+			};
+			memset(answer, 'x', 200);
+			front_send(front, FRONT_REQUESTS, 0, message->header.len, rooms[i]);
+			assert_int_equal(front_receive(front, FRONT_REQUESTS, &length), 0);
+			assert_true(length <= rooms[i]);
+			assert_true(rooms[i] < 16 ? length == 0 : length >= 16);
+			assert_int_equal(answer[rooms[i]], 'x');
+		}
+	}
+	/* A file of eight bytes, of which there is room for one. */
+	assert_int_equal(client_read(&client, read_in.fh, 0, 100), 0);
+	assert_int_equal(client.size, 8);
+}
+
+/* QEMU leaves in mid-message. */
 static void test_cut_off(void **state)
 {
+	const uint32_t half[2] = { VHOST_SET_FEATURES, VHOST_VERSION };
 	struct client leaving;
 
 	client_start(&leaving, (const char *[]){ "rw", scratch.tree, NULL });
-	client_send_raw(&leaving, 1000, 0, "short", 5);
+	assert_int_equal(write(leaving.front.socket, half, sizeof(half)), sizeof(half));
 	assert_int_equal(client_stop(&leaving), 0);
 }
 
-/* A guest that asks and never reads: it waits, and the others' programs live on. */
+/* A guest that asks for as much as there can be at once, and looks at no answer before. */
 static void test_never_reading(void **state)
 {
 	const struct fuse_read_in in = { .size = MESSAGE_DATA_MAX,
 					 .fh = client_open(&client, client_lookup(&client, 1, "a"),
 							   O_RDONLY) };
-	struct pollfd writable = { .fd = client.stream, .events = POLLOUT };
 	unsigned int sent = 0;
 
 	assert_int_equal(truncate(in_tree(&scratch, "a"), 1 << 20), 0);
-	for (; poll(&writable, 1, 500) == 1 && sent < 100000; sent++)
+	for (; front_find_slot(&client.front, FRONT_REQUESTS) >= 0; sent++)
 		(void)client_send(&client, 0, FUSE_READ, 1, &in, sizeof(in), NULL, 0);
-	assert_true(sent < 100000);
+	assert_int_equal(sent, FRONT_SLOTS);
 	for (unsigned int i = 0; i < sent; i++) {
 		assert_true(client_receive(&client));
 		assert_int_equal(client.size, MESSAGE_DATA_MAX);
 	}
+}
+
+/* What goes from one share to another, by numbers. */
+static void test_other_shares(void **state)
+{
+	const struct fuse_open_in open_in = { .flags = O_RDWR };
+	const struct fuse_getattr_in getattr_in = { 0 };
+	struct fuse_copy_file_range_in copy = { .len = 4 };
+	struct fuse_rename2_in rename_in = { .newdir = client_node(1, 1) };
+	struct fuse_link_in link_in;
+	struct fuse_read_in read_in = { .size = 100 };
+	struct client two;
+	int64_t node;
+
+	client_start(&two, (const char *[]){ "rw", scratch.tree, "ro", scratch.tree, NULL });
+	node = client_lookup(&two, 1, "a");
+	link_in.oldnodeid = (uint64_t)node;
+	assert_int_equal(client_name(&two, 1, FUSE_LINK, 1, &link_in, sizeof(link_in), "b"),
+			 -EROFS);
+	assert_int_equal(
+		client_call(&two, 0, FUSE_RENAME2, 1, &rename_in, sizeof(rename_in), "a\0b", 4),
+		-EXDEV);
+	link_in.oldnodeid = client_node(1, 1);
+	assert_int_equal(client_name(&two, 0, FUSE_LINK, 1, &link_in, sizeof(link_in), "b"),
+			 -EXDEV);
+	read_in.fh = copy.fh_in = copy.fh_out = client_open(&two, node, O_RDWR);
+	copy.nodeid_out = client_node(1, 1);
+	assert_int_equal(client_call(&two, 0, FUSE_COPY_FILE_RANGE, (uint64_t)node, &copy,
+				     sizeof(copy), NULL, 0),
+			 -EXDEV);
+	/* A handle of the other's, a share that is not there, a node of the mount's own. */
+	assert_int_equal(client_call(&two, 1, FUSE_READ, 1, &read_in, sizeof(read_in), NULL, 0),
+			 -EBADF);
+	assert_int_equal(
+		client_call(&two, 2, FUSE_GETATTR, 1, &getattr_in, sizeof(getattr_in), NULL, 0),
+		-ESTALE);
+	assert_int_equal(client_call(&two, CLIENT_MOUNT, FUSE_GETATTR, 2, &getattr_in,
+				     sizeof(getattr_in), NULL, 0),
+			 -ESTALE);
+	/* The one that is read-only stays so by its own number. */
+	assert_int_equal(client_name(&two, 1, FUSE_LOOKUP, 1, NULL, 0, "a"), 0);
+	node = (int64_t)((const struct fuse_entry_out *)two.data)->nodeid;
+	assert_int_equal(
+		client_call(&two, 0, FUSE_OPEN, (uint64_t)node, &open_in, sizeof(open_in), NULL, 0),
+		-EROFS);
+	assert_int_equal(client_stop(&two), 0);
+	assert_contents(in_tree(&scratch, "a"), "contents");
+}
+
+/* The mount's root shows the shares, and can do nothing else. */
+static void test_mount_root(void **state)
+{
+	static const uint32_t nothing[64];
+	const char *const names[] = { "1", "00", "-1", "0x0", " 0", "a", "18446744073709551616" };
+	const struct fuse_entry_out *entry = (const void *)client.data;
+	const struct fuse_read_in read_in = { .size = 4096 };
+	const struct {
+		uint32_t opcode;
+		size_t in_size;
+		const char *tail;
+		size_t tail_size;
+	} messages[] = {
+		{ FUSE_SETATTR, sizeof(struct fuse_setattr_in), NULL, 0 },
+		{ FUSE_MKDIR, sizeof(struct fuse_mkdir_in), "n", 2 },
+		{ FUSE_UNLINK, 0, "0", 2 },
+		{ FUSE_RMDIR, 0, "0", 2 },
+		{ FUSE_RENAME2, sizeof(struct fuse_rename2_in), "0\0b", 4 },
+		{ FUSE_CREATE, sizeof(struct fuse_create_in), "n", 2 },
+		{ FUSE_OPEN, sizeof(struct fuse_open_in), NULL, 0 },
+		{ FUSE_READ, sizeof(struct fuse_read_in), NULL, 0 },
+		{ FUSE_SETLKW, sizeof(struct fuse_lk_in), NULL, 0 },
+		{ FUSE_LISTXATTR, sizeof(struct fuse_getxattr_in), NULL, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		assert_int_equal(
+			client_name(&client, CLIENT_MOUNT, FUSE_LOOKUP, 1, NULL, 0, names[i]),
+			-ENOENT);
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
+		assert_int_equal(client_call(&client, CLIENT_MOUNT, messages[i].opcode, 1, nothing,
+					     messages[i].in_size, messages[i].tail,
+					     messages[i].tail_size),
+				 -EPERM);
+	assert_int_equal(client_name(&client, CLIENT_MOUNT, FUSE_LOOKUP, 1, NULL, 0, "0"), 0);
+	assert_int_equal(entry->nodeid, client_node(0, 1));
+	assert_int_equal(entry->attr.flags, FUSE_ATTR_SUBMOUNT);
+	assert_int_equal(client_call(&client, CLIENT_MOUNT, FUSE_READDIR, 1, &read_in,
+				     sizeof(read_in), NULL, 0),
+			 0);
+	assert_int_equal(((const struct fuse_dirent *)client.data)->name[0], '0');
+	assert_int_equal(client.size, FUSE_DIRENT_ALIGN(FUSE_NAME_OFFSET + 1));
 }
 
 /* All that it may have open, and one more. Others of its files go on. */
@@ -335,7 +570,7 @@ static void test_destroy(void **state)
 	assert_int_equal(client_call(&client, 0, FUSE_DESTROY, 0, NULL, 0, NULL, 0), 0);
 	assert_int_equal(client_read(&client, handle, 0, 100), -EBADF);
 	assert_int_equal(client_open(&client, node, O_RDONLY), 0);
-	assert_int_equal(client_init(&client, 0), 0);
+	assert_int_equal(client_init(&client), 0);
 	assert_true(client_lookup(&client, 1, "a") > 1);
 }
 
@@ -392,7 +627,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_numbers, start, stop),
 		cmocka_unit_test_setup_teardown(test_ids, start, stop),
 		cmocka_unit_test_setup_teardown(test_unknown_operations, start, stop),
-		cmocka_unit_test_setup_teardown(test_frames, start, stop),
+		cmocka_unit_test_setup_teardown(test_chains, start, stop),
+		cmocka_unit_test_setup_teardown(test_little_room, start, stop),
+		cmocka_unit_test_setup_teardown(test_other_shares, start, stop),
+		cmocka_unit_test_setup_teardown(test_mount_root, start, stop),
 		cmocka_unit_test_setup_teardown(test_cut_off, start, stop),
 		cmocka_unit_test_setup_teardown(test_never_reading, start, stop),
 		cmocka_unit_test_setup_teardown(test_too_many_open, start, stop),

@@ -102,7 +102,7 @@ static void test_unlinked_while_open(void **state)
 static int rename_to(uint64_t from, const char *name, uint64_t to, const char *second,
 		     uint32_t flags)
 {
-	const struct fuse_rename2_in in = { .newdir = to, .flags = flags };
+	const struct fuse_rename2_in in = { .newdir = client_node(0, to), .flags = flags };
 	char names[512];
 	size_t size = (size_t)snprintf(names, sizeof(names), "%s%c%s", name, 0, second) + 1;
 
@@ -439,7 +439,7 @@ static void test_forgotten(void **state)
 {
 	const struct fuse_forget_in one = { .nlookup = 1 };
 	const struct fuse_batch_forget_in batch = { .count = 2 };
-	struct fuse_forget_one forgets[2] = { { 1, 1000 } };
+	struct fuse_forget_one forgets[2] = { { client_node(0, 1), 1000 } };
 	int64_t node;
 
 	put_file(&scratch, "a", "A");
