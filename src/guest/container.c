@@ -215,7 +215,6 @@ static int begin_creation(struct container *container, struct oci_config *config
 		.file_count = request->n_files,
 		.fills = request->fills,
 		.fill_count = request->n_fills,
-		.relay_fd = -1,
 		.use_init = request->use_init,
 		.files_only = request->files_only,
 		.cgroup_fd = -1,
@@ -227,9 +226,7 @@ static int begin_creation(struct container *container, struct oci_config *config
 		r = shares_open(container->guest, err);
 		if (r < 0)
 			return r;
-		launch.relay_fd = container->guest->relay_fd;
 	}
-
 	for (size_t i = 0; i < request->n_mounts; i++)
 		strv_add(&container->mounts, request->mounts[i]->target);
 	container_take_files(container, config, request);
@@ -344,7 +341,6 @@ static int begin_process(struct container *container, struct creation *creation,
 		.seccomp = container->seccomp,
 		.additional_groups = &groups,
 		.cgroup_fd = container->cgroup.fd,
-		.relay_fd = -1,
 		.namespaces = container->namespaces,
 	};
 	int r = check_new_process(container, request->process_id, err);

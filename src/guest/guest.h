@@ -41,8 +41,7 @@ struct guest {
 	int64_t booted_us; /* on the monotonic clock */
 	int proc_fd;       /* the guest's own /proc, which no container can replace */
 	int pid_ns_fd;     /* the guest's first pid namespace, to come back to */
-	pid_t relay_pid;   /* of the shares' relay; 0: none */
-	int relay_fd;
+	bool shares_mounted;
 	unsigned int copy_count; /* of children that copy files, of all containers */
 	bool loopback_up;        /* and no container has run since */
 	bool shutting_down;

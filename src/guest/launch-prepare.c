@@ -67,7 +67,7 @@ static int mount_one(const struct launch *launch, const Cay__Vminitd__V1__Mount 
 	const struct strv options = { mount->options, mount->n_options };
 
 	if (strcmp(mount->type, SHARE_TYPE) == 0)
-		return share_mount(launch->relay_fd, mount->source, mount->target, &options, err);
+		return share_mount(mount->source, mount->target, &options, err);
 	return mount_guest(mount->type, mount->source, mount->target, &options, err);
 }
 

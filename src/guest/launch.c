@@ -29,7 +29,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { CHILD_FDS_MAX = 6 };
+enum { CHILD_FDS_MAX = 5 };
 
 /* Each is read at its first and written at its second end. */
 struct pipes {
@@ -105,7 +105,6 @@ static int arrange_fds(struct child *child, const struct pipes *pipes, struct ca
 	keep[2] = child->proc_fd;
 	keep[3] = child->self_fd;
 	keep[4] = child->launch->pidfd;
-	keep[5] = child->launch->relay_fd;
 	descriptors_close_others(keep, CHILD_FDS_MAX);
 	return r;
 }

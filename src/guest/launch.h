@@ -51,7 +51,6 @@ struct launch {
 	size_t file_count;
 	Cay__Vminitd__V1__Fill **fills;
 	size_t fill_count;
-	int relay_fd; /* for its shares (guest/share.h), or -1 */
 	bool use_init;
 	/*
 	 * Only its root is built, with no more mounted in it than is bound there. The child ends

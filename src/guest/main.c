@@ -13,7 +13,6 @@
 #include "guest/guest.h"
 #include "guest/init.h"
 #include "guest/service.h"
-#include "guest/share.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -112,10 +111,8 @@ static void reap(struct guest *guest)
 	pid_t pid;
 
 	/* Signals coalesce, so all that have ended are taken; every orphan of the guest is ours. */
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		shares_reaped(guest, pid);
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		containers_reaped(guest, pid, status);
-	}
 }
 
 static void on_signal(struct watch *watch, int events, void *user)

@@ -7,6 +7,7 @@
 #include "guest/kernel-log.h"
 #include "guest/machine.h"
 #include "guest/mounts.h"
+#include "guest/share.h"
 #include "guest/task.h"
 
 #include "base/alloc.h"
@@ -130,6 +131,8 @@ DEFINE_REPLY(reply_sync, Cay__Vminitd__V1__SyncResponse, CAY__VMINITD__V1__SYNC_
 DEFINE_REPLY(reply_freeze, Cay__Vminitd__V1__FreezeResponse,
 	     CAY__VMINITD__V1__FREEZE_RESPONSE__INIT);
 DEFINE_REPLY(reply_thaw, Cay__Vminitd__V1__ThawResponse, CAY__VMINITD__V1__THAW_RESPONSE__INIT);
+DEFINE_REPLY(reply_end_shares, Cay__Vminitd__V1__EndSharesResponse,
+	     CAY__VMINITD__V1__END_SHARES_RESPONSE__INIT);
 
 static int run_mount(const void *input, uint64_t *ret_value, struct cay_error *err)
 {
@@ -168,6 +171,13 @@ static int run_thaw(const void *input, uint64_t *ret_value, struct cay_error *er
 {
 	(void)ret_value;
 	return machine_thaw(((const Cay__Vminitd__V1__ThawRequest *)input)->target, err);
+}
+
+static int run_end_shares(const void *input, uint64_t *ret_value, struct cay_error *err)
+{
+	(void)input;
+	(void)ret_value;
+	return shares_end(err);
 }
 
 static int run_trim(const void *input, uint64_t *ret_value, struct cay_error *err)
@@ -218,6 +228,11 @@ void service_thaw(struct rpc_call *call, const ProtobufCMessage *request, void *
 void service_trim(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	start_disk_task(user, call, request, run_trim, reply_trim);
+}
+
+void service_end_shares(struct rpc_call *call, const ProtobufCMessage *request, void *user)
+{
+	start_disk_task(user, call, request, run_end_shares, reply_end_shares);
 }
 
 void service_kernel_log(struct rpc_call *call, const ProtobufCMessage *request, void *user)

@@ -15,6 +15,7 @@ static const struct rpc_method methods[] = {
 	{ "Freeze", false, service_freeze },
 	{ "Thaw", false, service_thaw },
 	{ "Trim", false, service_trim },
+	{ "EndShares", false, service_end_shares },
 	{ "KernelLog", false, service_kernel_log },
 	{ "Shutdown", false, service_shutdown },
 	{ "ConfigureNetwork", false, service_configure_network },

@@ -21,7 +21,7 @@ service_method service_create_container, service_delete_container, service_pause
 	service_resume_container, service_update_container, service_container_stats,
 	service_list_processes, service_create_process, service_start_process, service_wait_process,
 	service_signal_process, service_resize_terminal, service_delete_process, service_stdio,
-	service_listen_socket, service_relay_socket, service_events;
+	service_listen_socket, service_relay_socket, service_end_shares, service_events;
 service_method service_stat_path, service_copy_out, service_copy_in, service_changes,
 	service_export_root;
 

@@ -1,65 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Mounting shares, and the beginning and the end of the relay. */
+/* Mounting shares, and their end. */
 #include "guest/share.h"
 
 #include "guest/guest.h"
-#include "guest/relay.h"
-#include "guest/task.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/unix.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 
-enum { RELAY_FD = 3 };
+#define DEVICE_TAG       "cay"
+#define SHARES_DIRECTORY GUEST_RUN "/shares"
+#define DRIVER_DIRECTORY "/sys/bus/virtio/drivers/virtiofs"
+#define READ_AHEAD_KB    "1024"
 
-/* Child: the relay has vminitd's namespaces and memory, and of its descriptors only its socket. */
-static _Noreturn void run_child(int fd)
+/* The kernel would read ahead by 128 KiB; an answer of the host's may have a MiB. */
+static void read_far_ahead(void)
 {
-	if (fd != RELAY_FD && dup2(fd, RELAY_FD) < 0)
-		_exit(1);
-	(void)close_range(RELAY_FD + 1, ~0U, 0); /* Linux 5.9 */
-	(void)prctl(PR_SET_NAME, "cay-relay", 0, 0, 0);
-	relay_run(RELAY_FD);
+	_cleanup_close_ int fd = -1;
+	struct statx st;
+	char path[64];
+	int r;
+
+	/* The number is known without asking the host. */
+	if (statx(AT_FDCWD, SHARES_DIRECTORY, AT_STATX_DONT_SYNC, 0, &st) < 0)
+		return;
+	(void)snprintf(path, sizeof(path), "/sys/class/bdi/%u:%u/read_ahead_kb", st.stx_dev_major,
+		       st.stx_dev_minor);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	r = fd < 0 ? -errno : write_full(fd, READ_AHEAD_KB, strlen(READ_AHEAD_KB));
+	if (r < 0)
+		log_warning("shares are read by small pieces: %s", errno_text(r));
 }
 
 int shares_open(struct guest *guest, struct cay_error *err)
 {
-	int pair[2], error;
-	pid_t pid;
+	int r;
 
-	if (guest->relay_pid > 0)
+	if (guest->shares_mounted)
 		return 0;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return cay_error_errno(err, errno, "making a socket");
-	pid = task_fork();
-	error = errno;
-	if (pid == 0)
-		run_child(pair[1]);
-	(void)close(pair[1]);
-	if (pid < 0) {
-		(void)close(pair[0]);
-		return cay_error_errno(err, error, "forking");
-	}
-	guest->relay_pid = pid;
-	guest->relay_fd = pair[0];
+	r = make_dirs(SHARES_DIRECTORY, 0700, err);
+	if (r < 0)
+		return r;
+	/*
+	 * Modes are the guest's kernel's to judge, for every user, set-id programs as on any of its
+	 * disks; ids are the host's own. Devices of the host's numbers would be others of the
+	 * guest's. Each share below is a file system of its own with the same flags.
+	 */
+	if (mount(DEVICE_TAG, SHARES_DIRECTORY, "virtiofs", MS_NODEV, NULL) < 0)
+		return cay_error_errno(err, errno, "mounting the host's shares");
+	guest->shares_mounted = true;
+	read_far_ahead();
 	return 0;
-}
-
-void shares_reaped(struct guest *guest, pid_t pid)
-{
-	if (pid != guest->relay_pid)
-		return;
-	guest->relay_pid = 0;
-	(void)close(TAKE_FD(guest->relay_fd));
 }
 
 static bool is_file(const struct strv *options)
@@ -83,14 +81,12 @@ static int make_target(const char *target, bool file, struct cay_error *err)
 	return fd < 0 ? cay_error_errno(err, errno, "making %s", target) : 0;
 }
 
-int share_mount(int relay_fd, const char *source, const char *target, const struct strv *options,
+int share_mount(const char *source, const char *target, const struct strv *options,
 		struct cay_error *err)
 {
 	const bool file = is_file(options);
-	_cleanup_close_ int fuse = -1;
-	char data[128];
+	char path[sizeof(SHARES_DIRECTORY) + 8];
 	uint64_t number;
-	uint32_t relayed;
 	int r;
 
 	if (target[0] != '/')
@@ -103,20 +99,31 @@ int share_mount(int relay_fd, const char *source, const char *target, const stru
 	r = make_target(target, file, err);
 	if (r < 0)
 		return r;
-	fuse = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	if (fuse < 0)
-		return cay_error_errno(err, errno, "opening /dev/fuse");
-	/*
-	 * Modes are the guest's kernel's to judge, for every user, set-id programs as on any of its
-	 * disks; ids are the host's own. Devices of the host's numbers would be others of the
-	 * guest's.
-	 */
-	(void)snprintf(data, sizeof(data),
-		       "fd=%d,rootmode=%o,user_id=0,group_id=0,default_permissions,allow_other",
-		       fuse, file ? S_IFREG : S_IFDIR);
-	if (mount("cay-files", target, "fuse.cay", MS_NODEV, data) < 0)
+	(void)snprintf(path, sizeof(path), SHARES_DIRECTORY "/%u", (unsigned int)number);
+	if (mount(path, target, NULL, MS_BIND, NULL) < 0)
 		return cay_error_errno(err, errno, "mounting share %s on %s", source, target);
-	relayed = (uint32_t)number;
-	r = unix_send_fd(relay_fd, &relayed, sizeof(relayed), fuse);
-	return r < 0 ? cay_error_errno(err, r, "reaching the relay of shared files") : 0;
+	return 0;
+}
+
+/*
+ * A virtiofs whose device is taken away ends what it has not answered: there is no other way to end
+ * its connection.
+ */
+int shares_end(struct cay_error *err)
+{
+	_cleanup_close_ int unbind = open(DRIVER_DIRECTORY "/unbind", O_WRONLY | O_CLOEXEC);
+	DIR *directory = opendir(DRIVER_DIRECTORY);
+	const struct dirent *entry;
+	int r = 0;
+
+	if (unbind < 0 || !directory)
+		r = cay_error_errno(err, errno, "opening " DRIVER_DIRECTORY);
+	while (r == 0 && (entry = readdir(directory)))
+		/* The devices among its entries are called virtio0, virtio1, … */
+		if (starts_with(entry->d_name, "virtio") &&
+		    write(unbind, entry->d_name, strlen(entry->d_name)) < 0)
+			r = cay_error_errno(err, errno, "removing the shares' device");
+	if (directory)
+		(void)closedir(directory);
+	return r;
 }

@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shares: trees of the host's, served by cay-files there in the language of
- * the kernel's FUSE file system. A process of vminitd's, the relay, carries the
- * messages between /dev/fuse and the port "cay.files"; it is forked when the
- * first share is mounted.
+ * Shares: trees of the host's, served by cay-files there. The guest's kernel
+ * speaks with it by a virtio device: virtiofs, with all shares of the machine
+ * as the entries "0", "1", … of its root. That is mounted once where only
+ * vminitd looks, and each share bound from there to where it is wanted.
  */
 #pragma once
 
 #include "base/error.h"
 #include "base/strv.h"
-
-#include <sys/types.h>
 
 struct guest;
 
@@ -18,15 +16,19 @@ struct guest;
 #define SHARE_TYPE "share"
 enum { SHARES_MAX = 128 };
 
-/* vminitd: forks the relay if it does not run. guest->relay_fd is then what share_mount() takes. */
+/* vminitd: mounts the device's file system if it is not yet. Does not wait for the host. */
 int shares_open(struct guest *guest, struct cay_error *err);
-/* A child has ended; where it was the relay, the next container with a share gets a new one. */
-void shares_reaped(struct guest *guest, pid_t pid);
 
 /*
  * A child of vminitd, in the guest's mount namespace: mounts the share whose number is `source` on
- * `target`, which is made: a directory, or a file by the option "file", the only one there is. Does
- * not wait for the host: what is wrong there shows at the first access.
+ * `target`, which is made: a directory, or a file by the option "file", the only one there is.
+ * Waits for the host.
  */
-int share_mount(int relay_fd, const char *source, const char *target, const struct strv *options,
+int share_mount(const char *source, const char *target, const struct strv *options,
 		struct cay_error *err);
+
+/*
+ * The host serves no share any more: what waits for it fails, and every later access does with
+ * ENOTCONN. May block, so it is a child's work too.
+ */
+int shares_end(struct cay_error *err);

@@ -115,14 +115,19 @@ void sandbox_on_lease(struct sandbox *sandbox, const Cay__Vminitd__V1__LeaseEven
 /* cay-files' arguments, its name first. */
 void sandbox_files_arguments(const struct sandbox_config *config, struct strv *argv);
 /*
- * Starts cay-files where there are shares; *ret_port is then what QEMU is to connect the port to.
- * sandbox_close_shares() follows, also after a failure.
+ * Starts cay-files where there are shares; *ret_socket is then what QEMU is to give the shares'
+ * device. sandbox_close_shares() follows, also after a failure.
  */
-int sandbox_open_shares(struct sandbox *sandbox, const struct sandbox_config *config, int *ret_port,
-			struct cay_error *err);
+int sandbox_open_shares(struct sandbox *sandbox, const struct sandbox_config *config,
+			int *ret_socket, struct cay_error *err);
 /* Once QEMU runs. */
 void sandbox_watch_shares(struct sandbox *sandbox);
 void sandbox_unwatch_shares(struct sandbox *sandbox);
+/*
+ * QEMU has ended. Whether that is because cay-files could not begin: it is then why the sandbox has
+ * failed, and QEMU has only missed its server.
+ */
+bool sandbox_shares_failed(struct sandbox *sandbox);
 /* Ends cay-files; once its handles are closed. */
 void sandbox_close_shares(struct sandbox *sandbox);
 

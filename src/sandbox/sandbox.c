@@ -168,7 +168,7 @@ static void on_exit_readable(uv_poll_t *poll, int status, int events)
 	sandbox->vm.pid = 0;
 	(void)uv_poll_stop(&sandbox->exit);
 	sandbox_drain_text(sandbox);
-	if (!sandbox->killed)
+	if (!sandbox->killed && !sandbox_shares_failed(sandbox))
 		tell_exit(sandbox, wait_status);
 	if (sandbox->state < ENDING)
 		set_state(sandbox, ENDING);
@@ -392,7 +392,7 @@ static int start_vm(struct sandbox *sandbox, struct cay_error *err)
 	_cleanup_free_ char *library = process_find_part(SANDBOX_QEMU_LIBRARY);
 	struct vm_machine machine = sandbox_describe(config, &extents);
 	struct nics *nics = &sandbox->nics;
-	int r = sandbox_open_shares(sandbox, config, &machine.files_fd, err);
+	int r = sandbox_open_shares(sandbox, config, &machine.shares_fd, err);
 
 	machine.preload = library;
 	if (r == 0)

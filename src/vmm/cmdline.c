@@ -142,16 +142,10 @@ static void add_channel(const struct cmdline *cmdline, struct strv *argv)
 	strv_addf(argv, "socket,id=qmp,fd=%d", cmdline->qmp_fd);
 	add(argv, "-mon", "chardev=qmp,mode=control");
 	strv_add(argv, "-device");
-	strv_addf(argv, "virtio-serial-device,id=serial,max_ports=3,bus=virtio-mmio-bus.%d",
+	strv_addf(argv, "virtio-serial-device,id=serial,max_ports=2,bus=virtio-mmio-bus.%d",
 		  SLOT_SERIAL);
 	add(argv, "-device", "virtconsole,bus=serial.0,nr=0,chardev=console");
 	add(argv, "-device", "virtserialport,bus=serial.0,nr=1,chardev=channel,name=cay.channel");
-	if (cmdline->files_fd > 0) {
-		strv_add(argv, "-chardev");
-		strv_addf(argv, "socket,id=files,fd=%d", cmdline->files_fd);
-		add(argv, "-device",
-		    "virtserialport,bus=serial.0,nr=2,chardev=files,name=cay.files");
-	}
 }
 
 /*

@@ -8,8 +8,7 @@
  * slots. Each has one purpose for ever, so that any sandbox of one shape is
  * the same machine:
  *
- *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel",
- *           port 2 "cay.files" where the host shares directories
+ *   slot 7  virtio-serial: port 0 is the console hvc0, port 1 "cay.channel"
  *   slot 6  disk 0, /dev/vda: the root
  *   slot 5  disk 1, /dev/vdb: the scratch
  *   slot 4  disk 2, /dev/vdc
@@ -92,7 +91,6 @@ struct cmdline {
 	bool memory_shared; /* what the guest writes goes there; else it is copied on write */
 	bool from_template; /* waits for a template's state (-incoming) and boots nothing */
 	int channel_fd, console_fd, qmp_fd;
-	int files_fd; /* 0: no such port */
 	/*
 	 * The vhost-user socket of the shares' device, whose server maps the guest's memory; 0: no
 	 * such device.

@@ -27,8 +27,8 @@ enum {
 	FD_SHED,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
-	/* With vhost's; files, shares, memory, state. */
-	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 4,
+	/* With vhost's; shares, memory, state. */
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 3,
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -201,7 +201,7 @@ static int open_memory(const struct vm_machine *machine, struct vm *vm, struct h
 
 /*
  * Opens all that QEMU gets: three sockets and a pipe at fixed places, then the disks, then the
- * cards, then the files' stream.
+ * cards, then the shares' socket.
  */
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
 		    struct cmdline_fd *sets, struct cmdline *cmdline, struct cay_error *err)
@@ -224,11 +224,6 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 	for (size_t i = 0; r == 0 && i < machine->nic_count; i++)
 		r = open_nic(machine, &machine->nics[i], handover, &cmdline->nics[i], err);
 	cmdline->nic_count = machine->nic_count;
-	if (r == 0 && machine->files_fd > 0) {
-		r = copy_fd(machine->files_fd, handover, &cmdline->files_fd);
-		if (r < 0)
-			return cay_error_errno(err, r, "handing the files' stream to QEMU");
-	}
 	if (r == 0)
 		r = open_memory(machine, vm, handover, cmdline, err);
 	if (r == 0 && machine->shares_fd > 0) {

@@ -58,7 +58,6 @@ struct vm_machine {
 	int memory_fd, state_fd;
 	bool memory_shared;
 	const char *preload;
-	int files_fd;  /* what the port "cay.files" is connected to, the caller's; 0: no port */
 	int shares_fd; /* the shares' vhost-user server, the caller's; 0: no such device */
 };
 

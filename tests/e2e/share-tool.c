@@ -5,6 +5,9 @@
  *
  *   lock flock|posix FILE
  *	"locked" or "busy"; a lock is held until the input ends
+ *   await flock|posix FILE SECONDS
+ *	"waiting", then "locked", or what else ended the waiting; a signal does
+ *	after so many seconds
  *   map FILE TEXT
  *	writes TEXT at the file's start through a shared mapping, and ends
  *   see FILE COUNT
@@ -27,6 +30,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +84,27 @@ static int lock(const char *kind, const char *path)
 	say(r < 0 ? "busy" : "locked");
 	while (r == 0 && getchar() != EOF)
 		;
+	return 0;
+}
+
+static void on_alarm(int number_of_signal)
+{
+	(void)number_of_signal;
+}
+
+static int await(const char *kind, const char *path, long seconds)
+{
+	struct sigaction action = { .sa_handler = on_alarm }; /* calls are not begun anew */
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd = open(path, O_RDWR | O_CREAT, 0666), r;
+
+	if (fd < 0)
+		fail(path);
+	sigaction(SIGALRM, &action, NULL);
+	say("waiting");
+	alarm((unsigned int)seconds);
+	r = strcmp(kind, "flock") == 0 ? flock(fd, LOCK_EX) : fcntl(fd, F_SETLKW, &whole);
+	say(r < 0 ? strerrordesc_np(errno) : "locked");
 	return 0;
 }
 
@@ -246,6 +271,8 @@ int main(int argc, char **argv)
 
 	if (strcmp(verb, "lock") == 0 && argc == 4)
 		return lock(argv[2], argv[3]);
+	if (strcmp(verb, "await") == 0 && argc == 5)
+		return await(argv[2], argv[3], number(argv[4]));
 	if (strcmp(verb, "map") == 0 && argc == 4) {
 		memcpy(map_file(argv[2], strlen(argv[3]), PROT_READ | PROT_WRITE), argv[3],
 		       strlen(argv[3]));

@@ -11,7 +11,7 @@ import uuid
 
 from harness import BUILD, CayTestCase, processes, wait_until
 
-TOOLS = ("share-tool", "share-port")
+TOOLS = ("share-tool", "share-ring")
 
 
 class Shell:
@@ -92,20 +92,16 @@ def parent(pid):
 LOOKUP, GETATTR, SETATTR, SYMLINK, MKNOD, MKDIR = 1, 3, 4, 6, 8, 9
 UNLINK, RENAME, LINK, OPEN, READ, WRITE = 10, 12, 13, 14, 15, 16
 SETXATTR, INIT, CREATE, IOCTL, RENAME2 = 21, 26, 35, 39, 45
-ROOT = 1
+ROOT = 1 # of all shares
 SET_UID, SET_GID = 1 << 1, 1 << 2
 
 
-# Of a Port's requests: the kernel's own, whose answers the relay did not live to see, have lower numbers.
-FIRST_UNIQUE = 1 << 40
-
-
-class Port:
-    """The guest's end of the host's file server, taken over from the relay."""
+class Ring:
+    """The device of the shared files, taken over from the guest's kernel: messages go to the host as they are."""
 
     def __init__(self, test, container):
-        self.process = test.start_cay("exec", "-i", container, "/tools/share-port", "speak")
-        self.unique = FIRST_UNIQUE
+        self.process = test.start_cay("exec", "-i", container, "/tools/share-ring", "speak")
+        self.unique = 0
         line = self.process.stdout.readline()
         if line != b"ready\n":
             raise AssertionError(f"{line!r} {self.process.stderr.read()!r}")
@@ -115,40 +111,44 @@ class Port:
         self.process.stdin.flush()
 
     def answer(self):
-        """(unique, error, body) of what was asked here, or None when the host has closed the port."""
-        while (line := self.process.stdout.readline().strip()) not in (b"", b"closed"):
-            data = bytes.fromhex(line.decode())
-            length, error, unique = struct.unpack_from("<IiQ", data, 8)
-            assert length == len(data) - 8, data
-            if unique == 0 or unique >= FIRST_UNIQUE:
-                return unique, error, data[24:]
-        return None
+        """(unique, error, body), or None where the host answers no more."""
+        line = self.process.stdout.readline().strip()
+        if line in (b"", b"closed"):
+            return None
+        data = bytes.fromhex(line.decode())
+        length, error, unique = struct.unpack_from("<IiQ", data)
+        assert length == len(data), data
+        return unique, error, data[16:]
 
-    def frame(self, opcode, node, body=b"", share=0, length=None, uid=0):
+    def message(self, opcode, node, body=b"", length=None, uid=0):
         self.unique += 2
         size = 40 + len(body)
-        header = struct.pack("<IIQQIIIHH", size if length is None else length, opcode, self.unique, node, uid, 0, 0, 0, 0)
-        return struct.pack("<II", size, share) + header + body
+        return struct.pack("<IIQQIIIHH", size if length is None else length, opcode, self.unique, node, uid, 0, 0, 0, 0) + body
 
     def ask(self, opcode, node, body=b"", **options):
-        """The answer's error (0 or negative) and body."""
-        self.send(self.frame(opcode, node, body, **options))
+        """The answer's error (0 or negative) and body; (None, b"") where there is no answer."""
+        self.send(self.message(opcode, node, body, **options))
         answer = self.answer()
         if answer is None:
             return None, b""
         assert answer[0] == self.unique, (answer, self.unique)
         return answer[1], answer[2]
 
-    def begin(self, share=0):
-        error, _ = self.ask(INIT, 0, struct.pack("<IIII", 7, 31, 65536, 0) + bytes(48), share=share)
+    def begin(self):
+        error, _ = self.ask(INIT, 0, struct.pack("<IIII", 7, 38, 65536, 0) + bytes(48))
         if error != 0:
             raise AssertionError(f"INIT: {error}")
         return self
 
-    def lookup(self, node, name, share=0):
+    def lookup(self, node, name):
         """(error, the node's number)."""
-        error, body = self.ask(LOOKUP, node, name + b"\0", share=share)
+        error, body = self.ask(LOOKUP, node, name + b"\0")
         return error, struct.unpack_from("<Q", body)[0] if error == 0 else 0
+
+
+def root_of(share):
+    """The node that is a share's root."""
+    return (share + 1) << 48 | 1
 
 
 def tree(path):

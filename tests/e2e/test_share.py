@@ -177,6 +177,23 @@ class Tree(ShareTestCase):
                 take(fcntl.LOCK_EX)  # soon: the guest's kernel tells of a close without waiting for an answer
                 take(fcntl.LOCK_UN)
 
+    def test_who_waits_for_a_lock_hears_signals(self):
+        self.host("awaited").touch()
+        with open(self.host("awaited"), "r+") as mine:
+            for kind, take in (("flock", fcntl.flock), ("posix", fcntl.lockf)):
+                take(mine, fcntl.LOCK_EX)
+                self.assertEqual(self.run_in(f"/tools/share-tool await {kind} /shared/awaited 1"),
+                                 "waiting\nInterrupted system call")
+                self.assertEqual(self.run_in(f"mkfifo /tmp/{kind}; /tools/share-tool await {kind} /shared/awaited 1000 > "
+                                             f"/tmp/{kind} & read line < /tmp/{kind}; kill -9 $!; wait $! 2>/dev/null; echo $line $?"),
+                                 "waiting 137")
+                # Who was interrupted does not get the lock either.
+                patient = self.start_tool("tree", "await", kind, "/shared/awaited", "1000")
+                self.assertEqual(patient.stdout.readline(), b"waiting\n")
+                take(mine, fcntl.LOCK_UN)
+                self.assertEqual(patient.stdout.readline(), b"locked\n")
+                patient.communicate(timeout=PATIENCE)
+
     def test_inotify_tells_of_the_guest_s_own_changes(self):
         self.host("watched").mkdir()
         watch = self.start_tool("tree", "watch", "/shared/watched", "20")
@@ -236,7 +253,7 @@ class Containers(ShareTestCase):
         self.cay("run", "-d", "--name", "plain", "busybox", "sleep", "1000")
         self.assertEqual([pid for pid in processes("cay-files", str(self.daemon.directory))], [])
         self.assertEqual(self.cay("exec", "plain", "sh", "-c", "cat /sys/class/virtio-ports/*/name; "
-                                  "ps -o comm | grep -c cay-relay || true"), "cay.channel\n0")
+                                  "ls /sys/bus/virtio/drivers/virtiofs | grep -c virtio || true"), "cay.channel\n0")
 
     def test_two_containers_see_each_other(self):
         first, second = self.start("first"), self.start("second")
@@ -272,10 +289,18 @@ class Containers(ShareTestCase):
 
     def test_cay_files_killed(self):
         shell = self.start("orphan")
-        shell("echo before > /shared/file; exec 5< /shared/file")
+        shell("echo before > /shared/file; exec 5< /shared/file; cp /tools/share-tool /tmp/")
+        self.host("held").touch()
+        held = open(self.host("held"), "r+")
+        self.addCleanup(held.close)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waiting = self.start_cay("exec", "-i", "orphan", "/tmp/share-tool", "await", "flock", "/shared/held", "1000")
+        self.assertEqual(waiting.stdout.readline(), b"waiting\n")
         files = self.files_process("orphan")
         os.kill(files, signal.SIGKILL)
         message = "Transport endpoint is not connected"
+        # Who waits for an answer is told, and everybody who comes later.
+        self.assertIn(waiting.communicate(timeout=PATIENCE)[0].decode().strip(), ("Software caused connection abort", message))
         wait_until(lambda: message in shell("cat /shared/file 2>&1", code=None), "the share to be gone")
         for command in ("ls /shared", "cat <&5", "echo x > /shared/new", "ls /tools"):
             self.assertIn(message, shell(f"({command}) 2>&1", code=None))

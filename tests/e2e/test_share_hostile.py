@@ -10,7 +10,7 @@ import threading
 
 import share_harness as fuse
 from harness import alive, wait_until
-from share_harness import Port, ShareTestCase, tree
+from share_harness import Ring, ShareTestCase, root_of, tree
 
 PRIVILEGED = ("--privileged", "--pid", "host")
 BAD_NAMES = (b"..", b".", b"", b"/", b"/etc/passwd", b"../secret", b"sub/../../secret", b"sub/deep", b"a/b", b"x" * 300)
@@ -40,7 +40,7 @@ class Hostile(ShareTestCase):
 
     def attack(self, *options):
         shell = self.start(self.container, "-v", f"{self.source}:/mine", *options)
-        shell("cat /mine/file")  # the relay runs, the share is in use
+        shell("cat /mine/file")  # the share is in use
         return shell
 
     def own_share(self, flag="rw"):
@@ -49,75 +49,74 @@ class Hostile(ShareTestCase):
         shares = [(flags.split(",")[0], path) for flags, path in zip(words[2::3], words[3::3])]
         return shares.index((flag, str(self.source)))
 
-    def port(self, *options):
+    def take(self, flag="rw", options=()):
+        """The device of a new container, and the node that is the root of its share."""
         self.attack(*PRIVILEGED, *options)
-        return Port(self, self.container).begin(share=self.own_share())
+        return Ring(self, self.container).begin(), root_of(self.own_share(flag))
 
     def test_names_in_raw_messages(self):
-        port, share = self.port(), self.own_share()
+        ring, root = self.take()
         for name in BAD_NAMES:
-            error, node = port.lookup(fuse.ROOT, name, share=share)
+            error, node = ring.lookup(root, name)
             # "." and ".." are asked for by kernels that export file systems; the root has no parent.
-            self.assertTrue(error is not None and error < 0 or node == fuse.ROOT, (name, error, node))
+            self.assertTrue(error is not None and error < 0 or node == root, (name, error, node))
             z = name + b"\0"
             for opcode, body in ((fuse.MKDIR, struct.pack("<II", 0o755, 0) + z),
                                  (fuse.MKNOD, struct.pack("<IIII", 0o100644, 0, 0, 0) + z),
                                  (fuse.CREATE, struct.pack("<IIII", os.O_RDWR | os.O_CREAT, 0o100644, 0, 0) + z),
                                  (fuse.SYMLINK, z + b"target\0"),
                                  (fuse.UNLINK, z),
-                                 (fuse.RENAME, struct.pack("<Q", fuse.ROOT) + b"file\0" + z),
-                                 (fuse.RENAME, struct.pack("<Q", fuse.ROOT) + z + b"stolen\0"),
-                                 (fuse.RENAME2, struct.pack("<QII", fuse.ROOT, 0, 0) + b"file\0" + z)):
-                error, _ = port.ask(opcode, fuse.ROOT, body, share=share)
+                                 (fuse.RENAME, struct.pack("<Q", root) + b"file\0" + z),
+                                 (fuse.RENAME, struct.pack("<Q", root) + z + b"stolen\0"),
+                                 (fuse.RENAME2, struct.pack("<QII", root, 0, 0) + b"file\0" + z)):
+                error, _ = ring.ask(opcode, root, body)
                 self.assertTrue(error is not None and error < 0, (name, opcode, error))
         self.assertEqual(sorted(os.listdir(self.source)), ["file", "sub"])
 
     def test_malformed_messages(self):
         """Wrong sizes, numbers and kinds: an error, or the end of this connection, never of another's."""
         witness = self.start("witness")
+        ring, root = self.take()
         messages = (
-            (fuse.LOOKUP, fuse.ROOT, b"no-end"), (fuse.LOOKUP, fuse.ROOT, b""), (fuse.LOOKUP, 12345678, b"file\0"),
-            (fuse.GETATTR, 0, b""), (fuse.GETATTR, 2 ** 64 - 1, bytes(16)), (fuse.SETATTR, fuse.ROOT, b"short"),
-            (9999, fuse.ROOT, b""), (0, 0, b""), (fuse.IOCTL, fuse.ROOT, bytes(32)),
-            (fuse.RENAME, fuse.ROOT, struct.pack("<Q", 77) + b"file\0new\0"),
-            (fuse.RENAME, fuse.ROOT, struct.pack("<Q", fuse.ROOT) + b"file\0"),
-            (fuse.LINK, fuse.ROOT, struct.pack("<Q", 77) + b"new\0"),
-            (fuse.READ, fuse.ROOT, struct.pack("<QQIIQII", 12345, 0, 4096, 0, 0, 0, 0)),
-            (fuse.WRITE, fuse.ROOT, struct.pack("<QQIIQII", 12345, 0, 2 ** 31, 0, 0, 0, 0)),
-            (fuse.SETXATTR, fuse.ROOT, struct.pack("<II", 2 ** 31, 0) + b"user.x\0"),
-            (fuse.SYMLINK, fuse.ROOT, b"name\0no-end"),
+            (fuse.LOOKUP, root, b"no-end"), (fuse.LOOKUP, root, b""), (fuse.LOOKUP, 12345678, b"file\0"),
+            (fuse.GETATTR, 0, b""), (fuse.GETATTR, 2 ** 64 - 1, bytes(16)), (fuse.SETATTR, root, b"short"),
+            (9999, root, b""), (0, 0, b""), (fuse.IOCTL, root, bytes(32)),
+            (fuse.RENAME, root, struct.pack("<Q", 77) + b"file\0new\0"),
+            (fuse.RENAME, root, struct.pack("<Q", root) + b"file\0"),
+            (fuse.LINK, root, struct.pack("<Q", 77) + b"new\0"),
+            (fuse.READ, root, struct.pack("<QQIIQII", 12345, 0, 4096, 0, 0, 0, 0)),
+            (fuse.WRITE, root, struct.pack("<QQIIQII", 12345, 0, 2 ** 31, 0, 0, 0, 0)),
+            (fuse.SETXATTR, root, struct.pack("<II", 2 ** 31, 0) + b"user.x\0"),
+            (fuse.SYMLINK, root, b"name\0no-end"),
         )
-        port, share = self.port(), self.own_share()
         for opcode, node, body in messages:
-            error, _ = port.ask(opcode, node, body, share=share)
+            error, _ = ring.ask(opcode, node, body)
             self.assertTrue(error is not None and error < 0, (opcode, node, error))
         # Numbers of handles that were never given out, and offsets at the end of the world.
-        error, node = port.lookup(fuse.ROOT, b"file", share=share)
+        error, node = ring.lookup(root, b"file")
         self.assertEqual(error, 0)
-        error, body = port.ask(fuse.OPEN, node, struct.pack("<II", os.O_RDWR, 0), share=share)
+        error, body = ring.ask(fuse.OPEN, node, struct.pack("<II", os.O_RDWR, 0))
         self.assertEqual(error, 0)
         handle = struct.unpack_from("<Q", body)[0]
         for offset, size in ((2 ** 63 - 1, 4096), (2 ** 64 - 1, 1), (0, 2 ** 32 - 1)):
-            error, body = port.ask(fuse.READ, node, struct.pack("<QQIIQII", handle, offset, size, 0, 0, 0, 0), share=share)
+            error, body = ring.ask(fuse.READ, node, struct.pack("<QQIIQII", handle, offset, size, 0, 0, 0, 0))
             self.assertTrue(error is not None and (error < 0 or len(body) <= 5), (offset, size, error, len(body)))
-            error, _ = port.ask(fuse.WRITE, node, struct.pack("<QQIIQII", handle, offset, size, 0, 0, 0, 0) + b"x", share=share)
+            error, _ = ring.ask(fuse.WRITE, node, struct.pack("<QQIIQII", handle, offset, size, 0, 0, 0, 0) + b"x")
             self.assertTrue(error is not None and error < 0, (offset, size, error))
         self.assertEqual((self.source / "file").read_text(), "mine\n")
         self.assertEqual(witness("echo unharmed > /shared/witness; cat /shared/witness"), "unharmed")
 
-    def test_broken_frames(self):
-        """What is no frame ends the connection: cay-files is gone, the machine goes on."""
-        for number, data in enumerate((struct.pack("<II", 2 ** 32 - 1, 0) + bytes(100), struct.pack("<II", 3, 0) + b"abc",
-                                       struct.pack("<II", 40, 4000) + bytes(40),
-                                       struct.pack("<II", 60, 0) + struct.pack("<I", 4000) + bytes(56))):
+    def test_broken_messages(self):
+        """What is no message ends the connection at most: cay-files is gone, the machine goes on."""
+        for number, data in enumerate((b"abc", bytes(39), bytes(40), struct.pack("<I", 2 ** 32 - 1) + bytes(100),
+                                       struct.pack("<I", 4000) + bytes(56), bytes(70000))):
             with self.subTest(number):
                 name = f"broken-{number}"
                 shell = self.start(name, "-v", f"{self.source}:/mine", *PRIVILEGED)
-                shell("cat /mine/file")
                 files = self.files_process(name)
-                port = Port(self, name)
-                port.send(data)
-                answer = port.answer()
+                ring = Ring(self, name)
+                ring.send(data)
+                answer = ring.answer()
                 self.assertTrue(answer is None or answer[1] < 0, answer)
                 if answer is None:
                     wait_until(lambda: not alive(files), "cay-files to end")
@@ -125,53 +124,65 @@ class Hostile(ShareTestCase):
                 self.cay("rm", "-f", name)
 
     def test_devices_and_ids(self):
-        port, share = self.port(), self.own_share()
+        ring, root = self.take()
         for mode in (0o020666, 0o060666):
-            error, _ = port.ask(fuse.MKNOD, fuse.ROOT, struct.pack("<IIII", mode, (1 << 8) | 3, 0, 0) + b"device\0", share=share)
+            error, _ = ring.ask(fuse.MKNOD, root, struct.pack("<IIII", mode, (1 << 8) | 3, 0, 0) + b"device\0")
             self.assertEqual(error, -1)
-        error, node = port.lookup(fuse.ROOT, b"file", share=share)
+        error, node = ring.lookup(root, b"file")
         for ids in (2 ** 32 - 1, 2 ** 31, 2 ** 32 - 2):
             setattr_in = struct.pack("<IIQQQQQQIIIIIIIII", fuse.SET_UID | fuse.SET_GID, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
                                      0, ids, ids, 0, 0)[:88].ljust(88, b"\0")
-            error, _ = port.ask(fuse.SETATTR, node, setattr_in, share=share)
+            error, _ = ring.ask(fuse.SETATTR, node, setattr_in)
             self.assertIsNotNone(error, ids)
             self.assertIn((self.source / "file").stat().st_uid, (0, ids))
         # A caller with an id that no one has: refused or as that id, and the server goes on.
-        error, _ = port.ask(fuse.MKDIR, fuse.ROOT, struct.pack("<II", 0o755, 0) + b"odd\0", share=share, uid=2 ** 32 - 1)
+        error, _ = ring.ask(fuse.MKDIR, root, struct.pack("<II", 0o755, 0) + b"odd\0", uid=2 ** 32 - 1)
         self.assertIsNotNone(error)
-        self.assertEqual(port.lookup(fuse.ROOT, b"file", share=share)[0], 0)
+        self.assertEqual(ring.lookup(root, b"file")[0], 0)
         self.assertEqual([name for name in os.listdir(self.source) if name not in ("file", "sub", "odd")], [])
 
-    def test_a_share_that_is_none_of_its_own(self):
-        port = self.port()
-        for share in (3, 100, 127):
-            error, _ = port.ask(fuse.GETATTR, fuse.ROOT, bytes(16), share=share)
-            self.assertTrue(error is None or error < 0, (share, error))
-            if error is None:
-                break
+    def test_nodes_that_are_none_of_its_own(self):
+        """Shares that are not there, ids that nobody was given, and the directory of all shares."""
+        ring, root = self.take()
+        for node in (root_of(3), root_of(100), root_of(127), root_of(2 ** 15 - 1), root + 1, root + 1000, 2 ** 64 - 1):
+            self.assertLess(ring.ask(fuse.GETATTR, node, bytes(16))[0], 0, node)
+        for opcode, body in ((fuse.MKDIR, struct.pack("<II", 0o755, 0) + b"new\0"), (fuse.UNLINK, b"0\0"),
+                             (fuse.SYMLINK, b"new\0target\0"), (fuse.RENAME, struct.pack("<Q", root) + b"0\0new\0"),
+                             (fuse.CREATE, struct.pack("<IIII", os.O_RDWR | os.O_CREAT, 0o100644, 0, 0) + b"new\0"),
+                             (fuse.LINK, struct.pack("<Q", root) + b"new\0"),
+                             (fuse.SETATTR, struct.pack("<II", fuse.SET_UID, 0) + bytes(80))):
+            self.assertLess(ring.ask(opcode, fuse.ROOT, body)[0], 0, opcode)
+        for name in BAD_NAMES + (b"3", b"100", b"-1", b"00", b"0/..", b"0 "):
+            error, node = ring.lookup(fuse.ROOT, name)
+            self.assertTrue(error < 0 or node == fuse.ROOT, (name, error, node))
+        # From one share into another, which may be read-only.
+        self.assertEqual(ring.lookup(root, b"file")[0], 0)
+        others = [other for other in map(root_of, range(3)) if other != root]
+        for other in others:
+            self.assertLess(ring.ask(fuse.RENAME, root, struct.pack("<Q", other) + b"file\0file\0")[0], 0)
+            self.assertLess(ring.ask(fuse.LINK, other, struct.pack("<Q", ring.lookup(root, b"file")[1]) + b"link\0")[0], 0)
+        self.assertEqual(sorted(os.listdir(self.source)), ["file", "sub"])
 
     def test_read_only_in_raw_messages(self):
-        self.attack(*PRIVILEGED, "-v", f"{self.source}:/locked:ro")
         before = tree(self.source)
-        share = self.own_share("ro")
-        port = Port(self, self.container).begin(share=share)
-        error, node = port.lookup(fuse.ROOT, b"file", share=share)
+        ring, root = self.take("ro", options=("-v", f"{self.source}:/locked:ro"))
+        error, node = ring.lookup(root, b"file")
         self.assertEqual(error, 0)
         for flags in (os.O_WRONLY, os.O_RDWR, os.O_RDONLY | os.O_TRUNC, os.O_WRONLY | os.O_APPEND):
-            error, _ = port.ask(fuse.OPEN, node, struct.pack("<II", flags, 0), share=share)
+            error, _ = ring.ask(fuse.OPEN, node, struct.pack("<II", flags, 0))
             self.assertEqual(error, -30, flags)
-        error, body = port.ask(fuse.OPEN, node, struct.pack("<II", os.O_RDONLY, 0), share=share)
+        error, body = ring.ask(fuse.OPEN, node, struct.pack("<II", os.O_RDONLY, 0))
         handle = struct.unpack_from("<Q", body)[0]
         write = struct.pack("<QQIIQII", handle, 0, 1, 0, 0, 0, 0) + b"x"
-        for opcode, at, body in ((fuse.WRITE, node, write), (fuse.UNLINK, fuse.ROOT, b"file\0"),
-                                 (fuse.MKDIR, fuse.ROOT, struct.pack("<II", 0o755, 0) + b"new\0"),
-                                 (fuse.SYMLINK, fuse.ROOT, b"new\0x\0"),
-                                 (fuse.RENAME, fuse.ROOT, struct.pack("<Q", fuse.ROOT) + b"file\0new\0"),
-                                 (fuse.LINK, fuse.ROOT, struct.pack("<Q", node) + b"new\0"),
+        for opcode, at, body in ((fuse.WRITE, node, write), (fuse.UNLINK, root, b"file\0"),
+                                 (fuse.MKDIR, root, struct.pack("<II", 0o755, 0) + b"new\0"),
+                                 (fuse.SYMLINK, root, b"new\0x\0"),
+                                 (fuse.RENAME, root, struct.pack("<Q", root) + b"file\0new\0"),
+                                 (fuse.LINK, root, struct.pack("<Q", node) + b"new\0"),
                                  (fuse.SETXATTR, node, struct.pack("<II", 1, 0) + b"user.x\0y"),
                                  (fuse.SETATTR, node, struct.pack("<II", fuse.SET_UID, 0) + bytes(80)),
-                                 (fuse.CREATE, fuse.ROOT, struct.pack("<IIII", os.O_RDWR | os.O_CREAT, 0o100644, 0, 0) + b"new\0")):
-            error, _ = port.ask(opcode, at, body, share=share)
+                                 (fuse.CREATE, root, struct.pack("<IIII", os.O_RDWR | os.O_CREAT, 0o100644, 0, 0) + b"new\0")):
+            error, _ = ring.ask(opcode, at, body)
             self.assertTrue(error is not None and error < 0, opcode)
         self.assertEqual(tree(self.source), before)
 
@@ -223,6 +234,58 @@ class Hostile(ShareTestCase):
         os.rename(self.outside / "victim" / "sub", self.source / "sub")
         self.assertFalse((self.outside / "escaped").exists() or (self.outside / "victim" / "escaped").exists())
         self.assertEqual(shell("cd /mine; cat sub/deep"), "deep")
+
+
+RINGS = ("loop", "self", "next", "head", "index", "address", "answer-address", "wrap", "length", "answer-length", "empty",
+         "order", "many", "table-loop", "table-nested", "table-odd", "table-length", "table-address", "table-chained",
+         "nowhere", "in-device", "storm", "resets")
+
+
+class Rings(ShareTestCase):
+    """Queues that no driver would make, in memory that the server maps."""
+
+    def attacker(self, name):
+        shell = self.start(name, *PRIVILEGED)
+        shell("cp /tools/share-ring /bin/")  # which is gone from there with the first attack
+        return shell
+
+    def test_rings(self):
+        """Each ends the attacker's own file server, or is refused by it; all else goes on."""
+        witness = self.start("witness")
+        self.host("file").write_text("x\n")
+        survived, name, shell = [], None, None
+        for number, kind in enumerate(RINGS):
+            with self.subTest(kind):
+                if not name:
+                    name = f"attacker-{number}"
+                    shell = self.attacker(name)
+                    files = self.files_process(name)
+                attack = self.start_cay("exec", name, "/bin/share-ring", "ring", kind)
+                wait_until(lambda: attack.poll() is not None or not alive(files), f"{kind} to be answered or its server to end")
+                ended = not alive(files)
+                if not ended:
+                    self.assertEqual(attack.communicate()[0], b"answered\n")
+                    survived.append(kind)
+                self.assertEqual(shell("echo alive"), "alive")
+                self.assertEqual(witness(f"echo {kind} > /shared/other; cat /shared/other /shared/file"), f"{kind}\nx")
+                if ended:
+                    self.cay("rm", "-f", name)
+                    name = None
+        # A server that is gone after everything would have been shown nothing.
+        self.assertIn("storm", survived)
+        self.assertIn("resets", survived)
+
+    def test_messages_that_change_while_they_are_read(self):
+        witness, shell = self.start("calm"), self.attacker("changing")
+        files = self.files_process("changing")
+        words = pathlib.Path(f"/proc/{files}/cmdline").read_bytes().decode().split("\0")
+        before = tree(self.tools)
+        answered = int(shell(f"/bin/share-ring race {root_of(words[3::3].index(str(self.tools)))} 15"))
+        self.assertGreater(answered, 100)
+        self.assertEqual(shell("echo alive"), "alive")
+        self.assertEqual(witness("echo y > /shared/other; cat /shared/other"), "y")
+        # Some were read as others, which may have done what its shares allow: nothing to this one.
+        self.assertEqual(tree(self.tools), before)
 
 
 class Failing(ShareTestCase):
@@ -278,7 +341,10 @@ class Greedy(ShareTestCase):
         self.host("file").write_text("x\n")
         self.start("greedy", *PRIVILEGED)("cat /shared/file")
         files = self.files_process("greedy")
-        opened, refused = map(int, self.cay("exec", "greedy", "/tools/share-port", "flood", "1000000", timeout=600).split())
+        words = pathlib.Path(f"/proc/{files}/cmdline").read_bytes().decode().split("\0")
+        root = root_of(words[3::3].index(str(self.shared)))
+        opened, refused = map(int, self.cay("exec", "greedy", "/tools/share-ring", "flood", str(root), "1000000",
+                                            timeout=600).split())
         self.assertEqual(opened + refused, 1000000)
         self.assertGreater(refused, 0)
         self.assertEqual(witness("echo y > /shared/other; cat /shared/other"), "y")
