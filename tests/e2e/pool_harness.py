@@ -14,18 +14,18 @@ import pathlib
 import secrets
 import signal
 import subprocess
+import tarfile
 
 import grpc_judge
 import harness
 import lab
-from harness import BUILD, alive, cached, wait_until
+from harness import BUILD, cached, wait_until
 from net_images import archive, tar_entry
 
 SHIM = "cay.shim.v1.Shim"
 WARM = BUILD / "cay-warm"
 BRIDGE = "brpool"
 GATEWAY = "10.211.0.1"
-DISK_SIZE = 1 << 40
 LEASH_FD = 5
 
 
@@ -36,7 +36,6 @@ def warm_archive():
     def make(path):
         layer = path.with_suffix(".layer")
         try:
-            import tarfile
             with tarfile.open(layer, "w") as tar:
                 tar_entry(tar, "cay-warm", WARM.read_bytes(), 0o755)
             archive(path, "warm", [layer], config)
@@ -57,11 +56,15 @@ class Member:
         self.log = self.directory / "shim.log"
         self.config_path.write_text(json.dumps(config))
         reader, self.leash = os.pipe()
+
+        def give_leash():
+            os.dup2(reader, LEASH_FD)
+            os.set_inheritable(LEASH_FD, True)
+
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen(
-                ["sh", "-c", f'exec {LEASH_FD}<&{reader}; exec "$0" --config "$1" --debug', BUILD / "cay-shim",
-                 self.config_path], stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[reader],
-                start_new_session=True)
+            self.process = subprocess.Popen([BUILD / "cay-shim", "--config", self.config_path, "--debug"],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log, close_fds=False,
+                                            preexec_fn=give_leash, start_new_session=True)
         os.close(reader)
         wait_until(lambda: self.socket.exists() or self.process.poll() is not None, "the member's socket", 20)
 

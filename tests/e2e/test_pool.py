@@ -12,7 +12,7 @@ import subprocess
 import grpc_judge
 import harness
 from harness import alive, processes, wait_until
-from pool_harness import GATEWAY, SHIM, PoolTestCase, warm_archive
+from pool_harness import GATEWAY, SHIM, Member, PoolTestCase, warm_archive
 
 FETCH = (harness.busybox_archive, grpc_judge.installed, warm_archive)
 OK, CONFLICT = 0, 9
@@ -139,7 +139,6 @@ class Claims(PoolTestCase):
 
     def run_booted(self, container):
         """The same without a pool: the container's shim boots its VM. No leash is looked at."""
-        from pool_harness import Member
         member = Member.__new__(Member)
         member.pool, member.directory, member.config_path = self, container.directory, container.config_path
         member.socket, member.log, member.leash = container.socket, container.directory / "shim.log", -1
@@ -254,7 +253,6 @@ class Refusals(PoolTestCase):
         oci = json.loads(config["containers"][0]["oci_config"])
         oci["process"]["args"] = ["/none"]
         config["containers"][0]["oci_config"] = json.dumps(oci)
-        from pool_harness import Member
         member = Member(self, config)
         self.members.append(member)
         result = member.call("WaitWarm")
