@@ -263,8 +263,7 @@ static void show_path(char *argument, const char *path)
 	const size_t room = strlen(argument);
 
 	assert(strlen(path) <= room);
-	memset(argument, 0, room);
-	memcpy(argument, path, strlen(path));
+	(void)strncpy(argument, path, room); /* which fills the rest with zeros */
 }
 
 /* It is done: everything of the member's is forgotten. */
