@@ -50,9 +50,9 @@ int guest_memory_map(struct guest_memory *memory, uint64_t guest, uint64_t user,
 	    overflows(user, size))
 		return -EINVAL;
 	/* Mapping a device is whatever its driver makes of it. */
-	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stat) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &stat) < 0)
 		return -errno;
-	if (!S_ISREG(stat.stx_mode))
+	if (!S_ISREG(stat.stx_mode) || stat.stx_size < offset + size)
 		return -EINVAL;
 	bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)offset);
 	if (bytes == MAP_FAILED)

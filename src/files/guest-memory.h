@@ -46,8 +46,9 @@ struct guest_memory *guest_memory_ref(struct guest_memory *memory);
 void guest_memory_unref(struct guest_memory *memory);
 
 /*
- * Maps `size` bytes of a regular file from `offset` on, and adds them. -EINVAL: not a file, an
- * offset that is not a page's, an empty or overflowing range, or too many; else mmap(2)'s -errno.
+ * Maps `size` bytes of a regular file from `offset` on, and adds them. -EINVAL: not a file
+ * or not one of that size, an offset that is not a page's, an empty or overflowing range, or too
+ * many; else mmap(2)'s -errno.
  */
 int guest_memory_map(struct guest_memory *memory, uint64_t guest, uint64_t user, uint64_t size,
 		     uint64_t offset, int fd);

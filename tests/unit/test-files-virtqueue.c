@@ -216,6 +216,7 @@ static void test_mapping(void **state)
 	assert_int_equal(guest_memory_map(mapped, 0, 0, GUEST_MEMORY_MAX + 1, 0, fd), -EINVAL);
 	assert_int_equal(guest_memory_map(mapped, 0, 0, SIZE, 0, pipe_fds[0]), -EINVAL);
 	assert_int_equal(guest_memory_map(mapped, 0, 0, SIZE, 0, -1), -EBADF);
+	assert_int_equal(guest_memory_map(mapped, 0, 0, 4 * SIZE, SIZE, fd), -EINVAL);
 	assert_null(guest_memory_at(mapped, 0, 1, &length));
 	for (unsigned int i = 0; i < GUEST_REGIONS_MAX; i++)
 		assert_int_equal(guest_memory_map(mapped, i * 2ULL * SIZE, 0, SIZE, SIZE, fd), 0);
