@@ -94,7 +94,7 @@ static void stop(struct device *device, struct device_queue *queue)
 	device->settle(device->user);
 	(void)pthread_mutex_lock(&queue->lock);
 	queue->base = queue->ring.next_avail;
-	queue->untold = false;
+	queue->untold = 0;
 	guest_memory_unref(TAKE_PTR(queue->memory));
 	(void)pthread_mutex_unlock(&queue->lock);
 }

@@ -10,6 +10,9 @@
 /* What an event of the epoll descriptor is about, beside the queues' numbers. */
 enum { EVENT_MORE = DEVICE_QUEUES, EVENT_STOP };
 
+/* Requests that are given back in silence before the guest is told of them. */
+enum { UNTOLD_MAX = 64 };
+
 static void signal_event(int fd)
 {
 	const uint64_t one = 1;
@@ -141,7 +144,7 @@ int device_take(struct device *device, unsigned int number, struct device_reques
 /* With the queue's lock held. */
 static void tell(struct device_queue *queue)
 {
-	queue->untold = false;
+	queue->untold = 0;
 	if (virtqueue_must_tell(&queue->ring) && queue->call_fd >= 0)
 		signal_event(queue->call_fd);
 }
@@ -159,9 +162,7 @@ void device_give(struct device *device, struct device_request *request, uint32_t
 
 	(void)pthread_mutex_lock(&queue->lock);
 	virtqueue_give(&queue->ring, request->chain.head, length);
-	if (silent)
-		queue->untold = true;
-	else
+	if (!silent || ++queue->untold == UNTOLD_MAX)
 		tell(queue);
 	leave(queue);
 	(void)pthread_mutex_unlock(&queue->lock);
@@ -174,7 +175,7 @@ void device_tell(struct device *device)
 		struct device_queue *queue = &device->queues[i];
 
 		(void)pthread_mutex_lock(&queue->lock);
-		if (queue->untold && queue->memory)
+		if (queue->untold > 0 && queue->memory)
 			tell(queue);
 		(void)pthread_mutex_unlock(&queue->lock);
 	}

@@ -29,8 +29,8 @@ struct device_queue {
 	uint16_t base;               /* where it begins to run */
 	bool enabled, running;
 	int kick_fd, call_fd;
-	unsigned int busy; /* requests that threads are working on */
-	bool untold;       /* something was given back in silence */
+	unsigned int busy;   /* requests that threads are working on */
+	unsigned int untold; /* given back in silence */
 };
 
 struct device {
@@ -77,7 +77,7 @@ int device_wait(struct device *device, int timeout_ms);
 int device_take(struct device *device, unsigned int queue, struct device_request *request);
 /*
  * Gives a request back with `length` bytes written. In silence: the guest need not know at once; it
- * learns of it with the next one, or by device_tell().
+ * learns of it with the next one, by device_tell(), or when there are many.
  */
 void device_give(struct device *device, struct device_request *request, uint32_t length,
 		 bool silent);

@@ -146,7 +146,8 @@ static int read_message(struct worker *worker, struct request *ret_request)
 static void give(struct worker *worker, uint32_t length, bool silent)
 {
 	device_give(&worker->server->device, &worker->request, length, silent);
-	worker->silent = silent;
+	/* The other queue's answers don't tell of it. */
+	worker->silent = worker->silent || silent;
 }
 
 static void reply(struct worker *worker, const struct place *place, struct answer *answer,

@@ -96,6 +96,50 @@ static void test_stop_while_waiting(void **state)
 	assert_int_equal(client.header.error, -EINTR);
 }
 
+/* Waits for the guest's interrupt of a queue, and clears it. */
+static void await_call(const struct front_queue *queue)
+{
+	struct pollfd wait = { .fd = queue->call_fd, .events = POLLIN };
+	uint64_t count;
+
+	assert_int_equal(poll(&wait, 1, 10000), 1);
+	assert_int_equal(read(queue->call_fd, &count, sizeof(count)), sizeof(count));
+}
+
+/* That a FORGET was taken is told in the end, whatever else is going on. */
+static void test_silence(void **state)
+{
+	struct front_queue *queue = &client.front.queues[FRONT_HIPRIO];
+	const struct fuse_forget_in in = { .nlookup = 1 };
+	uint32_t length;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		(void)client_send(&client, 0, FUSE_FORGET, 77, &in, sizeof(in), NULL, 0);
+		for (unsigned int k = 0; k < i % 3; k++)
+			assert_int_equal(client_call(&client, 0, FUSE_STATFS, 1, NULL, 0, NULL, 0),
+					 0);
+		await_call(queue);
+		while (front_take(&client.front, FRONT_HIPRIO, &length) >= 0)
+			;
+	}
+	/* As many as fit, and requests that leave no time between them. */
+	for (unsigned int i = 0; i < FRONT_SLOTS / 2; i++) {
+		int slot = front_find_slot(&client.front, FRONT_HIPRIO);
+
+		assert_true(slot >= 0);
+		*(struct fuse_in_header *)front_message(&client.front, FRONT_HIPRIO,
+							(unsigned int)slot) =
+			(struct fuse_in_header){ .len = 48, .opcode = FUSE_FORGET };
+		front_send(&client.front, FRONT_HIPRIO, (unsigned int)slot, 48, 0);
+	}
+	for (unsigned int told = 0; told == 0;) {
+		struct pollfd wait = { .fd = queue->call_fd, .events = POLLIN };
+
+		assert_int_equal(client_call(&client, 0, FUSE_STATFS, 1, NULL, 0, NULL, 0), 0);
+		told = poll(&wait, 1, 0) == 1;
+	}
+}
+
 struct saying {
 	const struct front *front;
 	atomic_bool done;
@@ -239,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reset, start, stop),
 		cmocka_unit_test_setup_teardown(test_stop_while_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(test_memory_moves, start, stop),
+		cmocka_unit_test_setup_teardown(test_silence, start, stop),
 		cmocka_unit_test_setup_teardown(test_features, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_messages, start, stop),
 		cmocka_unit_test_setup_teardown(test_version, start, stop),
