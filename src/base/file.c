@@ -169,11 +169,12 @@ int fd_read(int fd, const char *name, size_t limit, struct buf *out, struct cay_
 {
 	const size_t start = out->length;
 
-	for (;;) {
+	/* Most files are small, and a large buffer is a mapping of its own. */
+	for (size_t chunk = 4 * KIB;; chunk = MIN(2 * chunk, 64 * KIB)) {
 		size_t room = limit - (out->length - start) + 1;
 		ssize_t n;
 
-		room = MIN(room, 64 * KIB);
+		room = MIN(room, chunk);
 		n = read_full(fd, buf_reserve(out, room), room);
 		if (n < 0)
 			return cay_error_errno(err, (int)n, "reading %s", name);
