@@ -29,8 +29,7 @@ enum {
 /* ---- making ---- */
 
 static int prepare(struct member *member, const struct sandbox_config *like,
-		   const struct image_disk *image, const char *template, const char *config_path,
-		   struct cay_error *err)
+		   const struct image_disk *image, const char *config_path, struct cay_error *err)
 {
 	struct daemon *daemon = member->daemon;
 	const uid_t uid = geteuid() == 0 ? containers_choose_uid(daemon->containers) : 0;
@@ -43,7 +42,7 @@ static int prepare(struct member *member, const struct sandbox_config *like,
 		.uid = uid,
 		.directory = member->directory,
 	};
-	int r = launch_as_member(daemon, config, &warm, image, template, err);
+	int r = launch_as_member(daemon, config, &warm, image, like->template_directory, err);
 
 	if (r < 0)
 		return r;
@@ -96,8 +95,8 @@ static int spawn(struct member *member, const char *config_path, const char *log
 }
 
 int member_new(struct daemon *daemon, const char *directory, const struct sandbox_config *like,
-	       const char *key, const struct image_disk *image, const char *template,
-	       struct member **ret_member, struct cay_error *err)
+	       const char *key, const struct image_disk *image, struct member **ret_member,
+	       struct cay_error *err)
 {
 	struct member *member = xcalloc(1, sizeof(*member));
 	_cleanup_free_ char *config_path = NULL, *log_path = NULL, *socket = NULL;
@@ -112,7 +111,7 @@ int member_new(struct daemon *daemon, const char *directory, const struct sandbo
 	config_path = path_join(member->directory, "shim-config.json");
 	log_path = path_join(member->directory, "shim.log");
 	socket = path_join(member->run_directory, "shim.sock");
-	r = prepare(member, like, image, template, config_path, err);
+	r = prepare(member, like, image, config_path, err);
 	if (r == 0)
 		r = spawn(member, config_path, log_path, err);
 	if (r == 0)
@@ -127,12 +126,15 @@ int member_new(struct daemon *daemon, const char *directory, const struct sandbo
 
 /* ---- life ---- */
 
-int member_wait_warm(struct member *member, struct cay_error *err)
+int member_wait_warm(struct member *member, Cay__Shim__V1__StateResponse **ret_state,
+		     struct cay_error *err)
 {
 	Cay__Shim__V1__WaitWarmRequest request = CAY__SHIM__V1__WAIT_WARM_REQUEST__INIT;
 	int r = rpc_client_call(member->client, &cay__shim__v1__shim__descriptor, "WaitWarm",
 				&request.base, WARM_MS, NULL, err);
 
+	if (r == 0)
+		r = shim_state(member->client, ret_state, err);
 	if (r == 0)
 		member->memory = usage_of(member->pid).memory_bytes;
 	return r;

@@ -8,6 +8,8 @@
 #include "rpc/sync.h"
 #include "sandbox/config.h"
 
+#include "shim.pb-c.h"
+
 struct member {
 	struct member *next;
 	struct daemon *daemon;
@@ -22,14 +24,19 @@ struct member {
 };
 
 /*
- * Starts a shim for the machine `like` and connects to it. Blocks for some milliseconds. On failure
+ * Starts a shim for the machine `like`, from the template in that if there is one, and connects to
+ * it. Blocks for some milliseconds. On failure
  * nothing is left.
  */
 int member_new(struct daemon *daemon, const char *directory, const struct sandbox_config *like,
-	       const char *key, const struct image_disk *image, const char *template,
-	       struct member **ret_member, struct cay_error *err);
-/* Waits until it may be claimed; ending it from elsewhere (member_kill()) cuts that short. */
-int member_wait_warm(struct member *member, struct cay_error *err);
+	       const char *key, const struct image_disk *image, struct member **ret_member,
+	       struct cay_error *err);
+/*
+ * Waits until it may be claimed; ending it from elsewhere (member_kill()) cuts that short.
+ * *ret_state is the shim's, which tells how its VM came to be; the caller frees.
+ */
+int member_wait_warm(struct member *member, Cay__Shim__V1__StateResponse **ret_state,
+		     struct cay_error *err);
 /* Asks it to end; member_drop() waits for that. Not while another thread is at it. */
 void member_let_go(struct member *member);
 /* From any thread, while the member is there. */

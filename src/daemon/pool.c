@@ -343,8 +343,10 @@ static void keep(struct pool *pool, struct member *member)
 	(void)pthread_mutex_unlock(&pool->lock);
 }
 
-static int warm_up(struct pool *pool, struct member *member, struct cay_error *err)
+static int warm_up(struct pool *pool, struct member *member, const struct sandbox_config *machine,
+		   struct cay_error *err)
 {
+	_cleanup_(shim_state_free_p) Cay__Shim__V1__StateResponse *state = NULL;
 	bool is_stopping;
 	int r;
 
@@ -353,8 +355,11 @@ static int warm_up(struct pool *pool, struct member *member, struct cay_error *e
 	pool->warming = is_stopping ? NULL : member;
 	(void)pthread_mutex_unlock(&pool->lock);
 	r = is_stopping ? cay_error_set(err, CAY_CANCELLED, ECANCELED, "the daemon ends")
-			: member_wait_warm(member, err);
+			: member_wait_warm(member, &state, err);
 	if (r == 0) {
+		/* A template that was no good is noticed here as well. */
+		templates_started(pool->daemon->templates, machine, state->start,
+				  state->template_error);
 		keep(pool, member);
 		return 0;
 	}
@@ -378,21 +383,21 @@ static int ensure_image(struct pool *pool, struct cay_error *err)
 }
 
 /* 1: one more is ready; 0: it waits for its template. */
-static int add_member(struct pool *pool, const struct sandbox_config *usual, const char *key,
+static int add_member(struct pool *pool, struct sandbox_config *usual, const char *key,
 		      struct cay_error *err)
 {
-	_cleanup_free_ char *template = NULL;
 	struct member *member;
 	int r;
 
-	if (templates_ask(pool->daemon->templates, usual, &template) == TEMPLATE_COMING)
+	if (templates_ask(pool->daemon->templates, usual, &usual->template_directory) ==
+	    TEMPLATE_COMING)
 		return 0; /* whoever makes it wakes the pool */
 	r = ensure_image(pool, err);
 	if (r == 0)
-		r = member_new(pool->daemon, pool->directory, usual, key, &pool->image, template,
-			       &member, err);
+		r = member_new(pool->daemon, pool->directory, usual, key, &pool->image, &member,
+			       err);
 	if (r == 0)
-		r = warm_up(pool, member, err);
+		r = warm_up(pool, member, usual, err);
 	if (r < 0)
 		return r;
 	pool->failures = 0;
@@ -421,7 +426,7 @@ static bool lacks(struct pool *pool)
 }
 
 /* Makes one where it is time to. The milliseconds to wait for the next look; -1: no need. */
-static int64_t refill(struct pool *pool, const struct sandbox_config *usual, const char *key)
+static int64_t refill(struct pool *pool, struct sandbox_config *usual, const char *key)
 {
 	struct cay_error err = { 0 };
 	const int64_t now = clock_monotonic_ms();

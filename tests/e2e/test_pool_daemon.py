@@ -156,6 +156,18 @@ class TestPool(PoolTestCase):
                    "its files to go")
 
 
+class TestDamagedTemplate(PoolTestCase):
+    def test_noticed_when_a_member_is_made(self):
+        self.wait_full()
+        template = self.api("GET", "/cay/v1/templates")[1][0]["Key"]
+        os.truncate(self.daemon.root / "templates" / template / "machine", 1000)
+        self.assertEqual(self.run_and_tell(), "pool")  # it was there before
+        wait_until(lambda: f"error: the template {template[:12]} is damaged" in self.log(), "the damage to be told", MAKING)
+        wait_until(lambda: [one for one in self.api("GET", "/cay/v1/templates")[1] if one["Ready"]], "another", MAKING)
+        self.wait_full()
+        self.assertEqual(self.run_and_tell(), "pool")
+
+
 class TestTwo(PoolTestCase):
     size = 2
 
