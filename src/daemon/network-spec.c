@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* docker's networks, read and written. */
-#include "daemon/network-spec.h"
+#include "daemon/network-spec-internal.h"
 
 #include "base/alloc.h"
 #include "base/id.h"
@@ -40,8 +40,8 @@ static int family_index(const struct net_address *address)
 	return address->family == AF_INET ? NETWORK_IPV4 : NETWORK_IPV6;
 }
 
-/* An object of strings; a new, empty one where it is absent. */
-static int read_map(const json_t *object, const char *key, json_t **ret_map, struct cay_error *err)
+int network_spec_read_map(const json_t *object, const char *key, json_t **ret_map,
+			  struct cay_error *err)
 {
 	json_t *map = NULL, *value;
 	const char *name;
@@ -141,145 +141,6 @@ static int read_flags(const json_t *body, struct network_spec *spec, struct cay_
 	return 0;
 }
 
-/* ---- options ---- */
-
-static int parse_option_bool(const char *key, const char *text, bool *ret, struct cay_error *err)
-{
-	static const char *const words[] = { "false", "true", "0", "1", "False", "True" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
-		if (strcmp(text, words[i]) == 0) {
-			*ret = i % 2;
-			return 0;
-		}
-	}
-	return cay_error_set(err, CAY_INVALID, EINVAL,
-			     "network option %s: \"%.64s\" is not true "
-			     "or false",
-			     key, text);
-}
-
-static int take_link(struct network_spec *spec, const char *key, const char *text,
-		     struct cay_error *err)
-{
-	bool good = text[0] != '\0' && strlen(text) < IFNAMSIZ && strcmp(text, ".") != 0 &&
-		strcmp(text, "..") != 0;
-
-	for (const char *at = text; good && *at; at++)
-		good = *at > ' ' && *at < 0x7f && !strchr("/:\"\\;{}%*", *at);
-	/* The kernel puts a number for %d; a final + or * means more links than one in rules. */
-	good = good && text[strlen(text) - 1] != '+';
-	if (!good)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "network option %s: \"%.64s\" is no name of an interface", key,
-				     text);
-	(void)snprintf(spec->link, sizeof(spec->link), "%s", text);
-	return 0;
-}
-
-static int take_mtu(struct network_spec *spec, const char *key, const char *text,
-		    struct cay_error *err)
-{
-	uint64_t mtu;
-
-	if (parse_u64(text, NETWORK_MTU_MAX, &mtu) < 0 || mtu < NETWORK_MTU_MIN)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "network option %s: \"%.64s\" is not a number from %d to %d",
-				     key, text, NETWORK_MTU_MIN, NETWORK_MTU_MAX);
-	spec->mtu = (uint32_t)mtu;
-	return 0;
-}
-
-static int take_masquerade(struct network_spec *spec, const char *key, const char *text,
-			   struct cay_error *err)
-{
-	bool on = true;
-	int r = parse_option_bool(key, text, &on, err);
-
-	spec->no_masquerade = !on;
-	return r;
-}
-
-static int take_metadata(struct network_spec *spec, const char *key, const char *text,
-			 struct cay_error *err)
-{
-	return parse_option_bool(key, text, &spec->metadata, err);
-}
-
-/* docker's way to forbid containers of one network to talk to each other. */
-static int take_icc(struct network_spec *spec, const char *key, const char *text,
-		    struct cay_error *err)
-{
-	bool on = true;
-	int r = parse_option_bool(key, text, &on, err);
-
-	if (r == 0 && !on)
-		return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-				     "network option %s=false: not supported; put containers that "
-				     "must not talk to each other on networks of their own",
-				     key);
-	return r;
-}
-
-static int take_default_bridge(struct network_spec *spec, const char *key, const char *text,
-			       struct cay_error *err)
-{
-	bool ignored;
-
-	return parse_option_bool(key, text, &ignored, err);
-}
-
-static const struct {
-	const char *key;
-	enum network_driver driver;
-	int (*take)(struct network_spec *spec, const char *key, const char *text,
-		    struct cay_error *err);
-} options[] = {
-	{ "com.docker.network.bridge.name", NETWORK_BRIDGE, take_link },
-	{ "com.docker.network.driver.mtu", NETWORK_BRIDGE, take_mtu },
-	{ "com.docker.network.bridge.enable_ip_masquerade", NETWORK_BRIDGE, take_masquerade },
-	{ "com.docker.network.bridge.enable_icc", NETWORK_BRIDGE, take_icc },
-	{ "com.docker.network.bridge.default_bridge", NETWORK_BRIDGE, take_default_bridge },
-	{ "cay.network.metadata", NETWORK_BRIDGE, take_metadata },
-	{ "parent", NETWORK_LAN, take_link },
-	{ "com.docker.network.driver.mtu", NETWORK_LAN, take_mtu },
-};
-
-static int read_option(struct network_spec *spec, const char *key, const char *text,
-		       struct cay_error *err)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-		if (options[i].driver == spec->driver && strcmp(options[i].key, key) == 0)
-			return options[i].take(spec, key, text, err);
-	return cay_error_set(err, CAY_UNSUPPORTED, ENOTSUP,
-			     "network option %.100s: not known to the driver \"%s\"", key,
-			     driver_names[spec->driver]);
-}
-
-static int read_options(const json_t *body, struct network_spec *spec, struct cay_error *err)
-{
-	json_t *value;
-	const char *key;
-	int r = read_map(body, "Options", &spec->options, err);
-
-	if (r == 0)
-		r = read_map(body, "Labels", &spec->labels, err);
-	if (r < 0)
-		return r;
-	json_object_foreach(spec->options, key, value) {
-		r = read_option(spec, key, json_string_value(value), err);
-		if (r < 0)
-			return r;
-	}
-	if (spec->driver == NETWORK_LAN && spec->link[0] == '\0')
-		return cay_error_set(
-			err, CAY_INVALID, EINVAL,
-			"network %s: the driver \"lan\" needs the interface that leads "
-			"to the LAN: --opt parent=INTERFACE",
-			spec->name);
-	return 0;
-}
-
 /* ---- addresses ---- */
 
 static int read_prefix(const json_t *object, const char *key, struct net_prefix *target,
@@ -297,7 +158,7 @@ static int read_reserved(const json_t *item, struct network_pool *pool, struct c
 	struct net_address gateway = pool->gateway;
 	json_t *value;
 	const char *name;
-	int r = read_map(item, "AuxiliaryAddresses", &map, err);
+	int r = network_spec_read_map(item, "AuxiliaryAddresses", &map, err);
 
 	if (r < 0)
 		return r;
@@ -382,7 +243,7 @@ static int read_ipam(const json_t *body, struct network_spec *spec, struct cay_e
 	if (r == 0)
 		r = json_read_array(ipam, "Config", &config, err);
 	if (r == 0 && json_object_size(json_object_get(ipam, "Options")) > 0)
-		r = read_map(ipam, "Options", &spec->ipam_options, err);
+		r = network_spec_read_map(ipam, "Options", &spec->ipam_options, err);
 	if (r < 0)
 		return r;
 	if (driver && driver[0] != '\0' && strcmp(driver, "default") != 0)
@@ -437,7 +298,7 @@ int network_spec_parse(const json_t *body, struct network_spec *ret_spec, struct
 	if (r == 0)
 		r = read_flags(body, &spec, err);
 	if (r == 0)
-		r = read_options(body, &spec, err);
+		r = network_spec_read_options(body, &spec, err);
 	if (r == 0)
 		r = read_ipam(body, &spec, err);
 	if (r == 0)

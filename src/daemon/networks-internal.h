@@ -69,7 +69,10 @@ void network_lower(struct networks *networks, struct network *network);
 /* Removes what an earlier daemon of this root left: bridges and macvtaps that nobody uses. */
 void networks_clear_rests(struct networks *networks);
 
-/* endpoints.c; both with the lock held */
+/* endpoint-address.c; both with the lock held */
+/* The address that was asked for. A stopped container gives it up; it gets another at its start. */
+int endpoint_take_asked(struct networks *networks, const struct network *network,
+			struct endpoint *endpoint, unsigned int family, struct cay_error *err);
 /*
  * Gives an endpoint the addresses that it has not got yet. Addresses of containers that do not run
  * are taken away from these when there is no other or when one was asked for by number.
@@ -77,10 +80,13 @@ void networks_clear_rests(struct networks *networks);
  */
 int endpoint_allocate(struct networks *networks, struct network *network, struct endpoint *endpoint,
 		      bool *ret_changed, struct cay_error *err);
-/* The container's endpoints in the order of their positions; the caller frees the array. */
+
+/* endpoints.c */
+/* With the lock held: the container's endpoints in the order of their positions; the caller frees
+ * the array. */
 struct endpoint **endpoints_of(const struct networks *networks, const struct container *container,
 			       size_t *ret_count);
-/* endpoints.c */
+bool endpoint_is_on(const struct endpoint *endpoint, const struct network *network);
 /* This one and networks_insert_endpoint() take the container's lock, too, for its name. */
 struct endpoint *endpoint_new(struct container *container, const struct network *network,
 			      struct endpoint_config *config, int position);
@@ -91,6 +97,7 @@ DEFINE_CLEANUP(struct endpoint *, endpoint_free);
 void networks_insert_endpoint(struct networks *networks, struct endpoint *endpoint);
 /* Takes it out of the table and frees it. */
 void networks_drop_endpoint(struct networks *networks, struct endpoint *endpoint);
+/* endpoint-store.c */
 int endpoint_store(struct networks *networks, const struct endpoint *endpoint,
 		   struct cay_error *err);
 

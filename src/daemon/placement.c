@@ -68,59 +68,6 @@ void placement_release(struct placement *placement, struct placement_card *card)
 	card->endpoint = NULL;
 }
 
-/* ---- which endpoint does what ---- */
-
-/* Whether it leads out of its network. */
-static bool leads_out(const struct networks *networks, const struct endpoint *endpoint,
-		      unsigned int family)
-{
-	const struct network *network = networks_by_name(networks, endpoint->config.network);
-
-	if (!network || network->spec.internal || network->spec.driver == NETWORK_NULL)
-		return false;
-	/* Where others give addresses, they are expected to. */
-	return net_address_is_set(&endpoint->addresses[family])
-		? net_address_is_set(&network->spec.pools[family].gateway)
-		: !network_spec_has_addresses(&network->spec) && network->spec.families[family];
-}
-
-/* The better one of a family; NULL where neither leads out. */
-static struct endpoint *choose_better(const struct networks *networks, struct endpoint *best,
-				      struct endpoint *endpoint, unsigned int family)
-{
-	if (!endpoint || !leads_out(networks, endpoint, family))
-		return best;
-	if (best && endpoint->config.gateway_priority <= best->config.gateway_priority)
-		return best;
-	return endpoint;
-}
-
-struct endpoint *placement_choose_main(const struct networks *networks,
-				       const struct placement *placement, unsigned int family)
-{
-	struct endpoint *best = NULL;
-
-	for (size_t i = 0; i < placement->card_count; i++)
-		best = choose_better(networks, best, placement->cards[i].endpoint, family);
-	return best;
-}
-
-struct endpoint *placement_choose_bridged(const struct networks *networks,
-					  const struct placement *placement, unsigned int family)
-{
-	struct endpoint *best = NULL;
-
-	for (size_t i = 0; i < placement->card_count; i++) {
-		struct endpoint *endpoint = placement->cards[i].endpoint;
-		const struct network *network =
-			endpoint ? networks_by_name(networks, endpoint->config.network) : NULL;
-
-		if (network && network->spec.driver == NETWORK_BRIDGE)
-			best = choose_better(networks, best, endpoint, family);
-	}
-	return best;
-}
-
 /* ---- placing ---- */
 
 /* One without an endpoint is for a network that is connected while the container runs. */
@@ -477,56 +424,4 @@ void networks_unplace(struct networks *networks, struct container *container)
 	(void)pthread_mutex_lock(&networks->work);
 	unplace(networks, container);
 	(void)pthread_mutex_unlock(&networks->work);
-}
-
-/* ---- what others learn ---- */
-
-void networks_each_port(struct networks *networks, const struct container *container,
-			void (*each)(const struct net_port *port, void *user), void *user)
-{
-	const struct placement *placement;
-
-	(void)pthread_mutex_lock(&networks->lock);
-	placement = placement_find(networks, container);
-	for (size_t i = 0; placement && placement->publisher && i < placement->port_count; i++)
-		each(&placement->ports[i], user);
-	(void)pthread_mutex_unlock(&networks->lock);
-}
-
-/*
- * With the lock held: whether a DHCP server gives the endpoint its IPv4 address. Of any other a
- * guest has no news: it could take its neighbour's address for its own.
- */
-static bool has_lease(const struct networks *networks, const struct endpoint *endpoint)
-{
-	const struct network *network = networks_by_name(networks, endpoint->config.network);
-
-	return network && !net_address_is_set(&endpoint->addresses[NETWORK_IPV4]) &&
-		(network->spec.driver == NETWORK_LAN || !networks->privileged /* passt */);
-}
-
-void networks_learn_address(struct networks *networks, struct container *container, const char *mac,
-			    const char *address, const char *gateway)
-{
-	struct net_prefix prefix = { 0 };
-	struct net_address router = { 0 };
-	struct net_mac card;
-	struct cay_error ignored; /* a guest may say anything */
-	size_t count;
-	_cleanup_free_ struct endpoint **endpoints = NULL;
-
-	if (net_mac_parse(mac, &card, &ignored) < 0 ||
-	    (address[0] != '\0' && net_prefix_parse(address, &prefix, &ignored) < 0) ||
-	    (gateway[0] != '\0' && net_address_parse(gateway, &router, &ignored) < 0))
-		return;
-	(void)pthread_mutex_lock(&networks->lock);
-	endpoints = endpoints_of(networks, container, &count);
-	for (size_t i = 0; i < count; i++) {
-		if (!endpoints[i]->active || !net_mac_equal(&endpoints[i]->mac, &card) ||
-		    !has_lease(networks, endpoints[i]))
-			continue;
-		endpoints[i]->leases[prefix.address.family == AF_INET6] = prefix;
-		endpoints[i]->lease_gateway = router;
-	}
-	(void)pthread_mutex_unlock(&networks->lock);
 }
