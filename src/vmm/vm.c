@@ -274,10 +274,11 @@ static const char *data_directory(const char *qemu)
 										: NULL;
 }
 
-/* Without it a machine is cold and keeps its code, or is not made a clone of anything. */
+/* A template must have it; without it any other machine only keeps its translated code. */
 static bool wants_library(const struct vm_machine *machine)
 {
-	return machine->memory_fd > 0 || machine->accel == VMM_TCG;
+	return machine->memory_fd > 0 ||
+		(machine->accel == VMM_TCG && machine->preload && file_exists(machine->preload));
 }
 
 static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
