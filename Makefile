@@ -4,7 +4,7 @@
 BUILD ?= build
 CC ?= gcc
 
-.PHONY: all setup demo check unit e2e lint format fuzz bench install clean
+.PHONY: all setup demo check unit e2e e2e-cold e2e-pool soak lint format fuzz bench install clean
 
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
@@ -31,6 +31,14 @@ unit:
 
 e2e:
 	tests/run e2e $(TESTS)
+
+# The same with VMs that boot, or that wait ready in a pool, instead of clones of a template.
+e2e-cold e2e-pool:
+	CAY_TEST_START=$(@:e2e-%=%) tests/run e2e $(TESTS)
+
+# COUNT containers (default 1000), four at a time: none may fail, nothing may be left.
+soak: all
+	tests/soak $(or $(COUNT),1000)
 
 lint:
 	tests/run lint

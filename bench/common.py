@@ -28,7 +28,9 @@ class Cay:
     """A cay daemon with the image busybox."""
 
     def __init__(self, *options):
-        self.daemon = Daemon(*options).start()
+        self.daemon = Daemon(*options, start="none")
+        self.daemon.options = list(options)  # the daemon's own defaults hold
+        self.daemon.start()
         self.environment = dict(os.environ, CAY_HOST=self.daemon.host)
         self("load", "-q", "-i", str(busybox_archive()))
 

@@ -24,6 +24,8 @@ IDLE, MANY = 5, 50
 FREED_MIB, BACK, BACK_SECONDS = 512, 0.9, 10
 # About what a VM that boots cold takes: no more are started than the machine's memory holds.
 CONTAINER_MIB = 160
+# Idle memory is looked at when it has changed by less than this within so many seconds, after so many looks at most.
+SETTLED, SETTLE_SECONDS, SETTLE_STEPS = 0.01, 20, 6
 PAGES = ("the guest's memory, written", "the guest's memory, the template's")
 
 
@@ -106,6 +108,17 @@ class Sizes:
         print(f"  {'pool, apart (' + str(self.pool_size) + ' VMs)':36} {mib(self.pool)}")
 
 
+def settled(cay):
+    """The sizes when the containers have been idle for a while and no longer change."""
+    before, sizes = None, Sizes(cay)
+    for _ in range(SETTLE_STEPS):
+        if before and abs(before.total() - sizes.total()) < SETTLED * sizes.total():
+            break
+        time.sleep(SETTLE_SECONDS)  # it is idleness that is measured
+        before, sizes = sizes, Sizes(cay)
+    return sizes
+
+
 def docker_size(docker, ids):
     pids = set(processes(str(docker.directory)))
     for identity in ids:
@@ -125,7 +138,7 @@ def idle(cay):
     before = available_kib()
     ids = [cay("run", "-d", "busybox", "sleep", "100000") for _ in range(IDLE)]
     cay.wait_warm()
-    sizes = Sizes(cay)
+    sizes = settled(cay)
     print("cay:")
     sizes.show()
     print(f"  the machine has {mib(before - available_kib())} less available than before them")
@@ -173,7 +186,7 @@ def many(cay):
         print(f"run -d: the first {times[0] * 1000:.0f} ms, the last {times[-1] * 1000:.0f};"
               f" medians of the first and last five {first * 1000:.0f} and {last * 1000:.0f}")
         print(f"ratio: the last starts take {last / first:.2f} of the first ones' time (goal: 1.5)")
-        sizes = Sizes(cay)
+        sizes = settled(cay)
         sizes.show()
         cayd = sizes.rows["cayd"]
         print(f"each container takes {mib((sizes.total() - cayd) / count).strip()}")

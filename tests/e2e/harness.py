@@ -7,6 +7,7 @@ sleeps for a fixed time: wait_until() asks a condition again and again.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import json
@@ -28,6 +29,8 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / "
 
 # Under TCG on a busy machine a VM may take a while; a test that hangs is ended by this.
 PATIENCE = 90
+# Templates are made and the pool is filled at the lowest priority, behind all that the tests do.
+WARMING = 300
 
 
 def wait_until(condition, what, timeout=PATIENCE):
@@ -103,25 +106,93 @@ def alive(pid):
     return state != "Z"
 
 
-class Daemon:
-    """One cayd on directories of its own."""
+# How the containers of the tests start: "template" (default), "cold", or "pool".
+START = os.environ.get("CAY_TEST_START") or "template"
+START_OPTIONS = {"cold": ("--pool", "0", "--templates", "off"), "template": ("--pool", "0"), "pool": ("--pool", "2")}
+# The shapes of most tests' machines; for others each daemon makes its own template, as ever.
+SHAPES = ({}, {"Network": "none"}, {"Disks": 3})
 
-    def __init__(self, *options):
+
+def cached_templates():
+    """A directory with the templates of SHAPES, and the file "tsc" that they go with, made once a build."""
+    parts = [BUILD / name for name in ("vmlinux", "initramfs.cpio", "cayd", "cay-shim")]
+    parts.append(pathlib.Path(shutil.which("qemu-system-x86_64") or "/nonexistent"))
+    inputs = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in parts if part.exists()]
+    inputs += [SHAPES, pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()]  # the clock's rate is the boot's
+    digest = hashlib.sha256(repr(inputs).encode()).hexdigest()[:16]
+    build = hashlib.sha256(str(BUILD.resolve()).encode()).hexdigest()[:8]
+    folder = CACHE / "test-templates"
+    path = folder / f"{build}-{digest}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{build}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            for old in folder.glob(f"{build}-*"):
+                shutil.rmtree(old)
+            make_templates(path)
+    return path
+
+
+def make_templates(path):
+    daemon = Daemon(start="none")
+    temporary = path.with_name(path.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        daemon.start()
+        for shape in SHAPES:
+            status, answer = daemon.request("POST", "/cay/v1/templates", shape, timeout=300)
+            assert status == 201, answer
+        temporary.mkdir()
+        for name in ("templates", "tsc"):
+            if (daemon.root / name).exists():
+                copy_tree(daemon.root / name, temporary)
+        os.rename(temporary, path)
+    finally:
+        daemon.stop()
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy_tree(source, folder):
+    """With times, and with its holes."""
+    subprocess.run(["cp", "-a", "--sparse=always", "--reflink=auto", source, folder], check=True)
+
+
+def lend_templates(root):
+    """Gives a new root the cached templates. The memory, which nobody writes to, is the same file for all."""
+    cached_files = cached_templates()
+    shutil.copytree(cached_files, root, ignore=shutil.ignore_patterns("memory"), dirs_exist_ok=True)
+    root.chmod(0o700)
+    for memory in cached_files.glob("templates/*/memory"):
+        target = root / memory.relative_to(cached_files)
+        try:
+            os.link(memory, target)
+        except OSError:  # another file system
+            copy_tree(memory, target.parent)
+
+
+class Daemon:
+    """One cayd on directories of its own. `start` is how containers start there; "none" is "template", but with
+    no template yet."""
+
+    def __init__(self, *options, start=START):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-e2e-"))
         self.root = self.directory / "root"
         self.run = self.directory / "run"
         self.socket = self.directory / "cay.sock"
         self.host = f"unix://{self.socket}"
-        self.options = list(options)
+        self.warm = start in ("template", "pool") and "off" not in options
+        self.options = [*START_OPTIONS["template" if start == "none" else start], *options]
         self.command = [BUILD / "cayd"]
         self.process = None
         self.log = self.directory / "cayd.log"
 
     def start(self):
+        if self.warm and not self.root.exists():
+            self.root.mkdir(mode=0o700)
+            lend_templates(self.root)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, "--pool", "0",
-                 *self.options],
+                [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         wait_until(self.answers, f"the daemon to answer; its log: {self.log.read_text(errors='replace')[-2000:]}", 30)
         return self
@@ -143,7 +214,7 @@ class Daemon:
         return all(one["Ready"] for one in templates) and (status != 200 or pool["Ready"] >= pool["Wanted"])
 
     def wait_warm(self):
-        wait_until(self.is_warm, "templates and pool to be ready")
+        wait_until(self.is_warm, "templates and pool to be ready", WARMING)
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)
@@ -311,12 +382,10 @@ class Terminal:
         self.output = b""
 
     def take_terminal(self):
-        import fcntl
         import termios
         fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0)
 
     def resize(self, columns, rows):
-        import fcntl
         import struct
         import termios
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
