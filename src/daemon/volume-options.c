@@ -189,24 +189,29 @@ static int do_mount(const char *device, const char *target, const char *type,
 	return 0;
 }
 
-int volume_options_mount(const json_t *options, const char *device, const char *target,
+int volume_options_mount(const json_t *options, int bind_fd, const char *target,
 			 struct cay_error *err)
 {
 	_cleanup_mount_options_ struct mount_options parsed = { 0 };
 	_cleanup_strv_ struct strv words = { 0 };
-	const char *named = option_of(options, "device"), *type = option_of(options, "type");
-	_cleanup_free_ char *flags = NULL;
+	const char *device = option_of(options, "device"), *type = option_of(options, "type");
+	_cleanup_free_ char *flags = NULL, *by_descriptor = NULL;
 	int r = split_options(options, &words, err);
 
 	if (r == 0)
 		r = mount_options_parse(&words, &parsed, err);
 	if (r < 0)
 		return cay_error_prefix(err, "failed to mount local volume");
-	r = do_mount(device ? device : named, target, type, &parsed);
+	if (volume_options_bind_source(options) && bind_fd >= 0)
+		by_descriptor = xasprintf("/proc/self/fd/%d", bind_fd);
+	else if (volume_options_bind_source(options))
+		r = bind_fd;
+	if (r == 0)
+		r = do_mount(by_descriptor ? by_descriptor : device, target, type, &parsed);
 	if (r == 0)
 		return 0;
 	flags = parsed.flags ? xasprintf(", flags: 0x%lx", parsed.flags) : xstrdup("");
-	return cay_error_errno(err, r, "failed to mount local volume: mount %s:%s%s%s%s", named,
+	return cay_error_errno(err, r, "failed to mount local volume: mount %s:%s%s%s%s", device,
 			       target, flags, parsed.data.length > 0 ? ", data: " : "",
 			       buf_text(&parsed.data));
 }

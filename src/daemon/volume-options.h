@@ -19,10 +19,10 @@ int volume_options_check(const json_t *options, enum volume_kind *ret_kind, uint
 const char *volume_options_bind_source(const json_t *options);
 
 /*
- * Mounts it on `target`; blocks as long as the server of a network file system takes. `device` is
- * mounted instead of that in the options; NULL: that.
+ * Mounts it on `target`; blocks as long as the server of a network file system takes. `bind_fd` is
+ * the directory to bind, or the -errno that opening it gave; not looked at for other mounts.
  */
-int volume_options_mount(const json_t *options, const char *device, const char *target,
+int volume_options_mount(const json_t *options, int bind_fd, const char *target,
 			 struct cay_error *err);
 
 /* Something is mounted on this directory. */

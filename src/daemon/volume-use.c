@@ -32,37 +32,38 @@ static void unlock_mounting(struct volumes *volumes, const struct volume *volume
 		(void)pthread_mutex_unlock(&volumes->mounting);
 }
 
-/* Mounts the directory that was checked, whatever becomes of what leads there meanwhile. */
-static int mount_directory(const struct volumes *volumes, const struct volume *volume,
-			   struct cay_error *err)
+/* Opens the directory that is to be bound, or says with which -errno that failed. */
+static int open_directory(const struct volumes *volumes, const struct volume *volume, int *ret_fd,
+			  struct cay_error *err)
 {
-	_cleanup_free_ char *now = realpath(volume->bind_source, NULL), *by_descriptor = NULL;
-	_cleanup_close_ int fd = -1;
-	int r = now ? host_path_check(volumes->daemon, "its device", "the volume was made",
-				      volume->bind_source, volume->bind_resolved, now, err)
-		    : -errno;
+	_cleanup_free_ char *now = realpath(volume->bind_source, NULL);
+	int r;
 
-	if (now && r < 0)
-		return r;
-	fd = now ? open_canonical(now) : r;
-	if (fd < 0)
-		return cay_error_errno(err, fd, "failed to mount local volume: mount %s:%s",
-				       volume->bind_source, volume->mountpoint);
-	by_descriptor = xasprintf("/proc/self/fd/%d", fd);
-	return volume_options_mount(volume->options, by_descriptor, volume->mountpoint, err);
+	if (!now) {
+		*ret_fd = -errno;
+		return 0;
+	}
+	r = host_path_check(volumes->daemon, "its device", "the volume was made",
+			    volume->bind_source, volume->bind_resolved, now, err);
+	if (r == 0)
+		*ret_fd = open_canonical(now);
+	return r;
 }
 
 /* With `mounting` held, not the other lock: a server may take long to answer. */
 static int mount_for_use(const struct volumes *volumes, const struct volume *volume,
 			 struct cay_error *err)
 {
-	int r;
+	_cleanup_close_ int fd = -1;
+	int r = 0;
 
 	if (volume->kind != VOLUME_MOUNT || volume_is_mounted(volume->mountpoint))
 		return 0;
-	r = volume->bind_source
-		? mount_directory(volumes, volume, err)
-		: volume_options_mount(volume->options, NULL, volume->mountpoint, err);
+	/* It stays the directory that was checked, whatever becomes of the way there. */
+	if (volume->bind_source)
+		r = open_directory(volumes, volume, &fd, err);
+	if (r == 0)
+		r = volume_options_mount(volume->options, fd, volume->mountpoint, err);
 	return r < 0 ? cay_error_prefix(err, "error while mounting volume '%s'", volume->mountpoint)
 		     : 0;
 }
