@@ -2,13 +2,15 @@
 """Files across the wall: a bind mount in a cay guest beside other ways to share a directory.
 
 The first comparison is the same QEMU and kernel started by hand, with nothing
-of cay's around them, and the share set up as QEMU has it: by 9p, and by
-virtiofs where its server is installed. Docker's bind mount, which crosses no
-wall, is the far reference. A volume of cay's block kind stands beside the
-guest's own root disk.
+of cay's around them, and the share set up as QEMU has it: by virtiofs, where
+its server is installed, with what a bind of cay's promises (locks that hold
+against the host, extended attributes, changes that show at once), and by 9p,
+which has neither. Docker's bind mount, which crosses no wall, is the far
+reference. A volume of cay's block kind stands beside the guest's own root disk.
 """
 
 import contextlib
+import io
 import json
 import os
 import pathlib
@@ -25,10 +27,13 @@ from net_images import archive
 ROUNDS = int(os.environ.get("CAY_BENCH_ROUNDS", "3"))
 SMALL_FILES = int(os.environ.get("CAY_BENCH_FILES", "10000"))
 TREE_FILES = 2 * SMALL_FILES
+PACKAGES, PACKAGE_FILES = max(1, SMALL_FILES // 100), 20
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 LOAD = BUILD / "tests" / "files-load"
 COMMANDS = ("git-status", "git -C /share/tree status --short", "git-again", "git -C /share/tree status --short",
             "unpack", "mkdir /share/run/unpacked && tar -xf /share/source.tar -C /share/run/unpacked")
+NPM = shutil.which("npm") and shutil.which("node") and pathlib.Path(os.path.realpath(shutil.which("npm")))
+NPM_FLAGS = "--offline --no-audit --no-fund --no-update-notifier --ignore-scripts --logs-max=0"
 INIT = """#!/bin/sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t devtmpfs dev /dev
@@ -40,7 +45,7 @@ export PATH=/usr/bin:/bin
 /bin/busybox reboot -f
 """
 RATES = ("write", "read", "read-again")
-UNITS = {name: "MB/s" for name in RATES} | {"git-status": "ms", "git-again": "ms", "unpack": "ms"}
+UNITS = {name: "MB/s" for name in RATES} | {"git-status": "ms", "git-again": "ms", "unpack": "ms", "npm-install": "ms"}
 
 
 def run(*words, **options):
@@ -48,8 +53,14 @@ def run(*words, **options):
                           check=True, timeout=1800, **options).stdout
 
 
+def copy_program(path, tree):
+    for name in (path, *(word for word in run("ldd", path).split() if word.startswith("/"))):
+        (tree / name[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(name, tree / name[1:])
+
+
 def make_tree(tree):
-    """busybox, git and the load: the image of the containers and the initramfs of the machines made by hand."""
+    """busybox, git, npm and the load: the image of the containers and the initramfs of the machines made by hand."""
     with tarfile.open(busybox_archive()) as tar:
         manifest, = json.load(tar.extractfile("manifest.json"))
         with tarfile.open(fileobj=tar.extractfile(manifest["Layers"][0])) as layer:
@@ -59,9 +70,38 @@ def make_tree(tree):
     if not (tree / "bin" / "busybox").exists():
         shutil.copy("/bin/busybox", tree / "bin")
     shutil.copy(LOAD, tree / "usr/bin")
-    for name in ("/usr/bin/git", *(word for word in run("ldd", "/usr/bin/git").split() if word.startswith("/"))):
-        (tree / name[1:]).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(name, tree / name[1:])
+    copy_program("/usr/bin/git", tree)
+    if NPM:
+        copy_program(os.path.realpath(shutil.which("node")), tree)
+        # Debian's npm has what it needs beside itself, others below.
+        parts = NPM.parents[2] if "share/nodejs" in str(NPM) else NPM.parents[1]
+        shutil.copytree(parts, tree / str(parts)[1:], symlinks=True)
+
+
+def make_package(name):
+    out = io.BytesIO()
+    files = {f"lib/part{number}.js": f"exports.value = {number};\n" * 40 for number in range(PACKAGE_FILES - 1)}
+    files["package.json"] = json.dumps({"name": name, "version": "1.0.0"})
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"package/{path}")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def make_project(share):
+    """A project whose packages are archives beside it; the command that installs them."""
+    names = [f"part-{number}" for number in range(PACKAGES)]
+    for path in (share / "packages", share / "project"):
+        path.mkdir()
+    for name in names:
+        (share / "packages" / f"{name}.tgz").write_bytes(make_package(name))
+    (share / "project" / "package.json").write_text(json.dumps(
+        {"name": "project", "version": "1.0.0",
+         "dependencies": {name: f"file:/share/packages/{name}.tgz" for name in names}}))
+    return ("npm-install", "cp -r /share/project /share/run/ && cd /share/run/project && HOME=/tmp "
+            f"{os.path.realpath(shutil.which('node'))} {NPM} install {NPM_FLAGS} --cache /share/run/npm-cache")
 
 
 def make_share(share):
@@ -112,7 +152,7 @@ class ByHand:
         socket = self.directory / "virtiofs.sock"
         with open(self.directory / "virtiofsd.log", "wb") as log:
             server = subprocess.Popen([VIRTIOFSD, f"--socket-path={socket}", "-o", f"source={self.share}",
-                                       "-o", "cache=none"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                       "-o", "cache=none,xattr,posix_lock,flock"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
             wait_until(socket.exists, "virtiofsd", 10)
             _, words, _ = self.machine
@@ -120,7 +160,7 @@ class ByHand:
             return self.boot("-t virtiofs share",
                              ("-object", f"memory-backend-memfd,id=shared,size={size},share=on",
                               "-machine", "memory-backend=shared", "-chardev", f"socket,id=fs,path={socket}",
-                              "-device", "vhost-user-fs-device,chardev=fs,tag=share"), command)
+                              "-device", "vhost-user-fs-device,chardev=fs,tag=share,queue-size=1024"), command)
         finally:
             server.kill()
             server.wait()
@@ -176,20 +216,22 @@ def main():
             path.mkdir()
         make_tree(tree)
         make_share(share)
+        commands = COMMANDS + (make_project(share) if NPM else ())
         with tarfile.open(directory / "layer.tar", "w") as tar:
             tar.add(tree, arcname=".")
         archive(directory / "bench.tar", "bench", [directory / "layer.tar"],
                 {"Env": ["PATH=/usr/bin:/bin:/usr/sbin:/sbin"]})
         load = ("files-load", "/share/run", SMALL_FILES)
-        quoted = " ".join([*map(str, load), *(f'"{word}"' for word in COMMANDS)])
+        quoted = " ".join([*map(str, load), *(f'"{word}"' for word in commands)])
         cay, docker = Cay(), Docker.try_start()
         stack.callback(cay.close)
         cay("load", "-q", "-i", directory / "bench.tar")
         hand = ByHand(directory, share, machine_of(cay), tree)
-        bind = ("run", "--rm", "--network", "none", "-v", f"{share}:/share", "bench", *load, *COMMANDS)
-        ways = {"cay": lambda: cay(*bind), "9p": lambda: hand.ninep(quoted)}
+        bind = ("run", "--rm", "--network", "none", "-v", f"{share}:/share", "bench", *load, *commands)
+        ways = {"cay": lambda: cay(*bind)}
         if os.path.exists(VIRTIOFSD):
             ways["virtiofs"] = lambda: hand.virtiofs(quoted)
+        ways["9p"] = lambda: hand.ninep(quoted)
         if docker:
             stack.callback(docker.close)
             docker("load", "-q", "-i", directory / "bench.tar")
