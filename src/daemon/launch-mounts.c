@@ -329,8 +329,7 @@ int launch_mounts(const struct container *container, struct sandbox_config *conf
 		  struct cay_error *err)
 {
 	const struct request *request = container->request;
-
-	const struct mount_point *points[REQUEST_MOUNTS_MAX];
+	const struct mount_point *points[REQUEST_MOUNTS_MAX] = { 0 };
 	char *guest_sources[REQUEST_MOUNTS_MAX] = { 0 };
 	int r = 0;
 

@@ -228,7 +228,7 @@ static void use_network(void)
 	    listen(listener, 1) == 0 &&
 	    getsockname(listener, (struct sockaddr *)&address, &size) == 0 &&
 	    connect(client, (struct sockaddr *)&address, size) == 0) {
-		server = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		server = accept(listener, NULL, NULL);
 		if (server >= 0) {
 			pass_bytes(client, server);
 			(void)close(server);

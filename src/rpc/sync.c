@@ -180,7 +180,7 @@ struct rpc_stream {
 	 * Those that were not taken yet, while which the call is paused; more than one where the
 	 * connection broke and gave all it held.
 	 */
-	STAILQ_HEAD(, response) responses;
+	STAILQ_HEAD(response_queue, response) responses;
 	ProtobufCMessage *taken; /* the user's until the next one */
 	struct interrupt interrupt;
 };

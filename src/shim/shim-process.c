@@ -57,8 +57,8 @@ void shim_process_save_state(const struct shim_process *process)
 		return;
 	(void)snprintf(state.error, sizeof(state.error), "%s", process->error);
 	/*
-	 * Only the end must survive a power cut: whatever ran has then ended in any case. So must no
-	 * end of a container that goes with it.
+	 * Only the end must survive a power cut: whatever ran has then ended in any case. So must
+	 * no end of a container that goes with it.
 	 */
 	r = process->status == PROCESS_EXITED && !process->shim->config->disposable
 		? sandbox_state_save(process->container->state_path, &state, &err)

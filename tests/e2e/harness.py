@@ -351,6 +351,8 @@ class CayTestCase(unittest.TestCase):
     def end_process(process):
         if process.poll() is None:
             process.kill()
+        if process.stdin and process.stdin.closed:
+            process.stdin = None  # communicate() would flush it
         process.communicate()
 
     def inspect(self, container):
