@@ -59,10 +59,10 @@ int64_t quiet_left_ms(struct quiet *quiet, int64_t waiting_since_ms)
 	int64_t left;
 
 	(void)pthread_mutex_lock(&quiet->lock);
-	if (quiet->starts > 0)
-		left = AGAIN_MS;
-	else if (now - waiting_since_ms > PATIENCE_MS)
+	if (now - waiting_since_ms > PATIENCE_MS)
 		left = 0;
+	else if (quiet->starts > 0)
+		left = AGAIN_MS;
 	else
 		left = MAX(quiet->ended_ms + PAUSE_MS - now, 0);
 	(void)pthread_mutex_unlock(&quiet->lock);

@@ -19,7 +19,7 @@ void quiet_resume(struct quiet *quiet);
 
 /*
  * For work that has waited since then (by clock_monotonic_ms()): in how many milliseconds to ask
- * again; 0: it may begin. Where starts follow each other without a pause it may begin between two
- * after some seconds: it is done at the lowest priority, and they go on to have a use for it.
+ * again; 0: it may begin. Where starts leave no pause, be it that they overlap, it may begin after
+ * some seconds beside them: it is done at the lowest priority, and they go on to have a use for it.
  */
 int64_t quiet_left_ms(struct quiet *quiet, int64_t waiting_since_ms);
