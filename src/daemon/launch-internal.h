@@ -3,6 +3,7 @@
 #pragma once
 
 #include "daemon/daemon.h"
+#include "image/store.h"
 #include "sandbox/config.h"
 
 /* Told here, by name, and not by a program that fails on it later. */
@@ -21,5 +22,8 @@ uint64_t launch_memory(uint64_t wanted);
 uint64_t launch_usual_memory(const struct daemon *daemon);
 unsigned int launch_usual_cpus(const struct daemon *daemon, const char *acceleration);
 
+/* The first two disks: the image's pieces, and the scratch at `scratch`, which is taken over. */
+void launch_fill_disks(struct sandbox_config *config, const struct image_disk *image,
+		       char *scratch);
 /* The mounts that make a container's root of the first two disks. */
 void launch_add_root(struct sandbox_container *target, const char *id);

@@ -9,7 +9,6 @@
 #include "daemon/launch-internal.h"
 #include "daemon/placement.h"
 #include "daemon/spec.h"
-#include "image/ext4.h"
 #include "image/program.h"
 #include "net/address.h"
 
@@ -99,25 +98,6 @@ void launch_as_template(struct sandbox_config *config, const struct launch_warm 
 
 /* ---- the pool ---- */
 
-static void fill_image(const struct image_disk *image, struct sandbox_disk *disk)
-{
-	disk->extents = xcalloc(image->count + 1, sizeof(*disk->extents));
-	disk->extent_count = image->count;
-	disk->read_only = true;
-	for (size_t i = 0; i < image->count; i++) {
-		disk->extents[i].path = xstrdup(image->extents[i].path);
-		disk->extents[i].size = image->extents[i].size;
-	}
-}
-
-static void fill_scratch(const struct launch_warm *warm, struct sandbox_disk *disk)
-{
-	disk->extents = xcalloc(1, sizeof(*disk->extents));
-	disk->extent_count = 1;
-	disk->extents[0].path = path_join(warm->directory, "scratch.ext4");
-	disk->extents[0].size = EXT4_DISK_SIZE;
-}
-
 /* As docker would make it of an image with one command and no options. */
 static int make_request(struct daemon *daemon, struct request **ret_request, struct cay_error *err)
 {
@@ -147,8 +127,7 @@ int launch_as_member(struct daemon *daemon, struct sandbox_config *config,
 	config->disposable = true;
 	config->boot_log_path = path_join(warm->directory, "boot.log");
 	config->template_directory = xstrdup(template);
-	fill_image(image, &config->disks[0]);
-	fill_scratch(warm, &config->disks[1]);
+	launch_fill_disks(config, image, path_join(warm->directory, "scratch.ext4"));
 	config->containers = container = xcalloc(1, sizeof(*config->containers));
 	config->container_count = 1;
 	launch_add_root(container, warm->id);

@@ -111,33 +111,36 @@ static int fill_container(const struct container *container, struct sandbox_conf
 	return 0;
 }
 
-/* The image's pieces, then the scratch. */
+void launch_fill_disks(struct sandbox_config *config, const struct image_disk *image, char *scratch)
+{
+	struct sandbox_disk *root = &config->disks[0], *writable = &config->disks[1];
+
+	root->read_only = true;
+	root->extents = xcalloc(image->count + 1, sizeof(*root->extents));
+	root->extent_count = image->count;
+	for (size_t i = 0; i < image->count; i++) {
+		root->extents[i].path = xstrdup(image->extents[i].path);
+		root->extents[i].size = image->extents[i].size;
+	}
+	writable->extents = xcalloc(1, sizeof(*writable->extents));
+	writable->extent_count = 1;
+	writable->extents[0].path = scratch;
+	writable->extents[0].size = EXT4_DISK_SIZE;
+}
+
 static int fill_disks(const struct container *container, struct sandbox_config *config,
 		      struct cay_error *err)
 {
 	struct image_disk image = { 0 };
-	struct sandbox_disk *root, *scratch;
 	int r = image_store_disk(container->daemon->images, container->image_id, &image, err);
 
 	if (r < 0)
 		return cay_error_prefix(err, "the image of container %.12s", container->id);
 	config->disks = xcalloc(LAUNCH_DISKS_OWN, sizeof(*config->disks));
 	config->disk_count = LAUNCH_DISKS_OWN;
-	root = &config->disks[0];
-	root->read_only = true;
-	root->extents = xcalloc(image.count + 1, sizeof(*root->extents));
-	root->extent_count = image.count;
-	for (size_t i = 0; i < image.count; i++) {
-		root->extents[i].path = xstrdup(image.extents[i].path);
-		root->extents[i].size = image.extents[i].size;
-	}
+	launch_fill_disks(config, &image, container_path(container, "scratch.ext4"));
 	image_disk_done(&image);
-	scratch = &config->disks[1];
-	scratch->extents = xcalloc(1, sizeof(*scratch->extents));
-	scratch->extent_count = 1;
-	scratch->extents[0].path = container_path(container, "scratch.ext4");
-	scratch->extents[0].size = EXT4_DISK_SIZE;
-	return launch_disk_check_scratch(container, scratch->extents[0].path, err);
+	return launch_disk_check_scratch(container, config->disks[1].extents[0].path, err);
 }
 
 /* All but the network. */

@@ -5,7 +5,6 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/process.h"
 #include "daemon/containers.h"
 #include "daemon/launch-warm.h"
 #include "daemon/shim.h"
@@ -19,7 +18,6 @@
 #include <sys/syscall.h>
 
 enum {
-	LEASH_FD = 5, /* in the shim */
 	READY_MS = 60000,
 	WARM_MS = 330000, /* the shim gives up before that */
 	CLAIM_MS = 10000,
@@ -60,33 +58,21 @@ static int prepare(struct member *member, const struct sandbox_config *like,
 static int spawn(struct member *member, const char *config_path, const char *log_path,
 		 struct cay_error *err)
 {
-	_cleanup_close_ int log_fd =
-		open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
 	_cleanup_close_ int held = -1;
-	_cleanup_strv_ struct strv argv = { 0 };
 	int pipe_fds[2], r;
 
-	if (log_fd < 0)
-		return cay_error_errno(err, errno, "opening %s", log_path);
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return cay_error_errno(err, errno, "making a leash");
 	held = pipe_fds[0];
 	member->leash = pipe_fds[1];
-	const struct process_fd fds[] = { { log_fd, 1 }, { log_fd, 2 }, { held, LEASH_FD } };
-	const struct process_spec spec = {
-		.argv = &argv,
-		.fds = fds,
-		.fd_count = ARRAY_SIZE(fds),
-		.new_session = true,
+	/* No child of ours, since it may outlive this daemon as a container's. */
+	const struct shim_program program = {
+		.config_path = config_path,
+		.log_path = log_path,
+		.leash_fd = held,
 	};
 
-	strv_add(&argv, member->daemon->options.shim);
-	strv_add(&argv, "--config");
-	strv_add(&argv, config_path);
-	if (strcmp(member->daemon->options.log_level, "debug") == 0)
-		strv_add(&argv, "--debug");
-	/* Detached, since it may outlive this daemon as a container's. */
-	r = process_spawn_detached(&spec, &member->pid, err);
+	r = shim_execute(&member->daemon->options, &program, &member->pid, err);
 	if (r < 0)
 		return r;
 	member->pidfd = (int)syscall(SYS_pidfd_open, member->pid, 0);

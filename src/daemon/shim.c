@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 
 enum {
+	LEASH_FD = 5, /* in the shim */
 	READY_POLL_MS = 2,
 	SHIM_LOG_TAIL = 600,
 	DESTROY_MS = 10000,
@@ -72,29 +73,33 @@ char *shim_last_words(const char *log_path)
 	return xstrdup(line ? line + 1 : text);
 }
 
-static int spawn_detached(struct container *container, const char *config_path,
-			  const char *log_path, pid_t *ret_pid, struct cay_error *err)
+int shim_execute(const struct daemon_options *options, const struct shim_program *program,
+		 pid_t *ret_pid, struct cay_error *err)
 {
 	_cleanup_close_ int log_fd =
-		open(log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0600);
+		open(program->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_APPEND, 0600);
 	_cleanup_strv_ struct strv argv = { 0 };
 
 	if (log_fd < 0)
-		return cay_error_errno(err, errno, "opening %s", log_path);
-	const struct process_fd fds[] = { { log_fd, 1 }, { log_fd, 2 } };
+		return cay_error_errno(err, errno, "opening %s", program->log_path);
+	const struct process_fd fds[] = { { log_fd, 1 },
+					  { log_fd, 2 },
+					  { program->leash_fd, LEASH_FD } };
 	const struct process_spec spec = {
 		.argv = &argv,
 		.fds = fds,
-		.fd_count = ARRAY_SIZE(fds),
+		.fd_count = ARRAY_SIZE(fds) - (program->leash_fd < 0 ? 1 : 0),
 		.new_session = true,
+		.background = program->background,
 	};
 
-	strv_add(&argv, container->daemon->options.shim);
+	strv_add(&argv, options->shim);
 	strv_add(&argv, "--config");
-	strv_add(&argv, config_path);
-	if (strcmp(container->daemon->options.log_level, "debug") == 0)
+	strv_add(&argv, program->config_path);
+	if (strcmp(options->log_level, "debug") == 0)
 		strv_add(&argv, "--debug");
-	return process_spawn_detached(&spec, ret_pid, err);
+	return program->is_child ? process_spawn(&spec, ret_pid, err)
+				 : process_spawn_detached(&spec, ret_pid, err);
 }
 
 int shim_wait_ready(const char *socket, pid_t pid, const char *log_path, int timeout_ms,
@@ -150,8 +155,15 @@ int shim_spawn(struct container *container, enum shim_purpose purpose,
 	pid_t pid;
 	int r = shim_prepare(container, purpose, config, &config_path, err);
 
-	if (r == 0)
-		r = spawn_detached(container, config_path, log_path, &pid, err);
+	if (r < 0)
+		return r;
+	const struct shim_program program = {
+		.config_path = config_path,
+		.log_path = log_path,
+		.leash_fd = -1,
+	};
+
+	r = shim_execute(&container->daemon->options, &program, &pid, err);
 	if (r < 0)
 		return r;
 	*ret_pid = pid;

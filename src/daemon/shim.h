@@ -7,6 +7,7 @@
 #pragma once
 
 #include "daemon/container.h"
+#include "daemon/options.h"
 #include "rpc/sync.h"
 #include "sandbox/config.h"
 #include "shim.pb-c.h"
@@ -28,6 +29,18 @@ enum shim_purpose { SHIM_FOR_RUN, SHIM_FOR_FILES };
 int shim_prepare(struct container *container, enum shim_purpose purpose,
 		 const struct sandbox_config *config, char **ret_config_path,
 		 struct cay_error *err);
+
+/* How the program is started. */
+struct shim_program {
+	const char *config_path;
+	const char *log_path; /* made anew; it takes what the shim says */
+	int leash_fd;         /* a pipe's end: the shim ends when the other is closed; -1: none */
+	bool is_child;        /* the caller waits for it; else it may outlive this daemon */
+	bool background;      /* at the lowest priority */
+};
+/* Blocks until it is executed. */
+int shim_execute(const struct daemon_options *options, const struct shim_program *program,
+		 pid_t *ret_pid, struct cay_error *err);
 
 /*
  * Connects to a shim that was just started, as soon as it answers. One that has ended says why in

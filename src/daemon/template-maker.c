@@ -19,7 +19,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -94,30 +93,20 @@ static int prepare(struct attempt *attempt, const struct sandbox_config *like,
 
 static int spawn(struct attempt *attempt, bool background, struct cay_error *err)
 {
+	const struct shim_program program = {
+		.config_path = attempt->config_path,
+		.log_path = attempt->log_path,
+		.leash_fd = -1,
+		.is_child = true,
+		.background = background,
+	};
 	struct template_maker *maker = attempt->maker;
-	_cleanup_close_ int log_fd =
-		open(attempt->log_path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-	_cleanup_strv_ struct strv argv = { 0 };
 	pid_t pid;
 	int r;
 
-	if (log_fd < 0)
-		return cay_error_errno(err, errno, "opening %s", attempt->log_path);
-	const struct process_fd fds[] = { { log_fd, 1 }, { log_fd, 2 } };
-	const struct process_spec spec = {
-		.argv = &argv,
-		.fds = fds,
-		.fd_count = ARRAY_SIZE(fds),
-		.new_session = true,
-		.background = background,
-	};
-
-	strv_add(&argv, attempt->daemon->options.shim);
-	strv_add(&argv, "--config");
-	strv_add(&argv, attempt->config_path);
 	(void)pthread_mutex_lock(maker->lock);
 	r = maker->is_cancelled ? cay_error_set(err, CAY_CANCELLED, ECANCELED, "it was given up")
-				: process_spawn(&spec, &pid, err);
+				: shim_execute(&attempt->daemon->options, &program, &pid, err);
 	if (r == 0)
 		maker->pid = pid;
 	(void)pthread_mutex_unlock(maker->lock);
