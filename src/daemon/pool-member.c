@@ -3,6 +3,7 @@
 #include "daemon/pool-member.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/containers.h"
@@ -20,7 +21,8 @@
 enum {
 	READY_MS = 60000,
 	WARM_MS = 330000, /* the shim gives up before that */
-	CLAIM_MS = 10000,
+	CLAIM_MS = 2000,  /* a start waits for it, and goes another way if it takes that long */
+	GONE_MS = 2000,
 	END_MS = 8000, /* for a shim whose leash was let go, then it is killed */
 };
 
@@ -89,6 +91,7 @@ int member_new(struct daemon *daemon, const char *directory, const struct sandbo
 	int r;
 
 	member->daemon = daemon;
+	member->begun_ms = clock_monotonic_ms();
 	member->pidfd = member->leash = -1;
 	memcpy(member->key, key, sizeof(member->key));
 	id_make(member->id);
@@ -103,7 +106,7 @@ int member_new(struct daemon *daemon, const char *directory, const struct sandbo
 	if (r == 0)
 		r = shim_wait_ready(socket, member->pid, log_path, READY_MS, &member->client, err);
 	if (r < 0) {
-		member_drop(member, false);
+		member_drop(member);
 		return r;
 	}
 	*ret_member = member;
@@ -123,6 +126,8 @@ int member_wait_warm(struct member *member, Cay__Shim__V1__StateResponse **ret_s
 		r = shim_state(member->client, ret_state, err);
 	if (r == 0)
 		member->memory = usage_of(member->pid).memory_bytes;
+	if (r == 0)
+		member->vm_pid = (*ret_state)->vm_pid;
 	return r;
 }
 
@@ -141,10 +146,21 @@ void member_kill(const struct member *member)
 int member_claim(struct member *member, const char *config_path, struct cay_error *err)
 {
 	Cay__Shim__V1__ClaimRequest request = CAY__SHIM__V1__CLAIM_REQUEST__INIT;
+	int r;
 
 	request.config_path = (char *)config_path;
-	return rpc_client_call(member->client, &cay__shim__v1__shim__descriptor, "Claim",
-			       &request.base, CLAIM_MS, NULL, err);
+	r = rpc_client_call(member->client, &cay__shim__v1__shim__descriptor, "Claim",
+			    &request.base, CLAIM_MS, NULL, err);
+	member->is_claimed = r == 0;
+	return r;
+}
+
+void member_stop_at_once(const struct member *member)
+{
+	member_kill(member);
+	/* QEMU sees its shim go and ends; until then it has the container's disks and taps. */
+	if (!shim_wait_gone(member->pid, GONE_MS) || !shim_wait_gone(member->vm_pid, GONE_MS))
+		log_warning("a VM of the pool, process %d, does not end", (int)member->vm_pid);
 }
 
 static void end(struct member *member)
@@ -158,12 +174,12 @@ static void end(struct member *member)
 	(void)shim_wait_gone(member->pid, END_MS);
 }
 
-void member_drop(struct member *member, bool is_claimed)
+void member_drop(struct member *member)
 {
 	struct cay_error err = { 0 };
 
 	rpc_client_free(member->client);
-	if (!is_claimed)
+	if (!member->is_claimed)
 		end(member);
 	cay_close_p(&member->leash);
 	cay_close_p(&member->pidfd);

@@ -16,9 +16,12 @@ struct member {
 	char id[ID_SIZE];
 	char key[TEMPLATE_KEY_SIZE]; /* of its machine */
 	char *directory, *run_directory;
-	pid_t pid; /* of its shim; 0: none yet */
-	int pidfd; /* readable once that has ended */
-	int leash; /* closed, it ends the shim */
+	pid_t pid;        /* of its shim; 0: none yet */
+	pid_t vm_pid;     /* of its QEMU; known once it is ready */
+	bool is_claimed;  /* it is a container's, only its first files are ours */
+	int64_t begun_ms; /* by clock_monotonic_ms() */
+	int pidfd;        /* readable once that has ended */
+	int leash;        /* closed, it ends the shim */
 	struct rpc_client *client;
 	uint64_t memory; /* what it takes of the host's; known once it is ready */
 };
@@ -41,11 +44,13 @@ int member_wait_warm(struct member *member, Cay__Shim__V1__StateResponse **ret_s
 void member_let_go(struct member *member);
 /* From any thread, while the member is there. */
 void member_kill(const struct member *member);
-/* Makes it the sandbox of the configuration at this path. */
+/* Makes it the sandbox of the configuration at this path. Blocks for two seconds at most. */
 int member_claim(struct member *member, const char *config_path, struct cay_error *err);
-
 /*
- * Ends it unless it is a container's, waits until it is gone, removes its files and frees it. With
- * `is_claimed` only its files go.
+ * After a claim that failed: whatever of the container's it has taken up by then is free again when
+ * this returns, after some seconds at most. What it leaves is for member_drop().
  */
-void member_drop(struct member *member, bool is_claimed);
+void member_stop_at_once(const struct member *member);
+
+/* Ends it unless it is a container's, waits until it is gone, removes its files and frees it. */
+void member_drop(struct member *member);

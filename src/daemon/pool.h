@@ -30,6 +30,13 @@ void pool_free(struct pool *pool);
 void pool_wake(struct pool *pool);
 
 /*
+ * Whether members can be the machine of such a configuration. Shares want a device that a VM which
+ * runs can't get any more; passt and a macvtap belong to one container from the start; a DHCP
+ * client would begin with the member's addresses. The shape, and so the key, tells none of these.
+ */
+bool pool_can_serve(const struct sandbox_config *config);
+
+/*
  * Makes a member's VM the container's, where one is ready that is the machine of `config`. True:
  * the shim of *ret_pid is the container's, as after shim_spawn(), and config->member says whose VM
  * it was. False: there is none, or it has failed, which is logged, and nothing is left of it.

@@ -104,6 +104,16 @@ class TestPool(PoolTestCase):
         wait_until(lambda: member["Id"] not in self.member_names(), "its files to go")
         self.wait_full()
 
+    def test_member_that_does_not_answer(self):
+        # The start goes another way soon, with the same disks and addresses.
+        member = self.wait_full()["Members"][0]
+        os.kill(member["Pid"], signal.SIGSTOP)
+        self.assertEqual(self.run_and_tell(command=("touch", "/written")), "template")
+        self.assertIn("a VM of the pool could not be used", self.log())
+        wait_until(lambda: member["Id"] not in self.member_names(), "its files to go")
+        self.assertEqual(processes("qemu", member["Id"]), [])
+        self.assertNotEqual(self.wait_full()["Members"][0]["Id"], member["Id"])
+
     def test_daemon_killed_with_members_and_a_claimed_one(self):
         self.wait_full()
         self.cay("run", "-d", "--name", "claimed", "busybox", "sh", "-c", "while sleep 0.2; do echo on; done")
