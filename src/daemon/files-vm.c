@@ -3,6 +3,7 @@
 #include "daemon/files-vm.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
@@ -81,6 +82,7 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 	_cleanup_rpc_client_ struct rpc_client *client = NULL;
 	_cleanup_(shim_state_free_p) Cay__Shim__V1__StateResponse *state = NULL;
 	struct cay_error ignored; /* what it would have told is known another time */
+	const int64_t begun_ms = clock_monotonic_ms();
 	pid_t pid = 0;
 	int r = launch_files_config(container, &config, err);
 
@@ -95,7 +97,7 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 	if (r == 0)
 		r = shim_start(client, container, NULL, err);
 	if (r == 0 && shim_state(client, &state, &ignored) == 0)
-		templates_started(container->daemon->templates, config, state->start,
+		templates_started(container->daemon->templates, config, begun_ms, state->start,
 				  state->template_error);
 	return r;
 }

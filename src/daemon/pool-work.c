@@ -162,7 +162,7 @@ static int warm_up(struct pool *pool, struct member *member, const struct sandbo
 			: member_wait_warm(member, &state, err);
 	if (r == 0) {
 		/* A template that was no good is noticed here as well. */
-		templates_started(pool->daemon->templates, machine, state->start,
+		templates_started(pool->daemon->templates, machine, member->begun_ms, state->start,
 				  state->template_error);
 		keep(pool, member);
 		return 0;

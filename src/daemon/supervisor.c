@@ -40,7 +40,8 @@ struct supervisor {
 	struct container *container; /* a reference */
 	struct rpc_client *client;
 	pid_t shim_pid;
-	bool recovered; /* the container runs already */
+	int64_t begun_ms; /* when the VM was begun, by clock_monotonic_ms() */
+	bool recovered;   /* the container runs already */
 	/*
 	 * It is removed at its end, and its VM has nothing that others may want at once: files of
 	 * the host, disks of volumes, ports, links.
@@ -130,6 +131,7 @@ static int get_shim(struct supervisor *supervisor, struct sandbox_config *config
 
 	if (pool_claim(daemon->pool, container, config, &supervisor->shim_pid, &supervisor->client))
 		return 0;
+	supervisor->begun_ms = clock_monotonic_ms();
 	templates_choose(daemon->templates, config);
 	return shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
 			  &supervisor->client, err);
@@ -148,14 +150,16 @@ static bool is_light(const struct container *container, const struct sandbox_con
 }
 
 /* How its VM came to be, for people who look, and for the templates. */
-static void learn_start(struct container *container, const struct sandbox_config *config,
+static void learn_start(const struct supervisor *supervisor, const struct sandbox_config *config,
 			const Cay__Shim__V1__StateResponse *state)
 {
+	struct container *container = supervisor->container;
+
 	log_debug("container %.12s: its VM's start was %s", container->id, state->start);
 	(void)pthread_mutex_lock(&container->lock);
 	(void)snprintf(container->run.start, sizeof(container->run.start), "%s", state->start);
 	(void)pthread_mutex_unlock(&container->lock);
-	templates_started(container->daemon->templates, config, state->start,
+	templates_started(container->daemon->templates, config, supervisor->begun_ms, state->start,
 			  state->template_error);
 }
 
@@ -180,7 +184,7 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	(void)shim_state(supervisor->client, &state, &ignored); /* only for what it tells */
 	record_running(container, state, response->guest_pid, response->started_ns);
 	if (state)
-		learn_start(container, config, state);
+		learn_start(supervisor, config, state);
 	return 0;
 }
 

@@ -12,6 +12,8 @@
 /* What a removal leaves when it is cut short. */
 #define TEMPLATE_OLD_PREFIX ".old-"
 
+enum { TEMPLATES_MAX = 16 /* that are kept, and that may be wanted */ };
+
 /* One that is there and can be cloned. */
 struct template_entry {
 	char key[TEMPLATE_KEY_SIZE];
@@ -19,6 +21,11 @@ struct template_entry {
 	json_t *shape;
 	int64_t created_ns, used_ns;
 	uint64_t bytes, starts;
+	int64_t trusted_ms; /* since when it is there or was found whole, by clock_monotonic_ms() */
+	bool has_failed;    /* the last clone did, and it was found whole */
+	/* A clone has failed, and it is not known yet why: it is not used meanwhile. NULL: none. */
+	char *doubt;
+	struct sandbox_config *doubt_like; /* the machine of which another would be made */
 };
 
 /* One that is wanted. It stays while making it fails, to be tried again later. */
@@ -64,3 +71,22 @@ void templates_add(struct templates *templates, struct template_entry *entry);
 /* NULL where there is none. */
 struct template_entry *templates_take_out(struct templates *templates, const char *key);
 void templates_drop_wish(struct templates *templates, struct template_wish *gone);
+/* Has one made, unless it is wished for already. Takes the shape over. */
+struct template_wish *templates_want(struct templates *templates, const char *key,
+				     const struct sandbox_config *like, json_t *shape);
+/* The thread has something to look at. */
+void templates_wake(struct templates *templates);
+
+/*
+ * A clone of this template that was begun at that time has failed. Which may be the template's
+ * fault, or that of a host that is too busy or out of memory: the thread finds out. With the lock
+ * held.
+ */
+void templates_doubt(struct templates *templates, struct template_entry *entry,
+		     const struct sandbox_config *config, int64_t since_ms, const char *fault);
+
+/*
+ * Looks at all that are in doubt: those that are damaged, and those that are not but have failed
+ * twice in a row, are removed and made again. Blocks; without the lock.
+ */
+void templates_judge(struct templates *templates);

@@ -22,7 +22,6 @@
 
 enum {
 	THREAD_STACK = 256 * 1024,
-	TEMPLATES_MAX = 16,
 	RETRY_MS = 60 * 1000, /* after a failure, twice as long after each that follows */
 	RETRY_MAX_MS = 60 * 60 * 1000,
 };
@@ -47,6 +46,7 @@ static int load_entry(const char *directory, const char *key, struct template_en
 	entry->shape = json_incref(template.shape);
 	entry->created_ns = template.created_ns;
 	entry->bytes = template.stored_bytes;
+	entry->trusted_ms = clock_monotonic_ms();
 	if (stat(directory, &st) == 0)
 		entry->used_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
 	template_close(&template);
@@ -371,6 +371,7 @@ static void *templates_main(void *user)
 		bool background = true;
 		struct template_wish *wish = await_wish(templates, &is_over, &background);
 
+		templates_judge(templates);
 		if (wish)
 			make(templates, wish, background);
 	}

@@ -10,8 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
 
 enum { GONE_ASK_MS = 200 /* how soon a waiter is missed */ };
@@ -56,6 +54,8 @@ static struct template_wish *find_wish(const struct templates *templates, const 
 void template_entry_free(struct template_entry *entry)
 {
 	json_decref(entry->shape);
+	sandbox_config_free(entry->doubt_like);
+	free(entry->doubt);
 	free(entry->directory);
 	free(entry);
 }
@@ -100,7 +100,7 @@ void templates_drop_wish(struct templates *templates, struct template_wish *gone
 	wish_free(gone);
 }
 
-static void wake(struct templates *templates)
+void templates_wake(struct templates *templates)
 {
 	const uint64_t one = 1;
 
@@ -108,25 +108,45 @@ static void wake(struct templates *templates)
 	(void)pthread_cond_broadcast(&templates->changed);
 }
 
-/* Has one made, unless it is there or wished for already. Takes the shape over. */
-static struct template_wish *want(struct templates *templates, const char *key,
-				  const struct sandbox_config *config, json_t *shape)
+/* Shapes without end may be asked for: with too many, the oldest that nobody waits for goes. */
+static void make_room(struct templates *templates)
 {
-	struct template_wish *wish = find_wish(templates, key), **link = &templates->wishes;
+	struct template_wish *oldest = NULL, *oldest_waited_for = NULL;
+	unsigned int count = 0;
+
+	for (struct template_wish *wish = templates->wishes; wish; wish = wish->next) {
+		count++;
+		if (wish->is_making)
+			continue; /* the thread has it */
+		if (!oldest && !wish->is_urgent)
+			oldest = wish;
+		if (!oldest_waited_for && wish->is_urgent)
+			oldest_waited_for = wish;
+	}
+	if (count >= TEMPLATES_MAX)
+		templates_drop_wish(templates, oldest ? oldest : oldest_waited_for);
+}
+
+struct template_wish *templates_want(struct templates *templates, const char *key,
+				     const struct sandbox_config *like, json_t *shape)
+{
+	struct template_wish *wish = find_wish(templates, key), **link;
 
 	if (wish) {
 		json_decref(shape);
 		return wish;
 	}
-	wish = xcalloc(1, sizeof(*wish));
-	memcpy(wish->key, key, sizeof(wish->key));
-	wish->like = launch_copy_machine(config);
-	wish->shape = shape;
-	wish->since_ms = clock_monotonic_ms();
+	make_room(templates);
+	link = &templates->wishes;
 	while (*link)
 		link = &(*link)->next;
+	wish = xcalloc(1, sizeof(*wish));
+	memcpy(wish->key, key, sizeof(wish->key));
+	wish->like = launch_copy_machine(like);
+	wish->shape = shape;
+	wish->since_ms = clock_monotonic_ms();
 	*link = wish;
-	wake(templates);
+	templates_wake(templates);
 	return wish;
 }
 
@@ -157,11 +177,13 @@ enum template_prospect templates_ask(struct templates *templates,
 	}
 	(void)pthread_mutex_lock(&templates->lock);
 	entry = templates_entry(templates, key);
-	if (entry) {
+	if (entry && entry->doubt) {
+		prospect = TEMPLATE_COMING; /* it, or another */
+	} else if (entry) {
 		note_use(entry);
 		*ret_directory = xstrdup(entry->directory);
 		prospect = TEMPLATE_READY;
-	} else if (want(templates, key, config, TAKE_PTR(shape))->failures > 0) {
+	} else if (templates_want(templates, key, config, TAKE_PTR(shape))->failures > 0) {
 		prospect = TEMPLATE_NONE_SOON;
 	}
 	(void)pthread_mutex_unlock(&templates->lock);
@@ -170,7 +192,7 @@ enum template_prospect templates_ask(struct templates *templates,
 
 void templates_choose(struct templates *templates, struct sandbox_config *config)
 {
-	const struct template_entry *entry;
+	struct template_entry *entry;
 	char key[TEMPLATE_KEY_SIZE];
 	struct cay_error err = { 0 };
 
@@ -182,8 +204,8 @@ void templates_choose(struct templates *templates, struct sandbox_config *config
 	}
 	(void)pthread_mutex_lock(&templates->lock);
 	entry = templates_entry(templates, key);
-	if (entry) {
-		note_use((struct template_entry *)entry);
+	if (entry && !entry->doubt) {
+		note_use(entry);
 		config->template_directory = xstrdup(entry->directory);
 	}
 	(void)pthread_mutex_unlock(&templates->lock);
@@ -207,47 +229,39 @@ int templates_discard(struct template_entry *entry, struct cay_error *err)
 	return r;
 }
 
-static struct template_entry *take_out_directory(struct templates *templates, const char *directory)
+/* With the lock held. */
+static void learn(struct templates *templates, const struct sandbox_config *config,
+		  int64_t since_ms, const char *start, const char *fault)
 {
-	const struct template_entry *entry = templates_entry(templates, path_last(directory));
+	const char *key = path_last(config->template_directory);
+	struct template_entry *entry = templates_entry(templates, key);
 
-	return entry ? templates_take_out(templates, entry->key) : NULL;
-}
-
-static void condemn(struct templates *templates, const char *directory, const char *fault)
-{
-	struct template_entry *entry;
-	struct cay_error err = { 0 };
-
-	(void)pthread_mutex_lock(&templates->lock);
-	entry = take_out_directory(templates, directory);
-	(void)pthread_mutex_unlock(&templates->lock);
-	if (!entry) { /* somebody has removed it meanwhile, and it was missed */
-		log_info("a VM was booted without the template %.12s: %s", path_last(directory),
-			 fault);
-		return;
-	}
-	log_error("the template %.12s is damaged, it is removed and made again: %s", entry->key,
-		  fault);
-	if (templates_discard(entry, &err) < 0)
-		log_error("%s", err.message);
+	if (entry && fault[0] != '\0')
+		templates_doubt(templates, entry, config, since_ms, fault);
+	else if (fault[0] != '\0') /* somebody has removed it meanwhile, and it was missed */
+		log_info("a VM was booted without the template %.12s: %s", key, fault);
+	else if (entry && strcmp(start, "template") == 0)
+		entry->has_failed = false;
 }
 
 void templates_started(struct templates *templates, const struct sandbox_config *config,
-		       const char *start, const char *fault)
+		       int64_t since_ms, const char *start, const char *fault)
 {
 	_cleanup_json_ json_t *shape = NULL;
 	char key[TEMPLATE_KEY_SIZE];
 	struct cay_error err = { 0 };
 
-	if (fault[0] != '\0' && config->template_directory)
-		condemn(templates, config->template_directory, fault);
-	if (!templates->daemon->options.use_templates || strcmp(start, "cold") != 0 ||
-	    templates_key(config, key, &shape, &err) < 0)
+	if (!templates->daemon->options.use_templates)
+		return;
+	(void)pthread_mutex_lock(&templates->lock);
+	if (config->template_directory)
+		learn(templates, config, since_ms, start, fault);
+	(void)pthread_mutex_unlock(&templates->lock);
+	if (strcmp(start, "cold") != 0 || templates_key(config, key, &shape, &err) < 0)
 		return;
 	(void)pthread_mutex_lock(&templates->lock);
 	if (!templates_entry(templates, key))
-		(void)want(templates, key, config, TAKE_PTR(shape));
+		(void)templates_want(templates, key, config, TAKE_PTR(shape));
 	(void)pthread_mutex_unlock(&templates->lock);
 }
 
@@ -362,7 +376,7 @@ int templates_remove(struct templates *templates, const char *name, struct cay_e
 			template_maker_cancel(&templates->maker); /* its thread drops the wish */
 		else if (wish)
 			templates_drop_wish(templates, wish);
-		wake(templates);
+		templates_wake(templates);
 	}
 	(void)pthread_mutex_unlock(&templates->lock);
 	if (entry)
@@ -424,10 +438,10 @@ int templates_create(struct templates *templates, const struct sandbox_config *c
 		return r;
 	(void)pthread_mutex_lock(&templates->lock);
 	if (!templates_entry(templates, ret_key)) {
-		wish = want(templates, ret_key, config, TAKE_PTR(shape));
+		wish = templates_want(templates, ret_key, config, TAKE_PTR(shape));
 		wish->is_urgent = true;
 		wish->not_before_ms = 0;
-		wake(templates);
+		templates_wake(templates);
 		r = wait_made(templates, ret_key, wish->failures, is_gone, user, err);
 	}
 	(void)pthread_mutex_unlock(&templates->lock);

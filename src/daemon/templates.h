@@ -41,12 +41,13 @@ void templates_free(struct templates *templates);
 void templates_choose(struct templates *templates, struct sandbox_config *config);
 
 /*
- * The sandbox of a chosen configuration is up. `start` is how, in the words of the shim: after a
- * cold start a template of the shape is wanted. `fault` ("": none) is what was wrong with the
- * template that was chosen, which is removed then.
+ * The sandbox of a chosen configuration is up, which was begun at `since_ms` (by
+ * clock_monotonic_ms()). `start` is how, in the words of the shim: after a cold start a template of
+ * the shape is wanted. `fault` ("": none) is why the template that was chosen could not be cloned:
+ * it is not used until it was looked at, and removed where it is damaged or has failed again.
  */
 void templates_started(struct templates *templates, const struct sandbox_config *config,
-		       const char *start, const char *fault);
+		       int64_t since_ms, const char *start, const char *fault);
 
 /*
  * For who needs one of this shape and can do without: whether it is there, and its directory (the

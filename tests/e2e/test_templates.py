@@ -203,7 +203,7 @@ class TestDamage(TemplateTestCase):
         damage(path)
         before = len(self.log())
         self.assertEqual(self.run_and_tell(), "cold")
-        self.assertIn(f"error: the template {path.name[:12]} is damaged", self.log()[before:])
+        wait_until(lambda: f"error: the template {path.name[:12]} is damaged" in self.log()[before:], "the log to tell")
         wait_until(self.ready, "another template", MAKING)
         self.assertEqual(self.run_and_tell(), "template")
 
