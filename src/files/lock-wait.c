@@ -59,14 +59,14 @@ static void *run(void *argument)
 
 	while (r == -EINTR && !is_interrupted(wait))
 		r = lock_apply(&wait->action, true);
+	/* Before anybody learns that it has ended: with the descriptor go locks that nobody has. */
+	cay_close_p(&wait->action.fd);
 	answers->answer(wait->token, r);
 	(void)pthread_mutex_lock(&answers->lock);
 	for (at = &answers->waits; *at != wait; at = &(*at)->next)
 		;
 	*at = wait->next;
 	answers->count--;
-	/* Closed before anybody learns that it has ended: with it go locks that nobody has. */
-	cay_close_p(&wait->action.fd);
 	(void)pthread_cond_broadcast(&answers->ended);
 	(void)pthread_mutex_unlock(&answers->lock);
 	free(wait);

@@ -87,7 +87,14 @@ int op_opendir(struct call *call)
 int op_release(struct call *call)
 {
 	const struct fuse_release_in *in = call->message->in;
+	struct node *node;
 
+	/* The open file may have had record locks itself (F_OFD_SETLK). */
+	if (in->lock_owner != 0 &&
+	    session_node(call->session, call->message->header->nodeid, &node) == 0) {
+		lock_release_owner(&call->session->locks, node, in->lock_owner);
+		node_put(&call->session->nodes, node);
+	}
 	handle_close(&call->session->handles, in->fh);
 	return 0;
 }

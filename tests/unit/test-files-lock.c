@@ -146,6 +146,28 @@ static void test_whole_files(void **state)
 	(void)close(fd);
 }
 
+/* Locks that an open file has itself: no process closes them, they go with the file. */
+static void test_open_file_locks(void **state)
+{
+	struct file file = open_file(&client), theirs = open_file(&other);
+	const struct fuse_flush_in flush = { .fh = file.handle, .lock_owner = 1 };
+	struct fuse_release_in release = { .fh = file.handle, .lock_owner = 7 };
+
+	assert_int_equal(set(&file, 7, F_WRLCK, 0, INT64_MAX), 0);
+	assert_int_equal(
+		client_call(&client, 0, FUSE_FLUSH, file.node, &flush, sizeof(flush), NULL, 0), 0);
+	assert_int_equal(set(&theirs, 1, F_WRLCK, 0, INT64_MAX), -EAGAIN);
+	assert_int_equal(client_call(&client, 0, FUSE_RELEASE, file.node, &release, sizeof(release),
+				     NULL, 0),
+			 0);
+	assert_int_equal(set(&theirs, 1, F_WRLCK, 0, INT64_MAX), 0);
+	/* Of a file that nobody knows there is nothing to release. */
+	release.lock_owner = 1;
+	(void)client_call(&client, 0, FUSE_RELEASE, file.node + 100, &release, sizeof(release),
+			  NULL, 0);
+	assert_int_equal(client_read(&other, theirs.handle, 0, 8), 0);
+}
+
 /* One that waits gets it when it is free, and nobody waits for it meanwhile. */
 static void test_waiting(void **state)
 {
@@ -256,6 +278,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ranges, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_ranges, start, stop),
 		cmocka_unit_test_setup_teardown(test_whole_files, start, stop),
+		cmocka_unit_test_setup_teardown(test_open_file_locks, start, stop),
 		cmocka_unit_test_setup_teardown(test_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(test_interrupted, start, stop),
 		cmocka_unit_test_setup_teardown(test_too_many, start, stop),
