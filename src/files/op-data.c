@@ -93,6 +93,8 @@ int op_fallocate(struct call *call)
 	handle = handle_get(&call->session->handles, in->fh, false);
 	if (!handle)
 		return -EBADF;
+	/* Unlike a write it doesn't say whether set-id bits go: only root may keep them, then. */
+	identity_kill_set_ids(call->identity, call->message->header->uid != 0);
 	r = fallocate(handle->fd, (int)in->mode, (off_t)in->offset, (off_t)in->length);
 	r = r < 0 ? -errno : 0;
 	handle_put(&call->session->handles, handle);
@@ -113,6 +115,7 @@ int op_copy_file_range(struct call *call)
 	from = handle_get(handles, in->fh_in, false);
 	to = handle_get(handles, in->fh_out, false);
 	if (from && to) {
+		identity_kill_set_ids(call->identity, call->message->header->uid != 0);
 		n = copy_file_range(from->fd, &from_at, to->fd, &to_at, MIN(in->len, COPY_MAX), 0);
 		n = n < 0 ? -errno : n;
 	}

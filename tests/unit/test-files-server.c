@@ -306,6 +306,36 @@ static void test_set_id_bits(void **state)
 	assert_int_equal(st.st_mode & 07777, 0755);
 }
 
+/* The same where the guest's kernel has no word for it: who asks decides. */
+static void test_set_id_bits_by_owner(void **state)
+{
+	struct fuse_fallocate_in allocate = { .length = 4096 };
+	struct fuse_copy_file_range_in copy = { .off_out = 100, .len = 4 };
+	struct stat st;
+	uint64_t node;
+
+	if (geteuid() != 0)
+		skip();
+	put_file(&scratch, "a", "contents");
+	node = copy.nodeid_out = (uint64_t)client_lookup(&client, 1, "a");
+	allocate.fh = copy.fh_in = copy.fh_out = client_open(&client, (int64_t)node, O_RDWR);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(chmod(in_tree(&scratch, "a"), 06755), 0);
+		client.uid = i < 2 ? 0 : 1234;
+		if (i % 2 == 0)
+			assert_int_equal(client_call(&client, 0, FUSE_FALLOCATE, node, &allocate,
+						     sizeof(allocate), NULL, 0),
+					 0);
+		else
+			assert_int_equal(client_call(&client, 0, FUSE_COPY_FILE_RANGE, node, &copy,
+						     sizeof(copy), NULL, 0),
+					 0);
+		client.uid = 0;
+		assert_int_equal(stat(in_tree(&scratch, "a"), &st), 0);
+		assert_int_equal(st.st_mode & 07777, i < 2 ? 06755 : 0755);
+	}
+}
+
 /* What is made belongs to who asked, with their umask; a set-gid directory gives its group on. */
 static void test_owners(void **state)
 {
@@ -495,6 +525,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_attributes, start, stop),
 		cmocka_unit_test_setup_teardown(test_listing, start, stop),
 		cmocka_unit_test_setup_teardown(test_xattrs, start, stop),
+		cmocka_unit_test_setup_teardown(test_set_id_bits_by_owner, start, stop),
 		cmocka_unit_test_setup_teardown(test_set_id_bits, start, stop),
 		cmocka_unit_test_setup_teardown(test_owners, start, stop),
 		cmocka_unit_test_setup_teardown(test_holes, start, stop),
