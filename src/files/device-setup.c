@@ -24,13 +24,22 @@ static const uint64_t protocol_features_offered =
 /* A handler's result for a message that was answered with what is in its body now. */
 enum { ANSWERED = 1 };
 
-/* Anything else may be written to or waited for in ways that we don't know. */
+/* How long QEMU, which waits for us, is kept by a request that hangs in the host's storage. */
+enum { STOP_SECONDS = 5 };
+
+/*
+ * Anything else may be written to or waited for in ways that we don't know, and a full counter
+ * would keep who signals it. QEMU makes its eventfds this way.
+ */
 static bool is_eventfd(int fd)
 {
 	static const char expected[] = "anon_inode:[eventfd]";
 	char name[12], target[sizeof(expected)];
+	int flags = fcntl(fd, F_GETFL);
 	ssize_t n;
 
+	if (flags < 0 || !(flags & O_NONBLOCK))
+		return false;
 	(void)snprintf(name, sizeof(name), "%d", fd);
 	n = readlinkat(AT_FDCWD, name, target, sizeof(target));
 	return n == sizeof(expected) - 1 && memcmp(target, expected, sizeof(expected) - 1) == 0;
@@ -80,23 +89,47 @@ static int start(struct device *device, struct device_queue *queue)
 	return r;
 }
 
-/* Takes nothing more, and returns when all that was taken has been given back. */
-static void stop(struct device *device, struct device_queue *queue)
+/* With the queue's lock held, which is let go meanwhile. */
+static int await_idle(struct device_queue *queue)
 {
+	struct timespec until;
+	int r = 0;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += STOP_SECONDS;
+	while (queue->busy > 0 && r != ETIMEDOUT)
+		r = pthread_cond_clockwait(&queue->idle, &queue->lock, CLOCK_MONOTONIC, &until);
+	return queue->busy > 0 ? -ETIMEDOUT : 0;
+}
+
+/*
+ * Takes nothing more, and returns when all that was taken has been given back. -ETIMEDOUT where
+ * that takes too long: the memory is still in use then, and the device at its end.
+ */
+static int stop(struct device *device, struct device_queue *queue)
+{
+	bool settle;
+	int r;
+
 	if (!queue->running)
-		return;
+		return 0;
 	(void)epoll_ctl(device->epoll_fd, EPOLL_CTL_DEL, queue->kick_fd, NULL);
 	(void)pthread_mutex_lock(&queue->lock);
 	queue->running = false;
-	while (queue->busy > 0)
-		(void)pthread_cond_wait(&queue->idle, &queue->lock);
+	r = await_idle(queue);
+	settle = queue->later > 0;
 	(void)pthread_mutex_unlock(&queue->lock);
-	device->settle(device->user);
+	if (r < 0)
+		return r;
+	/* Who waits in the other queue goes on waiting. */
+	if (settle)
+		device->settle(device->user);
 	(void)pthread_mutex_lock(&queue->lock);
 	queue->base = queue->ring.next_avail;
 	queue->untold = 0;
 	guest_memory_unref(TAKE_PTR(queue->memory));
 	(void)pthread_mutex_unlock(&queue->lock);
+	return 0;
 }
 
 static int get_features(struct device *device, struct vhost_message *message)
@@ -228,10 +261,13 @@ static int set_queue_base(struct device *device, struct vhost_message *message)
 static int get_queue_base(struct device *device, struct vhost_message *message)
 {
 	struct device_queue *queue = queue_at(device, message->state.index);
+	int r;
 
 	if (!queue)
 		return -EPROTO;
-	stop(device, queue);
+	r = stop(device, queue);
+	if (r < 0)
+		return r;
 	cay_close_p(&queue->kick_fd);
 	queue->kick_fd = -1;
 	message->state.num = queue->base;
@@ -280,8 +316,7 @@ static int set_queue_enabled(struct device *device, struct vhost_message *messag
 	queue->enabled = message->state.num == 1;
 	if (queue->enabled)
 		return start(device, queue);
-	stop(device, queue);
-	return 0;
+	return stop(device, queue);
 }
 
 static const struct known_message {

@@ -186,6 +186,7 @@ void device_leave(struct device *device, struct device_request *request)
 	struct device_queue *queue = &device->queues[request->queue];
 
 	(void)pthread_mutex_lock(&queue->lock);
+	queue->later++;
 	leave(queue);
 	(void)pthread_mutex_unlock(&queue->lock);
 	guest_memory_unref(request->memory);
@@ -197,6 +198,7 @@ void device_give_later(struct device *device, unsigned int number, struct guest_
 	struct device_queue *queue = &device->queues[number];
 
 	(void)pthread_mutex_lock(&queue->lock);
+	queue->later--;
 	virtqueue_give(&queue->ring, head, length);
 	tell(queue);
 	(void)pthread_mutex_unlock(&queue->lock);

@@ -31,6 +31,7 @@ struct device_queue {
 	int kick_fd, call_fd;
 	unsigned int busy;   /* requests that threads are working on */
 	unsigned int untold; /* given back in silence */
+	int later;           /* left, and not given back yet; below 0 in between */
 };
 
 struct device {
@@ -40,7 +41,7 @@ struct device {
 	uint64_t features, protocol_features;
 	struct guest_memory *memory;
 	struct device_queue queues[DEVICE_QUEUES];
-	/* No thread works on a queue any more: lets what is answered later be answered now. */
+	/* No thread works on a queue any more: lets what it answers later be answered now. */
 	void (*settle)(void *user);
 	void *user;
 };

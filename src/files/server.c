@@ -3,7 +3,8 @@
  * The threads of server.h. Those that have nothing to do wait for the guest's
  * kick, which wakes one of them, the one that has worked last. It takes one
  * request, acts on it and answers it; a kick that comes meanwhile wakes the
- * next. So a request costs one wake, and slow ones delay nobody.
+ * next. So a request costs one wake, and up to seven slow ones delay nobody: with
+ * eight under way the rest waits, but for locks, which have threads of their own.
  *
  * FORGET and INTERRUPT have no answers. They are given back in silence, which
  * spares the guest an interrupt for each: it finds them with the next answer
@@ -274,6 +275,8 @@ static int run(struct server *server, struct cay_error *err)
 		r = cay_error_errno(err, r, "starting threads");
 	else
 		r = device_serve(&server->device, err);
+	/* QEMU learns of the end at once, also where a thread hangs in the host's storage. */
+	(void)shutdown(server->device.socket, SHUT_RDWR);
 	device_stop(&server->device);
 	for (size_t i = 0; i < count; i++)
 		(void)pthread_join(workers[i], NULL);

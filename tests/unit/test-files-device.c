@@ -90,6 +90,9 @@ static void test_stop_while_waiting(void **state)
 	unique = client_send(&client, 0, FUSE_SETLKW, (uint64_t)node, &in, sizeof(in), NULL, 0);
 	/* It has been taken once what came behind it is answered. */
 	assert_int_equal(client_read(&client, in.fh, 0, 10), 0);
+	/* The other queue is no reason to end it. */
+	(void)stop_queue(&client, FRONT_HIPRIO);
+	assert_int_equal(client_read(&client, in.fh, 0, 10), 0);
 	(void)stop_queue(&client, FRONT_REQUESTS);
 	assert_true(client_receive(&client));
 	assert_int_equal(client.header.unique, unique);
