@@ -113,6 +113,8 @@ static int fetch(const struct table *table, uint32_t index, struct vring_desc *r
 			return -EPROTO;
 	}
 	memcpy(&desc, at, sizeof(desc));
+	/* What is checked is what was copied: the compiler must not read the guest's again. */
+	atomic_signal_fence(memory_order_seq_cst);
 	*ret_desc = (struct vring_desc){
 		.addr = le64toh(desc.addr),
 		.len = le32toh(desc.len),
@@ -187,14 +189,6 @@ bool virtqueue_ask(struct virtqueue *queue)
 	/* The guest writes its index and then reads this: one of us sees the other's. */
 	atomic_thread_fence(memory_order_seq_cst);
 	return virtqueue_has_more(queue);
-}
-
-void virtqueue_ask_not(struct virtqueue *queue)
-{
-	if (queue->event_index)
-		store(avail_event(queue), (uint16_t)(queue->next_avail - 1));
-	else
-		store(&queue->used->flags, VRING_USED_F_NO_NOTIFY);
 }
 
 void virtqueue_give(struct virtqueue *queue, uint16_t head, uint32_t length)

@@ -58,11 +58,10 @@ int virtqueue_take(struct virtqueue *queue, struct chain *chain);
 /* Whether there is something to take; the guest may change it at any time. */
 bool virtqueue_has_more(const struct virtqueue *queue);
 /*
- * Asks the guest to notify of the next chain (or not to). True: there is one already, of which it
- * may not have notified.
+ * Asks the guest to notify of the next chain. True: there is one already, of which it may not have
+ * notified.
  */
 bool virtqueue_ask(struct virtqueue *queue);
-void virtqueue_ask_not(struct virtqueue *queue);
 
 /* Gives a chain back with `length` bytes written into it. */
 void virtqueue_give(struct virtqueue *queue, uint16_t head, uint32_t length);
