@@ -34,7 +34,8 @@ enum {
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
 #define OVERHEAD_BYTES     (256 * MIB)
 #define OVERHEAD_TCG_BYTES (1 * GIB)
-enum { THREADS_MAX = 256 };
+/* QEMU's, beside one for each vCPU; and what cay-files, in the same cgroup, has of them. */
+enum { THREADS_MAX = 256, FILES_THREADS_MAX = 160 };
 
 /* What is opened for QEMU, closed here once it has its copies. */
 struct handover {
@@ -252,7 +253,8 @@ struct cgroup_limits vm_limits(const struct vm_machine *machine)
 	return (struct cgroup_limits){
 		.memory_bytes = machine->memory_bytes + OVERHEAD_BYTES +
 			(machine->accel == VMM_TCG ? OVERHEAD_TCG_BYTES : 0),
-		.pids = THREADS_MAX,
+		.pids = THREADS_MAX + machine->vcpus +
+			(machine->shares_fd > 0 ? FILES_THREADS_MAX : 0),
 	};
 }
 
