@@ -3,8 +3,11 @@
  * What the tests of shared files do in a guest, or on the host, that a shell
  * can't; static, so that it runs in any image.
  *
- *   lock flock|posix FILE
+ *   lock flock|posix|ofd FILE
  *	"locked" or "busy"; a lock is held until the input ends
+ *   close-locked FILE
+ *	what an open file that is locked, closed once and closed twice means to
+ *	another: "locked", "busy", "locked"
  *   await flock|posix FILE SECONDS
  *	"waiting", then "locked", or what else ended the waiting; a signal does
  *	after so many seconds
@@ -71,19 +74,47 @@ static void say(const char *text)
 	fflush(stdout);
 }
 
-static int lock(const char *kind, const char *path)
+/* Without waiting. */
+static int take_lock(int fd, const char *kind)
 {
 	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int r;
+
+	if (strcmp(kind, "flock") == 0)
+		r = flock(fd, LOCK_EX | LOCK_NB);
+	else
+		r = fcntl(fd, strcmp(kind, "ofd") == 0 ? F_OFD_SETLK : F_SETLK, &whole);
+	if (r < 0 && errno != EAGAIN && errno != EACCES)
+		fail("locking");
+	return r;
+}
+
+static int lock(const char *kind, const char *path)
+{
 	int fd = open(path, O_RDWR | O_CREAT, 0666), r;
 
 	if (fd < 0)
 		fail(path);
-	r = strcmp(kind, "flock") == 0 ? flock(fd, LOCK_EX | LOCK_NB) : fcntl(fd, F_SETLK, &whole);
-	if (r < 0 && errno != EAGAIN && errno != EACCES)
-		fail("locking");
+	r = take_lock(fd, kind);
 	say(r < 0 ? "busy" : "locked");
 	while (r == 0 && getchar() != EOF)
 		;
+	return 0;
+}
+
+/* A lock of an open file's stays until the last of its descriptors is closed. */
+static int close_locked(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT, 0666), twin, other = open(path, O_RDWR);
+
+	if (fd < 0 || other < 0)
+		fail(path);
+	say(take_lock(fd, "ofd") < 0 ? "busy" : "locked");
+	twin = dup(fd);
+	close(fd);
+	say(take_lock(other, "ofd") < 0 ? "busy" : "locked");
+	close(twin);
+	say(take_lock(other, "ofd") < 0 ? "busy" : "locked");
 	return 0;
 }
 
@@ -271,6 +302,8 @@ int main(int argc, char **argv)
 
 	if (strcmp(verb, "lock") == 0 && argc == 4)
 		return lock(argv[2], argv[3]);
+	if (strcmp(verb, "close-locked") == 0 && argc == 3)
+		return close_locked(argv[2]);
 	if (strcmp(verb, "await") == 0 && argc == 5)
 		return await(argv[2], argv[3], number(argv[4]));
 	if (strcmp(verb, "map") == 0 && argc == 4) {

@@ -177,6 +177,16 @@ class Tree(ShareTestCase):
                 take(fcntl.LOCK_EX)  # soon: the guest's kernel tells of a close without waiting for an answer
                 take(fcntl.LOCK_UN)
 
+    def test_locks_of_open_files_go_with_them(self):
+        self.assertEqual(self.run_in("/tools/share-tool close-locked /shared/ofd").split(), ["locked", "busy", "locked"])
+        theirs = self.start_tool("tree", "lock", "ofd", "/shared/ofd")
+        self.assertEqual(theirs.stdout.readline(), b"locked\n")
+        with open(self.host("ofd"), "r+") as mine:
+            with self.assertRaises(OSError):
+                fcntl.lockf(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            theirs.communicate(timeout=PATIENCE)
+            fcntl.lockf(mine, fcntl.LOCK_EX)
+
     def test_who_waits_for_a_lock_hears_signals(self):
         self.host("awaited").touch()
         with open(self.host("awaited"), "r+") as mine:
