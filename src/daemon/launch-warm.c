@@ -16,7 +16,6 @@
 
 enum {
 	DISKS = 2, /* the root and the scratch */
-	WARM_ROUNDS = 2,
 };
 
 static void add_placeholders(struct sandbox_config *config, size_t count)
@@ -123,7 +122,6 @@ int launch_as_member(struct daemon *daemon, struct sandbox_config *config,
 		return r;
 	set_identity(config, warm);
 	config->purpose = SANDBOX_FOR_POOL;
-	config->warm_rounds = WARM_ROUNDS;
 	config->disposable = true;
 	config->boot_log_path = path_join(warm->directory, "boot.log");
 	config->template_directory = xstrdup(template);

@@ -81,7 +81,7 @@ static int run_unmounts(const void *input, uint64_t *ret_value, struct cay_error
 
 		/* EINVAL: the creation failed before this one, or the host has unmounted it. */
 		if (umount2(target, UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT &&
-		    umount2(target, UMOUNT_NOFOLLOW | MNT_DETACH) < 0)
+		    (container->strict || umount2(target, UMOUNT_NOFOLLOW | MNT_DETACH) < 0))
 			return cay_error_errno(err, errno, "unmounting %s", target);
 	}
 	/* It does not cross into a file system that someone else has mounted there. */
@@ -138,8 +138,9 @@ void container_destroy(struct container *container)
 	container_destroy_step(container);
 }
 
-void container_delete(struct container *container, struct rpc_call *call)
+void container_delete(struct container *container, bool strict, struct rpc_call *call)
 {
+	container->strict |= strict;
 	held_add(&container->deleting, call);
 	container_destroy(container);
 }

@@ -37,6 +37,7 @@ struct container {
 	struct held *creating;
 	struct cay_error *failure; /* why the creation failed, told when its traces are gone */
 	struct held_list deleting;
+	bool strict;      /* what is still in use is not unmounted, and the removal has failed */
 	bool removing;    /* the removal has got beyond waiting for processes */
 	uv_timer_t timer; /* for watching stalls, then for the removal */
 	unsigned int removal_tries;

@@ -28,7 +28,7 @@ void container_create(struct guest *guest, struct rpc_call *call,
 		      const Cay__Vminitd__V1__CreateContainerRequest *request);
 void container_create_process(struct guest *guest, struct rpc_call *call,
 			      const Cay__Vminitd__V1__CreateProcessRequest *request);
-void container_delete(struct container *container, struct rpc_call *call);
+void container_delete(struct container *container, bool strict, struct rpc_call *call);
 /* Freezes or thaws it; the answer comes when that is so. */
 void container_pause(struct container *container, bool paused, struct rpc_call *call);
 

@@ -78,7 +78,7 @@ static int pipes_make(const struct launch *launch, struct pipes *pipes, struct c
 		    ? make_socket(pipes) < 0
 		    : pipe2(pipes->report, O_CLOEXEC) < 0 || pipe2(pipes->word, O_CLOEXEC) < 0)
 		return cay_error_errno(err, errno, "making a way to hear of the child");
-	if (launch->process->terminal || launch->files_only)
+	if (launch_attaches(launch))
 		return 0;
 	if ((launch->stdin_pipe && pipe2(pipes->stdin_pipe, O_CLOEXEC) < 0) ||
 	    pipe2(pipes->output, O_CLOEXEC) < 0 || pipe2(pipes->error, O_CLOEXEC) < 0)

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
 
@@ -21,12 +22,14 @@
 
 enum { MOUNTS_MAX = 4096 };
 
-int machine_set_time(int64_t unix_ns, struct cay_error *err)
+int machine_set_time(int64_t unix_ns, bool only_forward, struct cay_error *err)
 {
 	struct timespec now = { .tv_sec = unix_ns / 1000000000, .tv_nsec = unix_ns % 1000000000 };
 
 	if (unix_ns < 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL, "the time is before 1970");
+	if (only_forward && clock_now_ns() >= unix_ns)
+		return 0;
 	if (clock_settime(CLOCK_REALTIME, &now) < 0)
 		return cay_error_errno(err, errno, "setting the clock");
 	return 0;

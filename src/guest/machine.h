@@ -8,7 +8,7 @@
 
 enum { MACHINE_ENTROPY_MAX = 64 * 1024 };
 
-int machine_set_time(int64_t unix_ns, struct cay_error *err);
+int machine_set_time(int64_t unix_ns, bool only_forward, struct cay_error *err);
 /* Adds the bytes, credits them in full, and reseeds, so that clones of one template part ways. */
 int machine_add_entropy(const void *data, size_t size, struct cay_error *err);
 /* Sets a kernel parameter by its name in sysctl(8)'s form, '.' and '/' exchanged where needed. */

@@ -310,6 +310,12 @@ static int set_ipv6(const struct network_card *card, const char *name, const cha
 	return machine_set_sysctl(path, value, err);
 }
 
+/* Others give themselves addresses there, or are given them by others. */
+static bool shares_link(const Cay__Vminitd__V1__Interface *interface)
+{
+	return interface->accept_ra || interface->dhcp || interface->foreign_link;
+}
+
 /* Must be set before the interface is up: the first solicitations leave then. */
 static int set_autoconfiguration(const struct network_card *card,
 				 const Cay__Vminitd__V1__Interface *interface,
@@ -323,8 +329,7 @@ static int set_autoconfiguration(const struct network_card *card,
 	 * one of them. The question would come back from the bridge, too.
 	 */
 	if (r == 0)
-		r = set_ipv6(card, "accept_dad",
-			     interface->accept_ra || interface->dhcp ? "1" : "0", err);
+		r = set_ipv6(card, "accept_dad", shares_link(interface) ? "1" : "0", err);
 	return r;
 }
 

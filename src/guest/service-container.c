@@ -44,11 +44,11 @@ void service_create_container(struct rpc_call *call, const ProtobufCMessage *req
 
 void service_delete_container(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
-	struct container *container =
-		find(user, call, ((const Cay__Vminitd__V1__DeleteContainerRequest *)request)->id);
+	const Cay__Vminitd__V1__DeleteContainerRequest *asked = (const void *)request;
+	struct container *container = find(user, call, asked->id);
 
 	if (container)
-		container_delete(container, call);
+		container_delete(container, asked->strict, call);
 }
 
 void service_pause_container(struct rpc_call *call, const ProtobufCMessage *request, void *user)

@@ -44,13 +44,12 @@ void service_version(struct rpc_call *call, const ProtobufCMessage *request, voi
 void service_set_time(struct rpc_call *call, const ProtobufCMessage *request, void *user)
 {
 	Cay__Vminitd__V1__SetTimeResponse response = CAY__VMINITD__V1__SET_TIME_RESPONSE__INIT;
+	const Cay__Vminitd__V1__SetTimeRequest *time = (const void *)request;
 	struct cay_error err = { 0 };
 
 	(void)user;
-	service_answer(call,
-		       machine_set_time(
-			       ((const Cay__Vminitd__V1__SetTimeRequest *)request)->unix_ns, &err),
-		       &err, &response.base);
+	service_answer(call, machine_set_time(time->unix_ns, time->only_forward, &err), &err,
+		       &response.base);
 }
 
 void service_add_entropy(struct rpc_call *call, const ProtobufCMessage *request, void *user)

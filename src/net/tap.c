@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The host's ends of a VM's network cards: taps, macvtaps and vhost-net. */
+/* The host's ends of a VM's network cards: taps and macvtaps. */
 #include "net/tap.h"
 
 #include "base/alloc.h"
@@ -342,25 +342,4 @@ int macvtap_remove(const char *name, struct cay_error *err)
 	if (r == 0)
 		r = netlink_link_delete(netlink, link.index, name, err);
 	return netlink_allow_absent(r, err);
-}
-
-int tap_vhost_open(unsigned int queues, int *ret_fds, struct cay_error *err)
-{
-	int fds[TAP_QUEUES_MAX], r = check_queues(queues, err);
-
-	if (r < 0)
-		return r;
-	for (unsigned int i = 0; i < queues; i++) {
-		fds[i] = open("/dev/vhost-net", O_RDWR | O_CLOEXEC);
-		if (fds[i] < 0) {
-			const int cause = errno;
-
-			close_all(fds, i);
-			if (cause == ENOENT || cause == ENODEV || cause == ENXIO)
-				return 0;
-			return cay_error_errno(err, cause, "can't open /dev/vhost-net");
-		}
-	}
-	memcpy(ret_fds, fds, queues * sizeof(*fds));
-	return 1;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The host's ends of a VM's network cards, as descriptors that QEMU takes over
- * (-netdev tap,fds=…,vhostfds=…): taps on a network's bridge and macvtaps on a
+ * (-netdev tap,fds=…): taps on a network's bridge and macvtaps on a
  * physical link. A tap goes away with its last descriptor; a macvtap stays
  * until it is removed. All calls act in the network namespace of the calling
  * thread, and may be made from any thread.
@@ -49,9 +49,3 @@ int macvtap_create(const char *name, const char *parent, const struct net_mac *m
 int macvtap_open(const char *name, unsigned int queues, int *ret_fds, struct cay_error *err);
 /* One that is not there is success; a link that is no macvtap is CAY_CONFLICT. */
 int macvtap_remove(const char *name, struct cay_error *err);
-
-/*
- * As many descriptors of /dev/vhost-net as there are queues. 1 when they are open, 0 (and no
- * descriptor) where the host has no vhost-net, which is no error.
- */
-int tap_vhost_open(unsigned int queues, int *ret_fds, struct cay_error *err);

@@ -83,28 +83,37 @@ struct rename_work {
 	char *from, *to;
 	pid_t pid;
 	struct cgroup_limits limits;
+	bool stayed; /* QEMU is in the earlier group */
 	struct cay_error err;
 };
 
-/* In a thread of its own. */
+/* In a thread of its own. What fails leaves the one group that QEMU is in, or none if it ended. */
 static void run_rename(uv_work_t *work)
 {
 	struct rename_work *rename = container_of(work, struct rename_work, work);
 
-	(void)cgroup_rename(rename->from, rename->to, &rename->limits, rename->pid, &rename->err);
+	if (cgroup_rename(rename->from, rename->to, &rename->limits, rename->pid, &rename->err) ==
+	    0)
+		return;
+	rename->stayed = cgroup_remove(rename->to, NULL) == 0;
+	if (!rename->stayed)
+		(void)cgroup_remove(rename->from, NULL);
 }
 
 static void on_renamed(uv_work_t *work, int status)
 {
 	struct rename_work *rename = container_of(work, struct rename_work, work);
-	struct cay_error ignored = { 0 };
+	struct sandbox *sandbox = rename->sandbox;
 
-	/* A QEMU that has ended meanwhile can't be moved; what is left of either goes here. */
-	if (rename->err.code != CAY_OK) {
+	/* A QEMU that has ended meanwhile can't be moved. */
+	if (rename->err.code != CAY_OK)
 		log_warning("the VM has no cgroup of the container's: %s", rename->err.message);
-		(void)cgroup_remove(rename->from, &ignored);
+	/* The one to be removed at the end, which waits for this. */
+	if (rename->stayed && sandbox->vm.id) {
+		free(sandbox->vm.id);
+		sandbox->vm.id = TAKE_PTR(rename->from);
 	}
-	sandbox_release_handle(rename->sandbox);
+	sandbox_release_handle(sandbox);
 	free(rename->from);
 	free(rename->to);
 	free(rename);

@@ -102,7 +102,8 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set_string(root, "purpose", config_purpose_names[config->purpose]);
 	config_set_optional(root, "template", config->template_directory);
 	config_set_optional(root, "template_output", config->template_output);
-	json_set_int(root, "warm_rounds", config->warm_rounds ? (int64_t)config->warm_rounds : 1);
+	if (config->warm_rounds > 0)
+		json_set_int(root, "warm_rounds", config->warm_rounds);
 	config_set_optional(root, "member", config->member);
 	json_set_string(root, "run_directory", config->run_directory);
 	json_set_string(root, "boot_log_path", config->boot_log_path);

@@ -151,7 +151,8 @@ struct sandbox_config {
 	enum sandbox_purpose purpose;
 	char *template_directory; /* of a finished template, which is cloned; NULL: boots cold */
 	char *template_output;    /* for a template: the empty directory that it is written into */
-	unsigned int warm_rounds; /* for the pool: how often the warm-up container runs */
+	unsigned int warm_rounds; /* for the pool: how often the warm-up container runs; printed: 0:
+				     as often as is usual */
 	char *member;        /* of the pool, whose VM this is, so its name; NULL: a VM of its own */
 	char *run_directory; /* made by the daemon, 0700: the shim puts shim.sock and the jail there
 			      */

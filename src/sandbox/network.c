@@ -129,6 +129,7 @@ void sandbox_configure_network(struct sandbox *sandbox)
 		to->n_gateways = from->gateways.count;
 		to->dhcp = from->dhcp;
 		to->accept_ra = from->accept_ra;
+		to->foreign_link = from->kind == SANDBOX_MACVTAP;
 		if (from->hostname)
 			to->hostname = from->hostname;
 		if (from->resolv_conf)

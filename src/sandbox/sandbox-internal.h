@@ -2,9 +2,10 @@
 /*
  * What the files of a sandbox share: sandbox.c has its life, listen.c hears
  * what the machine says beside the channel's calls (console, kernel log, QMP),
- * network.c tells the guest about its network, shares.c has the server of the
- * host's files, shed.c gives memory back; machine.c describes the machine, which freeze.c makes a
- * template of, and restore.c a template into.
+ * network.c tells the guest about its network, refresh.c what time it is,
+ * shares.c has the server of the host's files, shed.c gives memory back;
+ * machine.c describes the machine, which freeze.c makes a template of, and
+ * restore.c a template into; claim.c gives the sandbox to another owner.
  */
 #pragma once
 
@@ -58,6 +59,10 @@ struct sandbox {
 	bool killed; /* by us */
 
 	uv_poll_t channel, exit, console, output;
+	struct {
+		int64_t sent_us;
+		unsigned int repeats;
+	} time;               /* as the guest was told it last */
 	uv_timer_t timer;     /* of the state: boot, last words, sync */
 	uv_timer_t log_timer; /* until the kernel's log is asked for */
 	struct shed {
@@ -82,6 +87,11 @@ void sandbox_part_ready(struct sandbox *sandbox);
 /* Watches a descriptor of the sandbox for reading, as one of open_handles. */
 void sandbox_watch(struct sandbox *sandbox, uv_poll_t *poll, int fd, uv_poll_cb callback);
 void sandbox_close_handle(void *handle);
+
+/* False for a call that all depends on and that has failed, which ends the sandbox then. */
+bool sandbox_is_answered(struct sandbox *sandbox, const struct cay_error *err);
+
+/* ---- refresh.c ---- */
 
 /* Time and random numbers, which a guest gets when it is there, and when it changes its owner. */
 void sandbox_refresh_guest(struct sandbox *sandbox);

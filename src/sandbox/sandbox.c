@@ -26,7 +26,6 @@
 #include <sys/wait.h>
 
 enum {
-	ENTROPY_BYTES = 64,
 	/* How long QEMU's own end may come after that of its channel. */
 	LAST_WORDS_MS = 200,
 };
@@ -194,41 +193,27 @@ static void on_event(struct rpc_call *call, const ProtobufCMessage *message, con
 				       event->oom->kills, sandbox->user);
 }
 
-static void on_greeting(const ProtobufCMessage *response, const struct cay_error *err, void *user)
+bool sandbox_is_answered(struct sandbox *sandbox, const struct cay_error *err)
 {
-	struct sandbox *sandbox = user;
 	struct cay_error why;
 
 	if (sandbox->state != READY)
-		return;
-	if (err) {
-		why = *err;
-		(void)cay_error_prefix(&why, "the guest's first answers");
-		sandbox_fail(sandbox, &why);
-		return;
-	}
-	if (response->descriptor == &cay__vminitd__v1__version_response__descriptor)
+		return false;
+	if (!err)
+		return true;
+	why = *err;
+	(void)cay_error_prefix(&why, "the guest's first answers");
+	sandbox_fail(sandbox, &why);
+	return false;
+}
+
+static void on_greeting(const ProtobufCMessage *response, const struct cay_error *err, void *user)
+{
+	struct sandbox *sandbox = user;
+
+	if (sandbox_is_answered(sandbox, err))
 		(void)snprintf(sandbox->kernel, sizeof(sandbox->kernel), "%s",
 			       ((const Cay__Vminitd__V1__VersionResponse *)response)->kernel);
-}
-
-static void greet(struct sandbox *sandbox, const char *method, const ProtobufCMessage *request)
-{
-	sandbox_call(sandbox->conn, method, request, SANDBOX_BOOT_TIMEOUT_MS, on_greeting, sandbox);
-}
-
-void sandbox_refresh_guest(struct sandbox *sandbox)
-{
-	Cay__Vminitd__V1__SetTimeRequest time = CAY__VMINITD__V1__SET_TIME_REQUEST__INIT;
-	Cay__Vminitd__V1__AddEntropyRequest entropy = CAY__VMINITD__V1__ADD_ENTROPY_REQUEST__INIT;
-	uint8_t random[ENTROPY_BYTES];
-
-	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
-		abort(); /* the host's generator is ready, and 64 bytes are never cut */
-	entropy.data = (ProtobufCBinaryData){ sizeof(random), random };
-	greet(sandbox, "AddEntropy", &entropy.base);
-	time.unix_ns = clock_now_ns();
-	greet(sandbox, "SetTime", &time.base);
 }
 
 static void send_greeting(struct sandbox *sandbox)
@@ -236,7 +221,8 @@ static void send_greeting(struct sandbox *sandbox)
 	Cay__Vminitd__V1__VersionRequest version = CAY__VMINITD__V1__VERSION_REQUEST__INIT;
 
 	sandbox_refresh_guest(sandbox);
-	greet(sandbox, "Version", &version.base);
+	sandbox_call(sandbox->conn, "Version", &version.base, SANDBOX_BOOT_TIMEOUT_MS, on_greeting,
+		     sandbox);
 }
 
 static void listen_to_events(struct sandbox *sandbox)

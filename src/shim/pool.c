@@ -169,6 +169,7 @@ static void on_ended(struct sandbox_process *process, const struct sandbox_exit 
 	}
 	sandbox_rehearse_network(shim->sandbox, false);
 	request.id = shim->config->containers[0].id;
+	request.strict = true; /* the next disk would come under a file system that still lives */
 	sandbox_call(sandbox_conn(shim->sandbox), "DeleteContainer", &request.base,
 		     DELETE_TIMEOUT_MS, on_deleted, pool);
 }

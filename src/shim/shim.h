@@ -94,7 +94,7 @@ struct shim {
 	struct cay_error lost;   /* why there is no VM, once there is none */
 	const char *start;       /* how the VM came to be: "cold", "template" or "pool" */
 	bool gone;
-	bool start_asked; /* some client has called Start */
+	bool start_asked; /* some client has heard, or hears, how it ended; or nobody will ask */
 	int64_t begun_ns; /* by the wall clock; nothing in the guest happened before */
 	int64_t begun_us;
 	struct shim_times times;

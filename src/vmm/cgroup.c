@@ -168,6 +168,11 @@ int cgroup_rename(const char *from, const char *to, const struct cgroup_limits *
 
 	if (r < 0 || renamed)
 		return r;
+	/*
+	 * Version 2 leaves what QEMU has taken so far charged to the group it was taken in, and
+	 * with that one's removal to the parent: the new group's limit is for what is taken from
+	 * now on.
+	 */
 	r = cgroup_attach(to, pid, err);
 	return r < 0 ? r : cgroup_remove(from, err);
 }

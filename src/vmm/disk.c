@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 /* io_uring works for QEMU only where an ordinary user may use it. */
-static bool io_uring_works(void)
+static bool try_io_uring(void)
 {
 	_cleanup_buf_ struct buf disabled = { 0 };
 	struct io_uring_params params = { 0 };
@@ -26,6 +26,16 @@ static bool io_uring_works(void)
 		return false;
 	(void)close(fd);
 	return true;
+}
+
+/* The same for all disks, of which a process opens one after the other. */
+static bool io_uring_works(void)
+{
+	static enum { UNKNOWN, WORKS, FAILS } known;
+
+	if (known == UNKNOWN)
+		known = try_io_uring() ? WORKS : FAILS;
+	return known == WORKS;
 }
 
 static int open_extent(const struct vm_extent *extent, bool read_only, bool alone, int *ret_fd,

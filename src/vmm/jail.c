@@ -63,6 +63,10 @@ static void plan_add(struct plan *plan, enum op_kind kind, const char *source, c
 	plan->ops[plan->count++] = (struct op){ kind, xstrdup(source), xstrdup(target) };
 }
 
+/* Where the jail has the library: LD_PRELOAD is split at spaces and colons, which a path may have.
+ */
+static const char preload_path[] = "/cay-preload.so";
+
 /* Binds an absolute path at the same place, after its parents were made. */
 static void plan_bind(struct plan *plan, enum op_kind kind, const char *path)
 {
@@ -124,8 +128,7 @@ static void plan_program(struct plan *plan, const char *program)
 	plan_bind(plan, OP_BIND_FILE, program);
 }
 
-static int plan_file(struct plan *plan, const struct jail *jail, const char *path,
-		     struct cay_error *err)
+static int check_file(const struct jail *jail, const char *path, struct cay_error *err)
 {
 	_cleanup_free_ char *real = realpath(path, NULL);
 	struct stat st;
@@ -136,25 +139,29 @@ static int plan_file(struct plan *plan, const struct jail *jail, const char *pat
 		return cay_error_set(err, CAY_FORBIDDEN, EACCES,
 				     "%s: the VM's user may not read it (its mode is %04o)", path,
 				     st.st_mode & 07777U);
-	plan_bind(plan, OP_BIND_FILE, path);
 	return 0;
 }
 
 static int plan_files(struct plan *plan, const struct jail *jail, struct cay_error *err)
 {
-	int r = jail->preload ? plan_file(plan, jail, jail->preload, err) : 0;
+	int r = jail->preload ? check_file(jail, jail->preload, err) : 0;
 
-	for (size_t i = 0; i < jail->file_count && r == 0; i++)
-		r = plan_file(plan, jail, jail->files[i], err);
+	if (r == 0 && jail->preload)
+		plan_add(plan, OP_BIND_FILE, jail->preload, preload_path + 1);
+	for (size_t i = 0; i < jail->file_count && r == 0; i++) {
+		r = check_file(jail, jail->files[i], err);
+		if (r == 0)
+			plan_bind(plan, OP_BIND_FILE, jail->files[i]);
+	}
 	return r;
 }
 
-static void plan_environment(const struct jail *jail, struct strv *environment)
+static void plan_environment(const struct jail *jail, bool walled, struct strv *environment)
 {
 	for (size_t i = 0; jail->environment && i < jail->environment->count; i++)
 		strv_add(environment, jail->environment->items[i]);
 	if (jail->preload)
-		strv_addf(environment, "LD_PRELOAD=%s", jail->preload);
+		strv_addf(environment, "LD_PRELOAD=%s", walled ? preload_path : jail->preload);
 }
 
 /* ---- the child ---- */
@@ -416,7 +423,7 @@ int jail_spawn(const struct jail *jail, pid_t *ret_pid, int *ret_pidfd, struct c
 	int pipe_fds[2], r;
 	pid_t pid;
 
-	plan_environment(jail, &environment);
+	plan_environment(jail, child.walled, &environment);
 	child.environment = environment.count > 0 ? environment.items : nothing;
 	if (jail->fd_count > FILES_MAX / 4)
 		return cay_error_set(err, CAY_TOO_LARGE, E2BIG, "%zu descriptors for one VM",

@@ -23,11 +23,12 @@
  * QEMU forget its translations (tb_flush(), between two of the guest's
  * instructions) and gives their memory back, and free memory of the heaps with
  * it. QEMU's functions are those that it exports for its modules; one that
- * lacks any of them keeps its memory.
+ * lacks any of them keeps its memory, and the descriptor is closed.
  */
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,7 +49,7 @@ int preload_fallocate(int fd, int mode, off_t offset, off_t length) NAMED("fallo
 	__attribute__((alias("fallocate64")));
 int preload_mprotect(void *address, size_t size, int protection) NAMED("mprotect");
 
-/* QEMU's own (include/hw/core/cpu.h, exec/exec-all.h, qemu/main-loop.h of 5.2 and later). */
+/* QEMU's own (include/hw/core/cpu.h, exec/exec-all.h, qemu/main-loop.h of 5.2 to 8.2). */
 struct qemu_cpu;
 union qemu_cpu_data {
 	int host_int;
@@ -183,10 +184,21 @@ __attribute__((constructor)) static void start(void)
 {
 	const char *text = getenv("CAY_SHED");
 	pthread_t thread;
+	sigset_t all, before;
+	int fd;
 
-	if (!text || !tb_flush || !async_safe_run_on_cpu || !qemu_get_cpu ||
-	    !qemu_mutex_lock_iothread_impl || !qemu_mutex_unlock_iothread)
+	if (!text)
 		return;
-	if (pthread_create(&thread, NULL, serve, (void *)strtol(text, NULL, 10)) == 0)
+	fd = (int)strtol(text, NULL, 10);
+	if (!tb_flush || !async_safe_run_on_cpu || !qemu_get_cpu ||
+	    !qemu_mutex_lock_iothread_impl || !qemu_mutex_unlock_iothread) {
+		(void)close(fd); /* by which the other end learns that nobody listens */
+		return;
+	}
+	/* QEMU's signals are for threads of its own, which expect them. */
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)fd) == 0)
 		(void)pthread_detach(thread);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

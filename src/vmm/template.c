@@ -18,11 +18,27 @@
 #define MACHINE_NAME  "machine"
 #define DOCUMENT_NAME "template.json"
 
-enum { PAGE = 4096, SUM_DIGITS = 16 };
+enum { PAGE = 4096, SUM_DIGITS = 16, BOOT_ID_MAX = 64 };
 /* More than any machine's state comes to; it is read at each clone's start. */
 #define MACHINE_MAX (64 * MIB)
 
-/* ---- the shape ---- */
+/* ---- sums ---- */
+
+/* FNV-1a over words: whatever one word is changed to, the sum is another. */
+static uint64_t sum_words(uint64_t sum, const void *data, size_t size)
+{
+	const char *at = data;
+
+	for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
+		uint64_t word = 0;
+
+		memcpy(&word, at + i, MIN(sizeof(word), size - i));
+		sum = (sum ^ word) * UINT64_C(0x100000001b3);
+	}
+	return sum;
+}
+
+#define SUM_START UINT64_C(0xcbf29ce484222325)
 
 static int64_t time_of(const struct stat *st)
 {
@@ -49,6 +65,37 @@ static void append(json_t *array, json_t *item)
 		abort(); /* only lack of memory */
 }
 
+static void set_sum(json_t *object, const char *key, uint64_t sum)
+{
+	char text[SUM_DIGITS + 1];
+
+	(void)snprintf(text, sizeof(text), "%016" PRIx64, sum);
+	json_set_string(object, key, text);
+}
+
+/* All that QEMU is told, the kernel's command line in it. */
+static uint64_t sum_arguments(const struct vm_machine *machine, const char *qemu)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	uint64_t sum = SUM_START;
+
+	vm_arguments(machine, qemu, &argv);
+	for (size_t i = 0; i < argv.count; i++)
+		sum = sum_words(sum, argv.items[i], strlen(argv.items[i]) + 1);
+	return sum;
+}
+
+/* What KVM's "host" processor is may differ after a start of the host: other microcode, kernel. */
+static int add_boot(json_t *shape, struct cay_error *err)
+{
+	_cleanup_buf_ struct buf id = { 0 };
+	int r = file_read("/proc/sys/kernel/random/boot_id", BOOT_ID_MAX, &id, err);
+
+	if (r == 0)
+		json_set(shape, "boot", json_stringn(buf_text(&id), strcspn(buf_text(&id), "\n")));
+	return r;
+}
+
 int template_shape(const struct vm_machine *machine, char **ret_text, struct cay_error *err)
 {
 	_cleanup_json_ json_t *shape = json_object();
@@ -65,8 +112,11 @@ int template_shape(const struct vm_machine *machine, char **ret_text, struct cay
 		r = add_file(shape, "kernel", machine->kernel, err);
 	if (r == 0)
 		r = add_file(shape, "initramfs", machine->initramfs, err);
+	if (r == 0 && machine->accel == VMM_KVM)
+		r = add_boot(shape, err);
 	if (r < 0)
 		return r;
+	set_sum(shape, "arguments", sum_arguments(machine, qemu));
 	json_set_string(shape, "acceleration", vmm_accel_name(machine->accel));
 	json_set_int(shape, "tsc_khz", machine->tsc_khz);
 	json_set_bool(shape, "stock_kernel", machine->stock_kernel);
@@ -92,28 +142,13 @@ int template_shape(const struct vm_machine *machine, char **ret_text, struct cay
 
 /* ---- sums ---- */
 
-/* FNV-1a over words: whatever one word is changed to, the sum is another. */
-static uint64_t sum_words(uint64_t sum, const void *data, size_t size)
+static bool is_zeros(const char *page, size_t size)
 {
-	const char *at = data;
-
-	for (size_t i = 0; i < size; i += sizeof(uint64_t)) {
-		uint64_t word = 0;
-
-		memcpy(&word, at + i, MIN(sizeof(word), size - i));
-		sum = (sum ^ word) * UINT64_C(0x100000001b3);
-	}
-	return sum;
+	return page[0] == '\0' && memcmp(page, page + 1, size - 1) == 0;
 }
 
-#define SUM_START UINT64_C(0xcbf29ce484222325)
-
-static bool is_zeros(const char *page)
-{
-	return page[0] == '\0' && memcmp(page, page + 1, PAGE - 1) == 0;
-}
-
-/* One run of data of the memory file. With `punch` pages of zeros become holes. */
+/* One run of data of the memory file, whose last page may be cut. With `punch` pages of zeros
+ * become holes. */
 static int sum_run(int fd, off_t begin, off_t end, bool punch, uint64_t *sum)
 {
 	_cleanup_free_ char *chunk = xmalloc(MIB);
@@ -123,12 +158,13 @@ static int sum_run(int fd, off_t begin, off_t end, bool punch, uint64_t *sum)
 
 		if (n < 0)
 			return (int)n;
-		for (ssize_t i = 0; i + PAGE <= n; i += PAGE) {
+		for (ssize_t i = 0; i < n; i += PAGE) {
 			const uint64_t place = (uint64_t)(at + i);
+			const size_t size = MIN((size_t)PAGE, (size_t)(n - i));
 
-			if (!is_zeros(chunk + i)) {
+			if (!is_zeros(chunk + i, size)) {
 				*sum = sum_words(*sum, &place, sizeof(place));
-				*sum = sum_words(*sum, chunk + i, PAGE);
+				*sum = sum_words(*sum, chunk + i, size);
 			} else if (punch &&
 				   fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at + i,
 					     PAGE) < 0 &&
@@ -254,14 +290,6 @@ int template_parse(const char *text, size_t size, struct template *ret_template,
 		return r;
 	*ret_template = template;
 	return 0;
-}
-
-static void set_sum(json_t *object, const char *key, uint64_t sum)
-{
-	char text[SUM_DIGITS + 1];
-
-	(void)snprintf(text, sizeof(text), "%016" PRIx64, sum);
-	json_set_string(object, key, text);
 }
 
 static char *print_document(const struct template *template)

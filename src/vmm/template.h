@@ -43,7 +43,9 @@ struct template
 /*
  * What a template of this machine depends on, as one line of JSON: two machines with the same text
  * can be cloned from the same template. Kernel, initramfs and QEMU are known by path, size and time
- * of change; of disks their number and which are read-only; of cards their kind, queues and MTU.
+ * of change; of disks their number and which are read-only; of cards their kind, queues and MTU;
+ * and of QEMU's whole argument list there is a sum (vm_arguments()). With KVM the host's boot id is
+ * a part.
  * The machine needs nothing that is open. Looks at files, and at nothing that they hold. The caller
  * frees.
  */

@@ -201,7 +201,7 @@ static int open_memory(const struct vm_machine *machine, struct vm *vm, struct h
 }
 
 /*
- * Opens all that QEMU gets: three sockets and a pipe at fixed places, then the disks, then the
+ * Opens all that QEMU gets: four sockets at fixed places, then the disks, then the
  * cards, then the shares' socket.
  */
 static int open_all(const struct vm_machine *machine, struct vm *vm, struct handover *handover,
@@ -276,6 +276,45 @@ static const char *data_directory(const char *qemu)
 										: NULL;
 }
 
+static struct cmdline begin_cmdline(const struct vm_machine *machine, const char *qemu,
+				    const char *name)
+{
+	return (struct cmdline){
+		.qemu = qemu,
+		.name = name,
+		.data_directory = data_directory(qemu),
+		.kernel = machine->kernel,
+		.initramfs = machine->initramfs,
+		.accel = machine->accel,
+		.tsc_khz = machine->tsc_khz,
+		.stock_kernel = machine->stock_kernel,
+		.vcpus = machine->vcpus,
+		.memory_bytes = machine->memory_bytes,
+	};
+}
+
+void vm_arguments(const struct vm_machine *machine, const char *qemu, struct strv *argv)
+{
+	struct cmdline cmdline = begin_cmdline(machine, qemu, "vm");
+
+	cmdline.memory_fd = JAIL_FIRST_FD;
+	cmdline.drive_count = machine->disk_count;
+	for (size_t i = 0; i < machine->disk_count; i++)
+		cmdline.drives[i] = (struct cmdline_drive){
+			.empty = true,
+			.read_only = machine->disks[i].read_only,
+		};
+	cmdline.nic_count = machine->nic_count;
+	for (size_t i = 0; i < machine->nic_count; i++)
+		cmdline.nics[i] = (struct cmdline_nic){
+			.stream = machine->nics[i].stream,
+			.queues = MIN(machine->nics[i].fd_count, (size_t)VMM_QUEUES_MAX),
+			.vhost = machine->accel == VMM_KVM && !machine->nics[i].stream,
+			.mtu = machine->nics[i].mtu,
+		};
+	cmdline_build(&cmdline, argv);
+}
+
 /* A template must have it; without it any other machine only keeps its translated code. */
 static bool wants_library(const struct vm_machine *machine)
 {
@@ -328,23 +367,13 @@ int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_err
 	_cleanup_(vm_done) struct vm vm = VM_NONE;
 	_cleanup_free_ char *qemu = NULL;
 	struct cmdline_fd sets[FDS_MAX];
-	struct cmdline cmdline = {
-		.name = machine->id,
-		.kernel = machine->kernel,
-		.initramfs = machine->initramfs,
-		.accel = machine->accel,
-		.tsc_khz = machine->tsc_khz,
-		.stock_kernel = machine->stock_kernel,
-		.vcpus = machine->vcpus,
-		.memory_bytes = machine->memory_bytes,
-		.fds = sets,
-	};
+	struct cmdline cmdline;
 	int r = vm_find_qemu(machine->qemu, &qemu, err);
 
 	if (r < 0)
 		return r;
-	cmdline.qemu = qemu;
-	cmdline.data_directory = data_directory(qemu);
+	cmdline = begin_cmdline(machine, qemu, machine->id);
+	cmdline.fds = sets;
 	r = open_all(machine, &vm, &handover, sets, &cmdline, err);
 	if (r == 0)
 		r = start_qemu(machine, &cmdline, &handover, &vm, err);
@@ -364,10 +393,14 @@ void vm_kill(const struct vm *vm)
 		(void)syscall(SYS_pidfd_send_signal, vm->pidfd, SIGKILL, NULL, 0); /* may be gone */
 }
 
-void vm_shed(const struct vm *vm)
+void vm_shed(struct vm *vm)
 {
 	/* A QEMU that does not listen, or is gone, has nothing to give back. */
-	(void)send(vm->shed_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (vm->shed_fd < 0 || send(vm->shed_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1 ||
+	    errno != EPIPE)
+		return;
+	log_debug("this QEMU gives no translated code back");
+	cay_close_p(&vm->shed_fd);
 }
 
 int vm_reap(const struct vm *vm, int *ret_status)

@@ -79,14 +79,22 @@ struct vm {
  */
 int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_error *err);
 
+/*
+ * QEMU's argument list for a machine, `qemu` first, without what differs between machines that are
+ * alike: its name, the cards' addresses, what the disks hold, the numbers of descriptors. Opens
+ * nothing.
+ */
+void vm_arguments(const struct vm_machine *machine, const char *qemu, struct strv *argv);
+
 /* What its cgroup allows it. */
 struct cgroup_limits vm_limits(const struct vm_machine *machine);
 
 /*
  * Has QEMU forget the code that TCG has translated, for a guest that does little: some 25 MB come
- * back, and what it runs next is translated anew. Returns at once; does nothing with KVM.
+ * back, and what it runs next is translated anew. Returns at once; does nothing with KVM, or where
+ * QEMU lacks what that takes.
  */
-void vm_shed(const struct vm *vm);
+void vm_shed(struct vm *vm);
 
 /* Sends SIGKILL. */
 void vm_kill(const struct vm *vm);

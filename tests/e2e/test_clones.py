@@ -20,7 +20,7 @@ DISTINCT = ("random", "at_random", "boot_id", "uuid", "hostname")
 NEAR = 1 << 15
 NS = 1_000_000_000
 # How far a guest's clock may be from the host's: it is set by a message, which takes its time on a busy machine.
-CLOCK_SLACK = 0.3
+CLOCK_SLACK = 0.06
 
 
 def clones_archive():

@@ -6,6 +6,7 @@
 #include "guest/network-internal.h"
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/process.h"
 
 #include <errno.h>
@@ -149,6 +150,25 @@ static void test_up_and_down(void **state)
 	free_guest(guest);
 }
 
+/* The card's own address is asked for where others than the host's guests may have it. */
+static void test_asked_for(void **state)
+{
+	struct guest *guest = make_guest();
+	Cay__Vminitd__V1__Interface interface = interface_of(first_mac, "eth0");
+	struct cay_error err = { 0 };
+
+	give(&interface, addresses, 2, gateways, 2);
+	for (int foreign = 0; foreign < 2; foreign++) {
+		_cleanup_buf_ struct buf setting = { 0 };
+
+		interface.foreign_link = foreign;
+		assert_ok(network_configure(guest, &interface, &err));
+		assert_ok(file_read("/proc/sys/net/ipv6/conf/eth0/accept_dad", 16, &setting, &err));
+		assert_string_equal(buf_text(&setting), foreign ? "1\n" : "0\n");
+	}
+	free_guest(guest);
+}
+
 /* More addresses than one message to the kernel holds. */
 static void test_many_addresses(void **state)
 {
@@ -270,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_up_and_down), cmocka_unit_test(test_many_addresses),
+		cmocka_unit_test(test_asked_for),   cmocka_unit_test(test_asked_for),
 		cmocka_unit_test(test_names),       cmocka_unit_test(test_new_mac),
 		cmocka_unit_test(test_adopt),       cmocka_unit_test(test_failures),
 	};

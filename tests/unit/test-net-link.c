@@ -396,35 +396,14 @@ static void test_macvtap(void **state)
 	shell("ip link del outside");
 }
 
-static void test_vhost(void **state)
-{
-	struct cay_error err = { 0 };
-	int fds[2];
-	const int r = tap_vhost_open(2, fds, &err);
-
-	if (access("/dev/vhost-net", F_OK) != 0) {
-		assert_int_equal(r, 0);
-		return;
-	}
-	assert_int_equal(r, 1);
-	(void)close(fds[0]);
-	(void)close(fds[1]);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bridge),
-		cmocka_unit_test(test_bridge_mended),
-		cmocka_unit_test(test_bridge_of_others),
-		cmocka_unit_test(test_bridge_undone),
-		cmocka_unit_test(test_tap_ports),
-		cmocka_unit_test(test_tap_isolated),
-		cmocka_unit_test(test_tap_moves),
-		cmocka_unit_test(test_tap_queues),
-		cmocka_unit_test(test_tap_rename),
-		cmocka_unit_test(test_macvtap),
-		cmocka_unit_test(test_vhost),
+		cmocka_unit_test(test_bridge),           cmocka_unit_test(test_bridge_mended),
+		cmocka_unit_test(test_bridge_of_others), cmocka_unit_test(test_bridge_undone),
+		cmocka_unit_test(test_tap_ports),        cmocka_unit_test(test_tap_isolated),
+		cmocka_unit_test(test_tap_moves),        cmocka_unit_test(test_tap_queues),
+		cmocka_unit_test(test_tap_rename),       cmocka_unit_test(test_macvtap),
 	};
 
 	if (!enter_network())

@@ -142,6 +142,18 @@ static char *make_file(const char *directory)
 	return path;
 }
 
+/* At a path that the loader's list of libraries could not have. */
+static char *copy_library(const char *from, const char *directory)
+{
+	char *path = path_join(directory, "a b:c.so");
+	_cleanup_buf_ struct buf library = { 0 };
+
+	assert_int_equal(chmod(directory, 0755), 0);
+	assert_int_equal(file_read(from, MIB, &library, NULL), 0);
+	assert_int_equal(file_write_volatile(path, library.data, library.length, 0644, NULL), 0);
+	return path;
+}
+
 static long long allocated(const char *path)
 {
 	struct stat st;
@@ -159,7 +171,8 @@ static void test_private_files(void **state)
 	static const char punch[] = "fallocate -p -l 4096 /cay-private/3 && echo punched;"
 				    "(echo y >/cay-private/3) 2>/dev/null || echo read-only;"
 				    "read x </cay-private/3; echo ${#x}";
-	_cleanup_free_ char *preload = process_find_part("../libcay-qemu.so"), *path = NULL;
+	_cleanup_free_ char *built = process_find_part("../libcay-qemu.so"), *path = NULL;
+	_cleanup_free_ char *preload = NULL;
 	struct inside inside = { 0 };
 	struct cay_error err = { 0 };
 	char directory[64];
@@ -170,6 +183,7 @@ static void test_private_files(void **state)
 		skip();
 	make_test_directory(directory);
 	path = make_file(directory);
+	preload = copy_library(built, directory);
 	before = allocated(path);
 	reader = open(path, O_RDONLY | O_CLOEXEC);
 	writer = open(path, O_RDWR | O_CLOEXEC);

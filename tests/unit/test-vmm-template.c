@@ -5,6 +5,7 @@
 #include "vmm/template.h"
 
 #include "base/alloc.h"
+#include "base/json.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -267,6 +268,7 @@ static void test_shape(void **state)
 	assert_ok(template_shape(&machine, &second, &err));
 	assert_string_equal(first, second);
 	free(second);
+	assert_null(strstr(first, "\"boot\"")); /* the host's start is nothing to an emulator */
 	machine.disks[1].read_only = true;
 	assert_ok(template_shape(&machine, &second, &err));
 	assert_string_not_equal(first, second);
@@ -277,17 +279,101 @@ static void test_shape(void **state)
 	assert_string_not_equal(first, second);
 }
 
+static char *part_of_shape(const struct vm_machine *machine, const char *key)
+{
+	_cleanup_free_ char *text = NULL;
+	_cleanup_json_ json_t *root = NULL;
+	struct cay_error err = { 0 };
+	const char *value;
+
+	assert_ok(template_shape(machine, &text, &err));
+	assert_ok(json_parse(text, strlen(text), "a shape", &root, &err));
+	value = json_string_value(json_object_get(root, key));
+	return value ? xstrdup(value) : NULL;
+}
+
+/* Whatever QEMU is told is a part of the shape, the shape's other words being the same or not. */
+static void test_shape_of_arguments(void **state)
+{
+	const int queue = 3, other_queue = 4;
+	struct vm_machine machine = {
+		.id = "one",
+		.qemu = "/bin/sh",
+		.kernel = "/bin/sh",
+		.initramfs = "/bin/sh",
+		.vcpus = 1,
+		.memory_bytes = 64 * MIB,
+		.disk_count = 2,
+		.nics = { { .fds = &queue, .fd_count = 1, .mac = { 2, 1 } } },
+		.nic_count = 1,
+	};
+	_cleanup_free_ char *first = part_of_shape(&machine, "arguments"), *same = NULL;
+	_cleanup_free_ char *memory = NULL, *kernel_line = NULL, *boot = NULL;
+
+	assert_non_null(first);
+	machine.id = "other";
+	machine.nics[0].mac[5] = 9;
+	machine.nics[0].fds = &other_queue;
+	same = part_of_shape(&machine, "arguments");
+	assert_string_equal(first, same);
+	machine.memory_bytes += MIB;
+	memory = part_of_shape(&machine, "arguments");
+	assert_string_not_equal(first, memory);
+	machine.memory_bytes -= MIB;
+	machine.tsc_khz = 2100000; /* on the kernel's line, too */
+	kernel_line = part_of_shape(&machine, "arguments");
+	assert_string_not_equal(first, kernel_line);
+	machine.accel = VMM_KVM;
+	boot = part_of_shape(&machine, "boot");
+	assert_true(boot && strlen(boot) == 36);
+}
+
+/* The sum is of the whole list, and the kernel's line is in it. */
+static void test_arguments(void **state)
+{
+	_cleanup_strv_ struct strv argv = { 0 };
+	const struct vm_machine machine = { .kernel = "/k", .vcpus = 3, .memory_bytes = MIB };
+	_cleanup_free_ char *line = cmdline_kernel(machine.accel, 0, false);
+	bool told = false;
+
+	vm_arguments(&machine, "/q", &argv);
+	assert_string_equal(argv.items[0], "/q");
+	for (size_t i = 0; i < argv.count; i++)
+		told |= strcmp(argv.items[i], line) == 0;
+	assert_true(told);
+}
+
+/* A file may end within a page: that part of it counts, too. */
+static void test_cut_page(void **state)
+{
+	struct cay_error err = { 0 };
+	int memory = -1, machine = -1;
+
+	make_test_directory(directory);
+	assert_ok(template_create(directory, MEMORY_SIZE + 100, &memory, &machine, &err));
+	assert_int_equal(pwrite(memory, "end", 3, MEMORY_SIZE + 90), 3);
+	assert_int_equal(write(machine, "QEVM", 4), 4);
+	assert_ok(template_finish(directory, memory, machine, shape, &err));
+	(void)close(memory);
+	(void)close(machine);
+	assert_ok(verify(&err));
+	damage("memory", MEMORY_SIZE + 91, "x");
+	expect(verify, CAY_CORRUPT, "memory");
+	assert_ok(remove_tree(directory, &err));
+}
+
 #define ON_TEMPLATE(test) cmocka_unit_test_setup_teardown(test, make, unmake)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ON_TEMPLATE(test_sound),       ON_TEMPLATE(test_holes),
-		ON_TEMPLATE(test_unfinished),  ON_TEMPLATE(test_truncated),
-		ON_TEMPLATE(test_tampered),    ON_TEMPLATE(test_moved),
-		ON_TEMPLATE(test_written),     ON_TEMPLATE(test_foreign),
-		ON_TEMPLATE(test_other_shape), cmocka_unit_test(test_documents),
-		ON_TEMPLATE(test_shape),
+		ON_TEMPLATE(test_sound),          ON_TEMPLATE(test_holes),
+		ON_TEMPLATE(test_unfinished),     ON_TEMPLATE(test_truncated),
+		ON_TEMPLATE(test_tampered),       ON_TEMPLATE(test_moved),
+		ON_TEMPLATE(test_written),        ON_TEMPLATE(test_foreign),
+		ON_TEMPLATE(test_other_shape),    cmocka_unit_test(test_documents),
+		ON_TEMPLATE(test_shape),          cmocka_unit_test(test_shape_of_arguments),
+		cmocka_unit_test(test_arguments), cmocka_unit_test(test_cut_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
