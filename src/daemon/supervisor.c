@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From "start" to the recorded end, in one thread a running container. The
- * order at the end matters to clients: the log is complete before the status
- * says "exited", which comes before the VM is cleared away, which comes before
- * the container can be started again or is removed.
+ * From "start" to the recorded end, in one thread a running container. The log
+ * is complete before the status says "exited"; what comes after that is in
+ * supervisor-end.c.
  */
-#include "daemon/supervisor.h"
+#include "daemon/supervisor-internal.h"
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -14,14 +13,12 @@
 #include "daemon/exec.h"
 #include "daemon/launch-disk.h"
 #include "daemon/launch.h"
-#include "daemon/lifecycle-internal.h"
+#include "daemon/lifecycle.h"
 #include "daemon/placement.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
 #include "daemon/shim.h"
 #include "daemon/templates.h"
-#include "daemon/volumes.h"
-#include "sandbox/sandbox.h"
 #include "sandbox/state.h"
 
 #include <errno.h>
@@ -30,23 +27,8 @@
 enum {
 	THREAD_STACK = 256 * 1024,
 	ATTACH_MS = 5000, /* for clients that attached before the start */
-	/* From the container's end to the shim's, which may have much to write. */
-	SHIM_END_MS = SANDBOX_SYNC_TIMEOUT_MS + 15000,
-	EXIT_LOST = 137, /* as if killed */
+	EXIT_LOST = 137,  /* as if killed */
 	EXIT_NOT_STARTED = 128,
-};
-
-struct supervisor {
-	struct container *container; /* a reference */
-	struct rpc_client *client;
-	pid_t shim_pid;
-	int64_t begun_ms; /* when the VM was begun, by clock_monotonic_ms() */
-	bool recovered;   /* the container runs already */
-	/*
-	 * It is removed at its end, and its VM has nothing that others may want at once: files of
-	 * the host, disks of volumes, ports, links.
-	 */
-	bool is_light;
 };
 
 /* ---- what is recorded ---- */
@@ -293,21 +275,6 @@ void supervisor_record_end(struct container *container)
 	record_exited(container, &state);
 }
 
-/* Why a VM was lost is in the state file only; the event that came first does not say. */
-static void learn_error(struct container *container)
-{
-	_cleanup_free_ char *path = container_path(container, "state.json");
-	struct sandbox_state state = { 0 };
-	struct cay_error ignored;
-
-	if (sandbox_state_load(path, &state, &ignored) < 0 || state.error[0] == '\0')
-		return;
-	(void)pthread_mutex_lock(&container->lock);
-	if (container->status == CONTAINER_EXITED && container->run.error[0] == '\0')
-		memcpy(container->run.error, state.error, sizeof(container->run.error));
-	(void)pthread_mutex_unlock(&container->lock);
-}
-
 /* Returns false where the daemon is to end and the container goes on. */
 static bool follow(struct supervisor *supervisor)
 {
@@ -322,84 +289,6 @@ static bool follow(struct supervisor *supervisor)
 		return false;
 	if (r < 0)
 		log_warning("container %.12s: lost its shim: %s", container->id, err.message);
-	return true;
-}
-
-/* Nothing of the run is left after this: no process, no run directory. */
-static void clear_away(struct supervisor *supervisor)
-{
-	struct container *container = supervisor->container;
-	pid_t vm_pid;
-	bool up;
-
-	rpc_client_free(TAKE_PTR(supervisor->client));
-	if (!shim_wait_gone(supervisor->shim_pid, SHIM_END_MS))
-		shim_destroy(container, supervisor->shim_pid);
-	(void)pthread_mutex_lock(&container->lock);
-	up = container_is_up(container->status);
-	vm_pid = container->run.vm_pid;
-	(void)pthread_mutex_unlock(&container->lock);
-	if (up) {
-		shim_end_vm(container, vm_pid);
-		supervisor_record_end(container);
-	} else {
-		learn_error(container);
-	}
-	networks_unplace(container->daemon->networks, container);
-	volumes_leave(container->daemon->volumes, container);
-	shim_clean(container);
-}
-
-static void finish(struct supervisor *supervisor)
-{
-	struct container *container = supervisor->container;
-	bool ran;
-
-	(void)pthread_mutex_lock(&container->lock);
-	container->supervised = false;
-	ran = !container->start_pending;
-	(void)pthread_cond_broadcast(&container->changed);
-	(void)pthread_mutex_unlock(&container->lock);
-	if (container->request->auto_remove) {
-		struct cay_error err = { 0 };
-
-		/* Without force: whoever started it again meanwhile keeps it. */
-		if (container_remove(container, false, true, &err) < 0 &&
-		    err.code != CAY_NOT_FOUND && err.code != CAY_CONFLICT)
-			log_error("container %.12s: removing it at its end: %s", container->id,
-				  err.message);
-	} else {
-		container_save(container);
-	}
-	if (ran)
-		return;
-	(void)pthread_mutex_lock(&container->lock);
-	container->start_pending = false;
-	(void)pthread_cond_broadcast(&container->changed);
-	(void)pthread_mutex_unlock(&container->lock);
-}
-
-/*
- * A client that waits for the container to be gone need not wait for its VM, which takes some time
- * to give its memory back.
- */
-static bool remove_at_once(struct supervisor *supervisor)
-{
-	struct container *container = supervisor->container;
-	struct cay_error err = { 0 };
-	int r;
-
-	networks_unplace(container->daemon->networks, container);
-	r = container_remove_ended(container, &err);
-	if (r < 0 && err.code != CAY_CONFLICT)
-		log_error("container %.12s: removing it at its end: %s", container->id,
-			  err.message);
-	if (r < 0)
-		return false;
-	rpc_client_free(TAKE_PTR(supervisor->client));
-	if (!shim_wait_gone(supervisor->shim_pid, SHIM_END_MS))
-		shim_destroy(container, supervisor->shim_pid);
-	shim_clean(container);
 	return true;
 }
 
@@ -420,11 +309,11 @@ static void supervise(struct supervisor *supervisor)
 
 			if (supervisor->client)
 				(void)shim_shutdown(container, &ignored); /* else it is killed */
-			clear_away(supervisor);
+			supervisor_clear_away(supervisor);
 			explain_lost_shim(container, &err);
 			word_start_error(&err);
 			record_failed_start(container, &err);
-			finish(supervisor);
+			supervisor_finish(supervisor);
 			return;
 		}
 		container_emit(container, "start", NULL);
@@ -435,10 +324,10 @@ static void supervise(struct supervisor *supervisor)
 		rpc_client_free(TAKE_PTR(supervisor->client));
 		return;
 	}
-	if (supervisor->is_light && remove_at_once(supervisor))
+	if (supervisor->is_light && supervisor_remove_at_once(supervisor))
 		return;
-	clear_away(supervisor);
-	finish(supervisor);
+	supervisor_clear_away(supervisor);
+	supervisor_finish(supervisor);
 }
 
 static void *supervisor_main(void *user)
