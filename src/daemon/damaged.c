@@ -107,6 +107,9 @@ void damaged_hold(struct daemon *daemon)
 		const struct damaged_row *row = &damaged->rows[i];
 		struct cay_error ignored; /* one that has just gone */
 
+		/* Its addresses are not known any more, nor what its taps may send. */
+		if (id_is_valid(row->id))
+			recover_end(daemon, row->id);
 		if (digest_is_valid(row->image_id))
 			image_store_hold(daemon->images, row->image_id, row->id);
 		for (size_t j = 0; j < list.count; j++)

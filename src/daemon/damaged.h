@@ -19,7 +19,10 @@ void damaged_free(struct damaged *damaged);
 
 /* Remembers the row, whose name stays taken, and logs it; `why` it can't be read. */
 void damaged_add(struct daemon *daemon, const struct database_container *row, const char *why);
-/* Keeps for all of them what they name. Once, when all rows are known. */
+/*
+ * Keeps for all of them what they name, and ends those that run: others may get their addresses.
+ * Once, when all rows are known; may wait for a VM's end.
+ */
 void damaged_hold(struct daemon *daemon);
 
 /*

@@ -134,6 +134,14 @@ static bool learn_end(struct container *container)
 	return true;
 }
 
+/* Whether a start had come so far; without a word of it where the power was cut soon after. */
+static bool was_started(const struct container *container)
+{
+	_cleanup_free_ char *path = container_path(container, "shim.json");
+
+	return container->run.started_ns > 0 || file_exists(path);
+}
+
 static void recover_one(struct container *container)
 {
 	struct cay_error err = { 0 };
@@ -147,7 +155,7 @@ static void recover_one(struct container *container)
 		shim_destroy_unknown(container);
 		shim_clean(container);
 	}
-	if (!container->request->auto_remove || !(ended || container->run.started_ns > 0))
+	if (!container->request->auto_remove || !(ended || was_started(container)))
 		return;
 	if (container_remove(container, false, true, &err) < 0)
 		log_error("container %.12s: removing it: %s", container->id, err.message);
@@ -171,11 +179,8 @@ static bool has_row(struct daemon *daemon, const char *id)
 		database_each_container(daemon->database, compare_id, (void *)id, &ignored) < 0;
 }
 
-/* A shim whose container is unknown holds files that are about to go. */
-void recover_clear(struct daemon *daemon, const char *id)
+static void end_sandbox(const struct container *container)
 {
-	_cleanup_container_ struct container *container =
-		container_new(daemon, id, "", "", "", NULL);
 	_cleanup_free_ char *path = container_path(container, "state.json");
 	struct sandbox_state state = { 0 };
 	struct cay_error err = { 0 };
@@ -184,10 +189,32 @@ void recover_clear(struct daemon *daemon, const char *id)
 		if (shim_shutdown(container, &err) < 0 ||
 		    !shim_wait_gone(state.shim_pid, SHIM_END_MS))
 			shim_destroy(container, state.shim_pid);
+		shim_end_vm(container, state.vm_pid);
 	}
 	if (file_exists(container->run_directory))
 		shim_destroy_unknown(container);
 	shim_clean(container);
+}
+
+void recover_end(struct daemon *daemon, const char *id)
+{
+	_cleanup_container_ struct container *container =
+		container_new(daemon, id, "", "", "", NULL);
+
+	if (!file_exists(container->run_directory))
+		return;
+	log_warning("container %.12s: ending what may still run of it", id);
+	end_sandbox(container);
+}
+
+/* A shim whose container is unknown holds files that are about to go. */
+void recover_clear(struct daemon *daemon, const char *id)
+{
+	_cleanup_container_ struct container *container =
+		container_new(daemon, id, "", "", "", NULL);
+	struct cay_error err = { 0 };
+
+	end_sandbox(container);
 	if (remove_tree(container->directory, &err) < 0)
 		log_warning("%s", err.message);
 }

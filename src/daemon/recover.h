@@ -13,5 +13,10 @@ struct daemon;
  */
 int recover_containers(struct daemon *daemon, struct cay_error *err);
 
+/*
+ * Ends what runs of a container that nothing is known of but its id; its directory stays. Waits for
+ * the shim's end.
+ */
+void recover_end(struct daemon *daemon, const char *id);
 /* Ends the VM of a container that nothing is known of but its id, and removes its directory. */
 void recover_clear(struct daemon *daemon, const char *id);

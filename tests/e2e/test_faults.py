@@ -114,6 +114,31 @@ class DaemonKilled(Faults):
         self.assertIn("odd", self.names())
         self.cay("rm", "odd")
 
+    def test_a_row_that_is_damaged_runs_no_more(self):
+        """Nothing is known of its addresses any more: its VM ends, its files stay."""
+        identity = self.cay("run", "-d", "--name", "stray", "busybox", "sleep", "1000")
+        vm = self.inspect("stray")["State"]["Pid"]
+        query = "UPDATE containers SET request = ? WHERE id = ?"
+        self.daemon.kill()
+        with contextlib.closing(sqlite3.connect(self.daemon.root / "cay.db")) as database, database:
+            database.execute(query, ("{", identity))
+        self.assertTrue(alive(vm))
+        self.daemon.start()
+        wait_until(lambda: not alive(vm), "its VM to end")
+        self.assertTrue((self.daemon.root / "containers" / identity / "scratch.ext4").exists())
+        self.cay("rm", "-f", identity[:12])
+        self.assert_nothing_left(identity)
+
+    def test_a_fleeting_one_whose_start_was_forgotten(self):
+        """A power cut may leave of a --rm container's start no more than the file its shim had read."""
+        started, fresh = (self.cay("create", "--rm", "--name", name, "busybox", "true") for name in ("started", "fresh"))
+        self.daemon.kill()
+        (self.daemon.root / "containers" / started / "shim.json").touch()
+        self.daemon.start()
+        self.assertEqual([name for name in self.names() if name in ("started", "fresh")], ["fresh"])
+        self.assert_nothing_left(started)
+        self.cay("rm", fresh)
+
     def test_a_row_that_is_damaged_keeps_what_it_may_have(self):
         """Its image, its volumes, its name; all of it goes when a person says so."""
         self.cay("volume", "create", "other")
