@@ -274,6 +274,51 @@ int make_dirs(const char *path, mode_t mode, struct cay_error *err)
 	return make_one_dir(copy, mode, err);
 }
 
+/* Goes down from the directory, which it closes; the descriptor of the last one, or -errno. */
+static int make_below(int directory, const char *path, mode_t mode)
+{
+	struct str rest = str_from(path);
+
+	while (directory >= 0 && rest.length > 0) {
+		struct str part = str_split(rest, '/', &rest);
+		_cleanup_free_ char *name = xstrndup(part.data, part.length);
+		int next;
+
+		if (part.length == 0)
+			continue;
+		if (mkdirat(directory, name, mode) < 0 && errno != EEXIST)
+			next = -errno;
+		else
+			next = openat(directory, name,
+				      O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (next == -1)
+			next = -errno;
+		(void)close(directory);
+		directory = next;
+	}
+	return directory;
+}
+
+int make_dirs_canonical(const char *path, mode_t mode, struct cay_error *err)
+{
+	_cleanup_free_ char *there = xstrdup(path);
+	int fd = open_canonical(there);
+
+	while (fd == -ENOENT && strcmp(there, "/") != 0) {
+		size_t end = (size_t)(path_last(there) - there);
+
+		/* Without the slash, unless that is all. */
+		there[end > 1 ? end - 1 : end] = '\0';
+		fd = open_canonical(there);
+	}
+	if (fd >= 0)
+		fd = make_below(fd, path + strlen(there), mode);
+	if (fd < 0)
+		return cay_error_errno(err, fd, "creating the directory %s", path);
+	(void)close(fd);
+	return 0;
+}
+
 struct removal {
 	int top; /* the directory that is removed */
 	dev_t device;

@@ -61,6 +61,11 @@ int file_sync_parent(const char *path, struct cay_error *err);
 /* Makes the directory and its missing parents. An existing directory is left as it is. */
 int make_dirs(const char *path, mode_t mode, struct cay_error *err);
 /*
+ * The same for a path as open_canonical() wants it: a link in it, also where a directory would have
+ * to be made, fails, and nothing is made where it leads.
+ */
+int make_dirs_canonical(const char *path, mode_t mode, struct cay_error *err);
+/*
  * Removes a file or a whole tree without following symbolic links or crossing into other file
  * systems. Nothing there is success.
  */

@@ -3,6 +3,7 @@
 #include "daemon/host-path.h"
 
 #include "base/alloc.h"
+#include "base/strv.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/mount-point.h"
@@ -10,19 +11,43 @@
 
 #include <errno.h>
 
-/* A path that is asked about, as it was named and as it was then. */
+/* A path that is asked about, as it was named and as it was then (NULL: not known). */
 struct way {
 	const char *path, *then;
+	struct strv directories; /* where those on the way lead now */
 };
 
-/* Whether it goes on below the directory, which may be named through links, too. */
+static void list_directories(const char *path, struct strv *list)
+{
+	_cleanup_free_ char *copy = xstrdup(path);
+
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		char *real;
+
+		*slash = '\0';
+		real = realpath(copy, NULL);
+		if (real)
+			strv_take(list, real);
+		*slash = '/';
+	}
+}
+
+/* Whether it goes on below the directory. */
+static bool runs_below(const struct way *way, const char *directory)
+{
+	bool found = mount_path_is_below(way->path, directory) ||
+		(way->then && mount_path_is_below(way->then, directory));
+
+	for (size_t i = 0; !found && i < way->directories.count; i++)
+		found = strcmp(way->directories.items[i], directory) == 0 ||
+			mount_path_is_below(way->directories.items[i], directory);
+	return found;
+}
+
+/* The directory may be named through links, too. */
 static bool runs_through(const struct way *way, const char *directory, const char *resolved)
 {
-	return mount_path_is_below(way->path, directory) ||
-		mount_path_is_below(way->then, directory) ||
-		(resolved &&
-		 (mount_path_is_below(way->path, resolved) ||
-		  mount_path_is_below(way->then, resolved)));
+	return runs_below(way, directory) || (resolved && runs_below(way, resolved));
 }
 
 static bool runs_through_bind(const struct daemon *daemon, const struct way *way)
@@ -67,11 +92,21 @@ static bool runs_through_volume(const struct daemon *daemon, const struct way *w
 int host_path_check(const struct daemon *daemon, const char *what, const char *made,
 		    const char *path, const char *then, const char *now, struct cay_error *err)
 {
-	const struct way way = { path, then };
+	struct way way = { .path = path, .then = then };
+	bool found;
 
-	if (!then || strcmp(now, then) == 0 ||
-	    !(runs_through_bind(daemon, &way) || runs_through_volume(daemon, &way)))
+	if (then && strcmp(now, then) == 0)
 		return 0;
+	list_directories(path, &way.directories);
+	found = runs_through_bind(daemon, &way) || runs_through_volume(daemon, &way);
+	strv_done(&way.directories);
+	if (!found)
+		return 0;
+	if (!then)
+		return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
+				     "%s %.400s is in a directory that a container can write to, "
+				     "and led nowhere when %s: make that anew",
+				     what, path, made);
 	return cay_error_set(err, CAY_FORBIDDEN, ELOOP,
 			     "%s %.400s leads elsewhere than when %s, to %.400s, and is in a "
 			     "directory that a container can write to",

@@ -48,14 +48,18 @@ static int find_bind(const struct container *container, const struct mount_point
 {
 	_cleanup_free_ char *expected = mount_path_resolve(point->source);
 	char *path;
-	int r = expected ? check_resolved(container, point, expected, err) : 0;
+	int r;
 
+	if (!expected)
+		return cay_error_errno(err, errno, "bind source path %s", point->source);
+	r = check_resolved(container, point, expected, err);
 	if (r < 0)
 		return r;
 	path = realpath(point->source, NULL);
 
 	if (!path && errno == ENOENT && point->create_source) {
-		r = make_dirs(point->source, 0755, err);
+		/* Where that was checked to be, whatever a guest makes of the way there. */
+		r = make_dirs_canonical(expected, 0755, err);
 		if (r < 0)
 			return cay_error_prefix(err, "error while creating mount source path '%s'",
 						point->source);

@@ -89,6 +89,34 @@ static void test_make_dirs_over_a_file(void **state)
 	assert_ok(remove_tree(directory, &err));
 }
 
+/* As a guest that can write to a directory on the way would have it. */
+static void test_make_dirs_canonical_follows_no_link(void **state)
+{
+	char directory[64];
+	struct cay_error err = { 0 };
+
+	make_test_directory(directory);
+	_cleanup_free_ char *real = realpath(directory, NULL);
+	_cleanup_free_ char *deep = path_join(real, "a/b/c");
+	_cleanup_free_ char *outside = path_join(real, "outside");
+	_cleanup_free_ char *link = path_join(real, "a/link");
+	_cleanup_free_ char *dangling = path_join(real, "a/dangling");
+	_cleanup_free_ char *nowhere = path_join(real, "nowhere");
+	assert_ok(make_dirs_canonical(deep, 0700, &err));
+	assert_ok(make_dirs_canonical(deep, 0700, &err));
+	assert_true(file_exists(deep));
+	assert_ok(make_dirs(outside, 0700, &err));
+	assert_int_equal(symlink(outside, link), 0);
+	assert_int_equal(symlink(nowhere, dangling), 0);
+	_cleanup_free_ char *below = path_join(link, "x/y");
+	_cleanup_free_ char *through = path_join(outside, "x");
+	assert_int_equal(make_dirs_canonical(below, 0700, &err), -ELOOP);
+	assert_false(file_exists(through));
+	assert_int_equal(make_dirs_canonical(dangling, 0700, &err), -ELOOP);
+	assert_false(file_exists(nowhere));
+	assert_ok(remove_tree(directory, &err));
+}
+
 /* What a directory is replaced by, after it was opened, leads nobody elsewhere. */
 static void test_paths_that_change_meanwhile(void **state)
 {
@@ -123,6 +151,7 @@ int main(void)
 		cmocka_unit_test(test_remove_tree_does_not_follow_links),
 		cmocka_unit_test(test_remove_tree_is_not_stopped_by_depth),
 		cmocka_unit_test(test_make_dirs_over_a_file),
+		cmocka_unit_test(test_make_dirs_canonical_follows_no_link),
 		cmocka_unit_test(test_paths_that_change_meanwhile),
 	};
 
