@@ -17,6 +17,10 @@
 #include "sandbox/sandbox.h"
 #include "sandbox/state.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 /* From the container's end to the shim's, which may have much to write. */
 enum { SHIM_END_MS = SANDBOX_SYNC_TIMEOUT_MS + 15000 };
 
@@ -94,6 +98,12 @@ bool supervisor_remove_at_once(struct supervisor *supervisor)
 	struct cay_error err = { 0 };
 	int r;
 
+	/*
+	 * Its network goes before it does: what the firewall no longer knows is not held back, and
+	 * its addresses are the next one's. Who is stopped sends nothing, and can be killed.
+	 */
+	if (supervisor->vm_pidfd >= 0)
+		(void)syscall(SYS_pidfd_send_signal, supervisor->vm_pidfd, SIGSTOP, NULL, 0);
 	networks_unplace(container->daemon->networks, container);
 	r = container_remove_ended(container, &err);
 	if (r < 0 && err.code != CAY_CONFLICT)

@@ -15,6 +15,7 @@ struct supervisor {
 	 * the host, disks of volumes, ports, links.
 	 */
 	bool is_light;
+	int vm_pidfd; /* of a light one's QEMU; -1: none */
 };
 
 /* supervisor-end.c */

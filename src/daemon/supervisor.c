@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/exec.h"
@@ -23,6 +24,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/syscall.h>
 
 enum {
 	THREAD_STACK = 256 * 1024,
@@ -167,6 +169,8 @@ static int bring_up(struct supervisor *supervisor, struct cay_error *err)
 	record_running(container, state, response->guest_pid, response->started_ns);
 	if (state)
 		learn_start(supervisor, config, state);
+	if (state && state->vm_pid > 0 && supervisor->is_light)
+		supervisor->vm_pidfd = (int)syscall(SYS_pidfd_open, state->vm_pid, 0);
 	return 0;
 }
 
@@ -336,6 +340,7 @@ static void *supervisor_main(void *user)
 	struct daemon *daemon = supervisor->container->daemon;
 
 	supervise(supervisor);
+	cay_close_p(&supervisor->vm_pidfd);
 	container_unref(supervisor->container);
 	free(supervisor);
 	(void)__atomic_sub_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);
@@ -368,6 +373,7 @@ static struct supervisor *supervisor_new(struct container *container)
 	struct supervisor *supervisor = xcalloc(1, sizeof(*supervisor));
 
 	supervisor->container = container_ref(container);
+	supervisor->vm_pidfd = -1;
 	return supervisor;
 }
 
