@@ -24,7 +24,8 @@ from net_images import archive, tar_entry
 
 SHIM = "cay.shim.v1.Shim"
 WARM = BUILD / "cay-warm"
-BRIDGE = "brpool"
+# Classes run side by side.
+BRIDGE = f"brp{os.getpid()}"
 GATEWAY = "10.211.0.1"
 LEASH_FD = 5
 
