@@ -23,8 +23,12 @@ static char *touch(int flags)
 	return memory;
 }
 
-/* A child that has touched a piece of its own and waits; and with `below` one more under it. */
-static pid_t start(int ready, int hold, bool below)
+/*
+ * A child that has touched a piece of its own and waits; and with `below` one more under it. They
+ * must not keep the writing end of `hold`: then no end of the test would end them, and what reads
+ * their output would wait for ever.
+ */
+static pid_t start(int ready, const int hold[2], bool below)
 {
 	pid_t pid = fork();
 	char byte = 0;
@@ -32,11 +36,12 @@ static pid_t start(int ready, int hold, bool below)
 	assert_true(pid >= 0);
 	if (pid > 0)
 		return pid;
+	(void)close(hold[1]);
 	(void)touch(MAP_PRIVATE);
 	if (below)
 		(void)start(ready, hold, false);
 	(void)!write(ready, &byte, 1);
-	(void)!read(hold, &byte, 1); /* until the test's end of it is closed */
+	(void)!read(hold[0], &byte, 1); /* until the test's end of it is closed */
 	_exit(0);
 }
 
@@ -53,7 +58,7 @@ static void test_a_tree_of_processes(void **state)
 	assert_true(before.resident_bytes >= before.memory_bytes);
 	assert_int_equal(pipe(ready), 0);
 	assert_int_equal(pipe(hold), 0);
-	pid = start(ready[1], hold[0], true);
+	pid = start(ready[1], hold, true);
 	for (unsigned int i = 0; i < 2; i++)
 		assert_int_equal(read(ready[0], &byte, 1), 1);
 	after = usage_of(getpid());
