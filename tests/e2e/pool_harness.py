@@ -3,7 +3,8 @@
 
 The configurations are made from those that the daemon has written for containers that ran: their disks'
 extents, mounts and OCI configuration are taken over, ids, paths and cards changed. The cards' bridge is one
-of the test's own, in which no firewall looks for endpoints.
+of the test's own, in which no firewall looks for endpoints. Classes run side by side in one network
+namespace, each in a process of its own: names have the process's number in them.
 """
 
 import hashlib
@@ -24,9 +25,8 @@ from net_images import archive, tar_entry
 
 SHIM = "cay.shim.v1.Shim"
 WARM = BUILD / "cay-warm"
-# Classes run side by side.
 BRIDGE = f"brp{os.getpid()}"
-GATEWAY = "10.211.0.1"
+TAPS = f"cayq{os.getpid():x}."  # a link's name has 15 characters at most
 LEASH_FD = 5
 
 
@@ -144,6 +144,7 @@ class PoolTestCase(harness.CayTestCase):
 
     daemon_options = ("--pool", "0", "--templates", "off")
     memory = 128 << 20
+    subnet: str  # the first half of the addresses in it, each class's own
 
     @classmethod
     def setUpClass(cls):
@@ -156,7 +157,8 @@ class PoolTestCase(harness.CayTestCase):
         cls.numbers = itertools.count()
         lab.run("ip", "link", "add", BRIDGE, "type", "bridge", "forward_delay", "0")
         cls.addClassCleanup(lab.run, "ip", "link", "del", BRIDGE)
-        lab.run("ip", "addr", "add", f"{GATEWAY}/16", "dev", BRIDGE)
+        cls.gateway = f"{cls.subnet}.0.1"
+        lab.run("ip", "addr", "add", f"{cls.gateway}/16", "dev", BRIDGE)
         lab.run("ip", "link", "set", BRIDGE, "up")
         cls.patterns = {image: cls.learn(image) for image in ("busybox", "warm")}
 
@@ -180,7 +182,7 @@ class PoolTestCase(harness.CayTestCase):
     def end_members(self):
         for member in self.members:
             member.end()
-        left = [line for line in lab.run("ip", "-o", "link").splitlines() if "cayq" in line]
+        left = [line for line in lab.run("ip", "-o", "link").splitlines() if TAPS in line]
         self.assertEqual(left, [], "taps are left")
 
     def configure(self, image, identity, directory, cards):
@@ -205,7 +207,7 @@ class PoolTestCase(harness.CayTestCase):
         return config
 
     def card(self, number, **more):
-        return {"kind": "tap", "device": f"cayq{number}", "mac": f"02:4e:00:00:{number >> 8:02x}:{number & 255:02x}",
+        return {"kind": "tap", "device": f"{TAPS}{number}", "mac": f"02:4e:00:00:{number >> 8:02x}:{number & 255:02x}",
                 "queues": 1, **more}
 
     def member(self, cards=1, **changes):
@@ -226,10 +228,10 @@ class PoolTestCase(harness.CayTestCase):
         """One that runs the command of the image busybox; each card but the first is a spare."""
         identity = secrets.token_hex(32)
         numbers = [next(self.numbers) for _ in range(cards)]
-        address = f"10.211.{numbers[0] >> 8}.{(numbers[0] & 255) or 254}" if cards else None
+        address = f"{self.subnet}.{numbers[0] >> 8}.{(numbers[0] & 255) or 254}" if cards else None
         interfaces = [self.card(number) for number in numbers]
         if cards:
-            interfaces[0].update({"parent": BRIDGE, "addresses": [f"{address}/16"], "gateways": [GATEWAY]})
+            interfaces[0].update({"parent": BRIDGE, "addresses": [f"{address}/16"], "gateways": [self.gateway]})
         config = self.configure("busybox", identity, self.root / "containers" / identity, interfaces)
         config.update(changes)
         oci = json.loads(config["containers"][0]["oci_config"])

@@ -12,7 +12,7 @@ import subprocess
 import grpc_judge
 import harness
 from harness import alive, processes, wait_until
-from pool_harness import GATEWAY, SHIM, Member, PoolTestCase, warm_archive
+from pool_harness import SHIM, Member, PoolTestCase, warm_archive
 
 FETCH = (harness.busybox_archive, grpc_judge.installed, warm_archive)
 OK, CONFLICT = 0, 9
@@ -27,11 +27,13 @@ def nice_value(pid):
 
 
 class Claims(PoolTestCase):
+    subnet = "10.211"
+
     def test_claim(self):
         """Inside and outside all is the container's: streams, exit code, network, paths, state."""
         member = self.warm_member()
         before, vm = member.socket, member.vm_pid()
-        container = self.container("sh", "-c", f"echo said; echo wrong >&2; ping -c 1 -W 20 {GATEWAY} >/dev/null"
+        container = self.container("sh", "-c", f"echo said; echo wrong >&2; ping -c 1 -W 20 {self.gateway} >/dev/null"
                                    " && echo reached; ip addr show eth0; exec sleep 1000")
         lowered = nice_value(vm) - nice_value(0)
         self.assertEqual(member.claim(container)["code"], OK)
@@ -157,6 +159,8 @@ class Claims(PoolTestCase):
 
 
 class Refusals(PoolTestCase):
+    subnet = "10.212"
+
     def assert_ended(self, member, vm=None):
         """Nothing of it is left, and nothing that it has begun for a container."""
         member.wait_gone()
