@@ -91,10 +91,11 @@ class Claims(PoolTestCase):
 
     def test_like_a_fresh_one(self):
         """What a container can look at is as in a VM that was booted for it."""
-        # The card has its own address when the kernel has said so.
-        script = ("until ip -6 route | grep -q ^fe80::; do sleep 0.05; done; cat /proc/mounts /proc/partitions /proc/self/cgroup /proc/self/limits /etc/hostname; env | sort;"
+        # Processes are looked at first: a loop takes as many pids as it takes turns. The card has its own address
+        # when the kernel has said so.
+        script = ("ps; until ip -6 route | grep -q ^fe80::; do sleep 0.05; done; cat /proc/mounts /proc/partitions /proc/self/cgroup /proc/self/limits /etc/hostname; env | sort;"
                   " for disk in /sys/block/vd*; do cat $disk/size $disk/ro; done; ls -an / /dev /run /tmp;"
-                  " cat /proc/net/dev | cut -d: -f1; ip route; ip -6 route; ip neigh; ps; ls /proc/self/fd;"
+                  " cat /proc/net/dev | cut -d: -f1; ip route; ip -6 route; ip neigh; ls /proc/self/fd;"
                   " cat /proc/sys/net/ipv6/conf/eth0/accept_ra; cat /proc/sys/net/ipv4/ip_forward")
         seen = []
         for purpose in ("pool", "containers"):
