@@ -19,7 +19,7 @@ enum {
 	LOOK_MS = 5000,
 	QUIET_LOOKS = 2,
 	QUIET_US = 100 * 1000, /* of a processor's time between two looks, at most */
-	WORTH_US = 400 * 1000, /* the same since the last time, at least */
+	WORTH_US = 100 * 1000, /* the same since the last time, at least */
 };
 
 /* QEMU's time on the host's processors; -1 when it is gone. */
@@ -37,10 +37,14 @@ static void on_look(uv_timer_t *timer)
 {
 	struct sandbox *sandbox = timer->data;
 	struct shed *shed = &sandbox->shed;
+	struct vm_counts counts;
 	int64_t used = used_us(sandbox);
 
 	if (used < 0)
 		return;
+	if (vm_read_counts(&sandbox->vm, &counts))
+		log_debug("%llu blocks of code were translated ahead, %llu by its QEMU",
+			  (unsigned long long)counts.taken, (unsigned long long)counts.translated);
 	shed->quiet = used - shed->seen_us <= QUIET_US ? shed->quiet + 1 : 0;
 	shed->seen_us = used;
 	if (shed->quiet < QUIET_LOOKS || used - shed->done_us < WORTH_US)

@@ -27,8 +27,8 @@ enum {
 	FD_SHED,
 	FD_DISKS,
 	DISK_FDS_END = FD_DISKS + VMM_EXTENTS_MAX + 2 * VMM_DISKS_MAX,
-	/* With vhost's; shares, memory, state. */
-	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 3,
+	/* With vhost's; shares, memory, state, translations, recording. */
+	FDS_MAX = DISK_FDS_END + 2 * VMM_NICS_MAX * VMM_QUEUES_MAX + 5,
 };
 
 /* Above the guest's own memory: QEMU's heap, its page cache, and under TCG the translated code. */
@@ -36,6 +36,8 @@ enum {
 #define OVERHEAD_TCG_BYTES (1 * GIB)
 /* QEMU's, beside one for each vCPU; and what cay-files, in the same cgroup, has of them. */
 enum { THREADS_MAX = 256, FILES_THREADS_MAX = 160 };
+/* Some 26 MB for a start of a container. */
+#define RECORDING_BYTES_MAX (256 * MIB)
 
 /* What is opened for QEMU, closed here once it has its copies. */
 struct handover {
@@ -235,6 +237,27 @@ static int open_all(const struct vm_machine *machine, struct vm *vm, struct hand
 	return r;
 }
 
+/* What the library in QEMU is told of by its environment. */
+static int open_translations(const struct vm_machine *machine, struct handover *handover,
+			     struct strv *environment, struct cay_error *err)
+{
+	int r = 0, number = -1;
+
+	if (machine->accel != VMM_TCG)
+		return 0;
+	if (machine->translations_fd > 0) {
+		r = copy_fd(machine->translations_fd, handover, &number);
+		if (r == 0)
+			strv_addf(environment, "CAY_TRANSLATIONS=%d", number);
+	}
+	if (r == 0 && machine->recording_fd > 0) {
+		r = copy_fd(machine->recording_fd, handover, &number);
+		if (r == 0)
+			strv_addf(environment, "CAY_RECORDING=%d", number);
+	}
+	return r < 0 ? cay_error_errno(err, r, "handing translations to QEMU") : 0;
+}
+
 /* The size of the largest file that QEMU has to write to. */
 static uint64_t largest_writable(const struct vm_machine *machine)
 {
@@ -245,6 +268,8 @@ static uint64_t largest_writable(const struct vm_machine *machine)
 	for (size_t i = 0; i < machine->disk_count; i++)
 		if (!machine->disks[i].read_only && machine->disks[i].extent_count > 0)
 			largest = MAX(largest, machine->disks[i].extents[0].size);
+	if (machine->recording_fd > 0)
+		largest = MAX(largest, RECORDING_BYTES_MAX);
 	return largest;
 }
 
@@ -323,7 +348,7 @@ static bool wants_library(const struct vm_machine *machine)
 }
 
 static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
-		      const struct handover *handover, struct vm *vm, struct cay_error *err)
+		      struct handover *handover, struct vm *vm, struct cay_error *err)
 {
 	const char *files[] = { machine->kernel, machine->initramfs };
 	_cleanup_strv_ struct strv argv = { 0 }, environment = { 0 };
@@ -339,6 +364,9 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 	}
 	vm->output_fd = pipe_fds[0];
 	writer = pipe_fds[1];
+	r = open_translations(machine, handover, &environment, err);
+	if (r < 0)
+		return r;
 	cmdline_build(cmdline, &argv);
 	const struct jail jail = {
 		.directory = machine->jail_directory,
@@ -357,8 +385,7 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		.environment = &environment,
 	};
 
-	r = jail_spawn(&jail, &vm->pid, &vm->pidfd, err);
-	return r;
+	return jail_spawn(&jail, &vm->pid, &vm->pidfd, err);
 }
 
 int vm_start(const struct vm_machine *machine, struct vm *ret_vm, struct cay_error *err)
@@ -401,6 +428,13 @@ void vm_shed(struct vm *vm)
 		return;
 	log_debug("this QEMU gives no translated code back");
 	cay_close_p(&vm->shed_fd);
+}
+
+bool vm_read_counts(const struct vm *vm, struct vm_counts *ret_counts)
+{
+	return vm->shed_fd >= 0 &&
+		recv(vm->shed_fd, ret_counts, sizeof(*ret_counts), MSG_DONTWAIT) ==
+		(ssize_t)sizeof(*ret_counts);
 }
 
 int vm_reap(const struct vm *vm, int *ret_status)

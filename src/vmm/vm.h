@@ -58,6 +58,11 @@ struct vm_machine {
 	int memory_fd, state_fd;
 	bool memory_shared;
 	const char *preload;
+	/*
+	 * With TCG: a finished file of translations.h for reading, and a file that a recording is
+	 * written to. The caller's; 0: none.
+	 */
+	int translations_fd, recording_fd;
 	int shares_fd; /* the shares' vhost-user server, the caller's; 0: no such device */
 };
 
@@ -95,6 +100,13 @@ struct cgroup_limits vm_limits(const struct vm_machine *machine);
  * QEMU lacks what that takes.
  */
 void vm_shed(struct vm *vm);
+
+/* How many blocks of code QEMU had taken from translations, and translated itself. */
+struct vm_counts {
+	uint64_t taken, translated;
+};
+/* The answer to a vm_shed() of some time ago; false: there is none. Never blocks. */
+bool vm_read_counts(const struct vm *vm, struct vm_counts *ret_counts);
 
 /* Sends SIGKILL. */
 void vm_kill(const struct vm *vm);
