@@ -13,14 +13,14 @@ int connection_init(struct connection *connection, const struct share_list *list
 	int r = 0;
 
 	*connection = (struct connection){ .all_cached = true };
-	session_totals_init(&connection->totals);
+	places_init(&connection->places);
 	lock_answers_init(&connection->answers, later);
 	connection->sessions = xcalloc(list->count, sizeof(*connection->sessions));
 	while (r == 0 && connection->count < list->count) {
 		const struct share *share = &list->shares[connection->count];
 
 		r = session_init(&connection->sessions[connection->count], share,
-				 (unsigned int)connection->count, walled, &connection->totals,
+				 (unsigned int)connection->count, walled, &connection->places,
 				 &connection->answers, err);
 		connection->any_cached = connection->any_cached || share->cached;
 		connection->all_cached = connection->all_cached && share->cached;

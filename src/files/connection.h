@@ -20,7 +20,7 @@ struct connection {
 	struct session *sessions;
 	size_t count;
 	bool any_cached, all_cached;
-	struct session_totals totals;
+	struct places places; /* of all shares */
 	struct lock_answers answers;
 };
 

@@ -8,18 +8,19 @@
 
 enum { SLOTS_FIRST = 64 };
 
-void handle_table_init(struct handle_table *table, atomic_size_t *total)
+void handle_table_init(struct handle_table *table, struct places *places)
 {
-	*table = (struct handle_table){ .total = total, .generation = 1 };
+	*table = (struct handle_table){ .places = places, .generation = 1 };
 	(void)pthread_mutex_init(&table->lock, NULL);
 }
 
-static void destroy(struct handle *handle)
+static void destroy(struct handle_table *table, struct handle *handle)
 {
 	cay_close_p(&handle->fd);
 	free(handle->listing);
 	(void)pthread_mutex_destroy(&handle->lock);
 	free(handle);
+	places_give(table->places, PLACE_HANDLE);
 }
 
 void handle_table_done(struct handle_table *table)
@@ -54,30 +55,26 @@ static int take_slot(struct handle_table *table, struct handle *handle)
 
 int handle_open(struct handle_table *table, bool directory, int *fd, uint64_t *ret_id)
 {
-	struct handle *handle;
+	struct handle *handle = calloc(1, sizeof(*handle));
 	int r;
 
-	if (atomic_load(table->total) >= HANDLES_MAX)
-		return -ENFILE;
-	handle = calloc(1, sizeof(*handle));
 	if (!handle)
 		return -ENOMEM;
 	handle->directory = directory;
 	handle->listed = true;
-	handle->fd = TAKE_FD(*fd);
 	(void)pthread_mutex_init(&handle->lock, NULL);
 	(void)pthread_mutex_lock(&table->lock);
 	r = take_slot(table, handle);
-	if (r == 0)
+	if (r == 0) {
+		handle->fd = TAKE_FD(*fd);
 		*ret_id = handle->id;
+	}
 	(void)pthread_mutex_unlock(&table->lock);
 	if (r < 0) {
-		*fd = TAKE_FD(handle->fd);
-		destroy(handle);
-		return r;
+		(void)pthread_mutex_destroy(&handle->lock);
+		free(handle);
 	}
-	(void)atomic_fetch_add(table->total, 1);
-	return 0;
+	return r;
 }
 
 static struct handle *handle_at(const struct handle_table *table, uint64_t id)
@@ -112,7 +109,7 @@ void handle_put(struct handle_table *table, struct handle *handle)
 	last = --handle->users == 0 && !handle->listed;
 	(void)pthread_mutex_unlock(&table->lock);
 	if (last)
-		destroy(handle);
+		destroy(table, handle);
 }
 
 void handle_close(struct handle_table *table, uint64_t id)
@@ -127,11 +124,10 @@ void handle_close(struct handle_table *table, uint64_t id)
 		table->lowest_free = MIN(table->lowest_free, (uint32_t)id);
 		handle->listed = false;
 		last = handle->users == 0;
-		(void)atomic_fetch_sub(table->total, 1);
 	}
 	(void)pthread_mutex_unlock(&table->lock);
 	if (last)
-		destroy(handle);
+		destroy(table, handle);
 }
 
 void handle_close_all(struct handle_table *table)

@@ -7,13 +7,11 @@
 #pragma once
 
 #include "base/macros.h"
+#include "files/places.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-
-/* Open files and directories of all shares of a sandbox. */
-enum { HANDLES_MAX = 65536 };
 
 struct listing; /* op-directory.c: a directory's position */
 
@@ -36,14 +34,14 @@ struct handle_table {
 	size_t slot_count;
 	size_t lowest_free; /* no slot below it is free */
 	uint32_t generation;
-	atomic_size_t *total; /* of all tables, together at most HANDLES_MAX */
+	struct places *places;
 };
 
-void handle_table_init(struct handle_table *table, atomic_size_t *total);
+void handle_table_init(struct handle_table *table, struct places *places);
 /* No use may be left. */
 void handle_table_done(struct handle_table *table);
 
-/* Takes *fd over on success. -ENFILE: there are too many; -ENOMEM. */
+/* Takes *fd over on success, and a place of the caller's. -ENOMEM. */
 int handle_open(struct handle_table *table, bool directory, int *fd, uint64_t *ret_id);
 /* NULL: no such handle, or one of the other kind. */
 struct handle *handle_get(struct handle_table *table, uint64_t id, bool directory);

@@ -15,9 +15,14 @@ struct lock_owner {
 	int fd; /* an open file description of its own, which has the locks */
 };
 
-void lock_table_init(struct lock_table *table, struct lock_answers *answers, bool read_only)
+void lock_table_init(struct lock_table *table, struct lock_answers *answers, struct places *places,
+		     bool read_only)
 {
-	*table = (struct lock_table){ .answers = answers, .read_only = read_only };
+	*table = (struct lock_table){
+		.answers = answers,
+		.places = places,
+		.read_only = read_only,
+	};
 	(void)pthread_mutex_init(&table->lock, NULL);
 }
 
@@ -47,6 +52,7 @@ static void drop_owner(struct lock_table *table, struct lock_owner **at)
 	table->count--;
 	cay_close_p(&owner->fd);
 	free(owner);
+	places_give(table->places, PLACE_LOCK);
 }
 
 void lock_release_owner(struct lock_table *table, const struct node *node, uint64_t owner)
@@ -76,31 +82,38 @@ static int open_for_locks(const struct lock_table *table, const struct node *nod
 	return fd >= 0 ? fd : node_open(node, O_RDONLY);
 }
 
+static int make_owner(struct lock_table *table, const struct node *node, uint64_t owner,
+		      struct lock_owner **at)
+{
+	struct lock_owner *made;
+	int fd;
+
+	if (table->count == LOCK_OWNERS_MAX || places_take(table->places, PLACE_LOCK) < 0)
+		return -ENOLCK;
+	fd = open_for_locks(table, node);
+	made = fd < 0 ? NULL : calloc(1, sizeof(*made));
+	if (!made) {
+		cay_close_p(&fd);
+		places_give(table->places, PLACE_LOCK);
+		return fd < 0 ? fd : -ENOLCK;
+	}
+	*made = (struct lock_owner){ NULL, node->id, node->generation, owner, fd };
+	*at = made;
+	table->count++;
+	return 0;
+}
+
 /* A descriptor of the owner's, the caller's to close; made where `make` says so, else -ENOENT. */
 static int owner_descriptor(struct lock_table *table, const struct node *node, uint64_t owner,
 			    bool make)
 {
 	struct lock_owner **at = find_owner(table, node, owner);
-	struct lock_owner *made;
-	int fd;
+	int r = 0, fd;
 
-	if (!*at) {
-		if (!make)
-			return -ENOENT;
-		if (table->count == LOCK_OWNERS_MAX)
-			return -ENOLCK;
-		fd = open_for_locks(table, node);
-		if (fd < 0)
-			return fd;
-		made = calloc(1, sizeof(*made));
-		if (!made) {
-			(void)close(fd);
-			return -ENOLCK;
-		}
-		*made = (struct lock_owner){ NULL, node->id, node->generation, owner, fd };
-		*at = made;
-		table->count++;
-	}
+	if (!*at)
+		r = make ? make_owner(table, node, owner, at) : -ENOENT;
+	if (r < 0)
+		return r;
 	fd = fcntl((*at)->fd, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? -errno : fd;
 }

@@ -11,6 +11,7 @@
 
 #include "files/handle.h"
 #include "files/node.h"
+#include "files/places.h"
 
 #include <linux/fuse.h>
 
@@ -50,10 +51,12 @@ struct lock_table {
 	struct lock_owner *owners;
 	size_t count;
 	struct lock_answers *answers;
+	struct places *places;
 	bool read_only;
 };
 
-void lock_table_init(struct lock_table *table, struct lock_answers *answers, bool read_only);
+void lock_table_init(struct lock_table *table, struct lock_answers *answers, struct places *places,
+		     bool read_only);
 /* The share's waits must have ended. */
 void lock_table_done(struct lock_table *table);
 

@@ -22,9 +22,9 @@ static bool same(const struct node_key *a, const struct node_key *b)
 	return a->inode == b->inode && a->device == b->device && a->mount == b->mount;
 }
 
-void node_table_init(struct node_table *table, atomic_size_t *total, size_t max)
+void node_table_init(struct node_table *table, struct places *places)
 {
-	*table = (struct node_table){ .total = total, .max = max };
+	*table = (struct node_table){ .places = places };
 	(void)pthread_mutex_init(&table->lock, NULL);
 	table->bucket_count = BUCKETS_FIRST;
 	table->buckets = xcalloc(table->bucket_count, sizeof(struct node *));
@@ -47,13 +47,13 @@ static void unlist(struct node_table *table, struct node *node)
 	/* The stack has as many places as there are slots. */
 	table->free_slots[table->free_count++] = (size_t)node->id - 1;
 	table->count--;
-	(void)atomic_fetch_sub(table->total, 1);
 }
 
-static void destroy(struct node *node)
+static void destroy(struct node_table *table, struct node *node)
 {
 	cay_close_p(&node->fd);
 	free(node);
+	places_give(table->places, PLACE_NODE);
 }
 
 /* With the lock held: what nobody knows any more leaves the table; true when it is to be freed. */
@@ -67,10 +67,8 @@ static bool release(struct node_table *table, struct node *node)
 void node_table_done(struct node_table *table)
 {
 	for (size_t i = 0; i < table->slots_used; i++)
-		if (table->slots[i]) {
-			(void)atomic_fetch_sub(table->total, 1);
-			destroy(table->slots[i]);
-		}
+		if (table->slots[i])
+			destroy(table, table->slots[i]);
 	free(table->slots);
 	free(table->free_slots);
 	free(table->buckets);
@@ -105,7 +103,7 @@ void node_put(struct node_table *table, struct node *node)
 	last = release(table, node);
 	(void)pthread_mutex_unlock(&table->lock);
 	if (last)
-		destroy(node);
+		destroy(table, node);
 }
 
 static struct node *find(struct node_table *table, const struct node_key *key)
@@ -191,8 +189,6 @@ static int insert(struct node_table *table, const struct node_key *key, mode_t m
 	struct node *node, **at;
 	int r;
 
-	if (atomic_load(table->total) >= table->max)
-		return -ENFILE;
 	node = calloc(1, sizeof(*node));
 	if (!node)
 		return -ENOMEM;
@@ -211,9 +207,8 @@ static int insert(struct node_table *table, const struct node_key *key, mode_t m
 	at = bucket_of(table, key);
 	node->next = *at;
 	*at = node;
-	(void)atomic_fetch_add(table->total, 1);
 	*ret_node = node;
-	return 0;
+	return 1;
 }
 
 int node_enter(struct node_table *table, const struct node_key *key, mode_t mode, int *fd,
@@ -232,7 +227,7 @@ int node_enter(struct node_table *table, const struct node_key *key, mode_t mode
 	cay_close_p(fd);
 	*fd = -1;
 	*ret_node = node;
-	return 0;
+	return r;
 }
 
 void node_forget(struct node_table *table, uint64_t id, uint64_t count)
@@ -250,7 +245,7 @@ void node_forget(struct node_table *table, uint64_t id, uint64_t count)
 	}
 	(void)pthread_mutex_unlock(&table->lock);
 	if (last)
-		destroy(node);
+		destroy(table, node);
 }
 
 void node_forget_all(struct node_table *table)

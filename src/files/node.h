@@ -11,19 +11,12 @@
 #pragma once
 
 #include "base/macros.h"
+#include "files/places.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/stat.h>
-
-enum {
-	/*
-	 * Nodes of all shares of a sandbox. Each costs the host a descriptor and some 1.2 KB of
-	 * memory in its kernel; a guest of the usual size forgets before it knows so many.
-	 */
-	NODES_MAX = 500000,
-};
 
 /* What makes a file that file. The mount too: the same file elsewhere may be read-only there. */
 struct node_key {
@@ -56,11 +49,10 @@ struct node_table {
 	size_t free_count;
 	uint64_t generation;
 	size_t count;
-	atomic_size_t *total; /* of all tables, together at most `max` */
-	size_t max;
+	struct places *places;
 };
 
-void node_table_init(struct node_table *table, atomic_size_t *total, size_t max);
+void node_table_init(struct node_table *table, struct places *places);
 /* No use may be left. */
 void node_table_done(struct node_table *table);
 
@@ -71,8 +63,8 @@ void node_put(struct node_table *table, struct node *node);
 /* One that is known, with one lookup more; NULL when it is not. */
 struct node *node_find(struct node_table *table, const struct node_key *key);
 /*
- * The same, made where it is missing. Takes *fd over on success, and closes it if the node has one.
- * -ENFILE: there are too many; -ENOMEM.
+ * The same, made where it is missing: 1, and a place of the caller's has become the node's; 0 where
+ * it was known; -ENOMEM. Takes *fd over on success, and closes it if the node has one.
  */
 int node_enter(struct node_table *table, const struct node_key *key, mode_t mode, int *fd,
 	       struct node **ret_node);

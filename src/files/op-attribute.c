@@ -67,8 +67,20 @@ static bool is_foreign(const struct session *session, const struct node_key *key
 	return !session->walled && !session->share->recursive && key->mount != session->root.mount;
 }
 
-int session_enter_fd(struct session *session, int *fd, struct node **ret_node,
-		     struct statx *ret_stat)
+static int enter(struct call *call, const struct node_key *key, mode_t mode, int *fd,
+		 struct node **ret_node)
+{
+	int r = call_take_place(call, PLACE_NODE);
+
+	if (r < 0)
+		return r;
+	r = node_enter(&call->session->nodes, key, mode, fd, ret_node);
+	if (r != 1)
+		places_give(&call->connection->places, PLACE_NODE);
+	return MIN(r, 0);
+}
+
+int call_enter_fd(struct call *call, int *fd, struct node **ret_node, struct statx *ret_stat)
 {
 	struct node_key key;
 	int r = stat_fd(*fd, ret_stat);
@@ -76,13 +88,14 @@ int session_enter_fd(struct session *session, int *fd, struct node **ret_node,
 	if (r < 0)
 		return r;
 	node_key_of(ret_stat, &key);
-	if (is_foreign(session, &key))
+	if (is_foreign(call->session, &key))
 		return -EXDEV;
-	return node_enter(&session->nodes, &key, ret_stat->stx_mode, fd, ret_node);
+	*ret_node = node_find(&call->session->nodes, &key);
+	return *ret_node ? 0 : enter(call, &key, ret_stat->stx_mode, fd, ret_node);
 }
 
-int session_enter(struct session *session, int directory, const char *name, struct node **ret_node,
-		  struct statx *ret_stat)
+int call_enter(struct call *call, int directory, const char *name, struct node **ret_node,
+	       struct statx *ret_stat)
 {
 	_cleanup_close_ int fd = -1;
 	struct node_key key;
@@ -91,14 +104,14 @@ int session_enter(struct session *session, int directory, const char *name, stru
 	if (r < 0)
 		return r;
 	node_key_of(ret_stat, &key);
-	if (is_foreign(session, &key))
+	if (is_foreign(call->session, &key))
 		return -EXDEV;
-	*ret_node = node_find(&session->nodes, &key);
+	*ret_node = node_find(&call->session->nodes, &key);
 	if (*ret_node)
 		return 0;
 	/* It may be another file by now: what counts is what is open then. */
 	fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? -errno : session_enter_fd(session, &fd, ret_node, ret_stat);
+	return fd < 0 ? -errno : call_enter_fd(call, &fd, ret_node, ret_stat);
 }
 
 uint64_t session_inode(const struct session *session, uint64_t device, uint64_t inode)
@@ -179,7 +192,7 @@ int call_reply_entry(struct call *call, int directory, const char *name)
 	struct session *session = call->session;
 	struct node *node;
 	struct statx stat;
-	int r = session_enter(session, directory, name, &node, &stat);
+	int r = call_enter(call, directory, name, &node, &stat);
 
 	if (r < 0)
 		return r;

@@ -96,7 +96,7 @@ static void fill_node(struct call *call, int directory, const struct host_entry 
 
 	/* Where the guest may keep nothing, it would have to ask for each once more. */
 	if (!call->session->share->cached || is_dot(entry->name) ||
-	    session_enter(call->session, directory, entry->name, &node, &stat) < 0)
+	    call_enter(call, directory, entry->name, &node, &stat) < 0)
 		return;
 	session_fill_entry(call->session, node, &stat, ret);
 	node_put(&call->session->nodes, node);

@@ -66,7 +66,7 @@ static int reply_opened(struct call *call, int *fd, struct node *node, const str
 	} *out = call_reply(call, sizeof(*out));
 
 	session_fill_entry(call->session, node, stat, &out->entry);
-	return handle_open(&call->session->handles, false, fd, &out->open.fh);
+	return call_open_handle(call, false, fd, &out->open.fh);
 }
 
 /* Gives the guest an open file of ours, whatever its name is by now. */
@@ -79,7 +79,7 @@ static int hand_over(struct call *call, int *fd)
 	int r;
 
 	path_fd = open(name.text, O_PATH | O_CLOEXEC);
-	r = path_fd < 0 ? -errno : session_enter_fd(call->session, &path_fd, &node, &stat);
+	r = path_fd < 0 ? -errno : call_enter_fd(call, &path_fd, &node, &stat);
 	if (r < 0)
 		return r;
 	r = reply_opened(call, fd, node, &stat);
@@ -95,7 +95,7 @@ static int open_existing(struct call *call, int flags)
 	_cleanup_close_ int fd = -1;
 	struct node *node;
 	struct statx stat;
-	int r = session_enter(call->session, call->node->fd, call->message->name, &node, &stat);
+	int r = call_enter(call, call->node->fd, call->message->name, &node, &stat);
 
 	if (r < 0)
 		return r;

@@ -49,6 +49,15 @@ static bool is_live(int fd)
 	return false;
 }
 
+int call_open_handle(struct call *call, bool directory, int *fd, uint64_t *ret_id)
+{
+	int r = handle_open(&call->session->handles, directory, fd, ret_id);
+
+	if (r == 0)
+		call->reserved &= ~(1U << PLACE_HANDLE);
+	return r;
+}
+
 static int open_node(struct call *call, bool directory, int flags, uint32_t reply_flags)
 {
 	struct fuse_open_out *out = call_reply(call, sizeof(*out));
@@ -58,7 +67,7 @@ static int open_node(struct call *call, bool directory, int flags, uint32_t repl
 		return fd;
 	/* Each read is asked for, then, and ends where the host's does. */
 	out->open_flags = !directory && is_live(fd) ? FOPEN_DIRECT_IO : reply_flags;
-	return handle_open(&call->session->handles, directory, &fd, &out->fh);
+	return call_open_handle(call, directory, &fd, &out->fh);
 }
 
 int op_open(struct call *call)

@@ -17,6 +17,7 @@ struct call {
 	const struct pieces *written; /* what a WRITE brings, message->size bytes in the guest */
 	struct node *node; /* of the message's header; NULL where the operation needs none */
 	struct answer *answer;
+	unsigned int reserved; /* places that the operation may use up, a bit for each kind */
 };
 
 typedef int operation_fn(struct call *call);
@@ -46,6 +47,11 @@ operation_fn op_root;
 /* Room for a reply of `size` bytes (at most ANSWER_MAX), zeroed. */
 void *call_reply(struct call *call, size_t size);
 
+/* One that was reserved, or else another: 0 or -ENFILE. */
+int call_take_place(struct call *call, enum place_kind kind);
+/* A handle for *fd, which is taken over, in the place reserved for it. */
+int call_open_handle(struct call *call, bool directory, int *fd, uint64_t *ret_id);
+
 /* The name of a descriptor below the working directory, /proc/self/fd. */
 struct fd_name {
 	char text[12];
@@ -62,11 +68,10 @@ int stat_name(int directory, const char *name, struct statx *ret_stat);
 void node_key_of(const struct statx *stat, struct node_key *ret_key);
 
 /* Looks a name up: its node with one lookup and one use more, and its attributes. */
-int session_enter(struct session *session, int directory, const char *name, struct node **ret_node,
-		  struct statx *ret_stat);
-/* The same for an O_PATH descriptor, which is taken over. */
-int session_enter_fd(struct session *session, int *fd, struct node **ret_node,
-		     struct statx *ret_stat);
+int call_enter(struct call *call, int directory, const char *name, struct node **ret_node,
+	       struct statx *ret_stat);
+/* The same for an O_PATH descriptor, which is taken over where a node is made of it. */
+int call_enter_fd(struct call *call, int *fd, struct node **ret_node, struct statx *ret_stat);
 void session_fill_attr(const struct session *session, const struct statx *stat,
 		       struct fuse_attr *ret_attr);
 /* Also remembers whether what the guest reads of the file now can be trusted later. */

@@ -7,14 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/resource.h>
-
-/* Descriptors beside those of nodes and handles: owners of locks, what is open for a moment. */
-enum { DESCRIPTORS_SPARE = 2 * LOCK_OWNERS_MAX };
 
 enum {
-	OP_NODE = 1,  /* acts on the node of the header */
-	OP_WRITES = 2 /* refused on a read-only share */
+	OP_NODE = 1,   /* acts on the node of the header */
+	OP_WRITES = 2, /* refused on a read-only share */
+	/* These need a place before they begin: */
+	OP_MAKES = 4, /* a node */
+	OP_OPENS = 8, /* a handle */
 };
 
 static const struct operation {
@@ -25,14 +24,14 @@ static const struct operation {
 	[FUSE_GETATTR] = { op_getattr, OP_NODE },
 	[FUSE_SETATTR] = { op_setattr, OP_NODE | OP_WRITES },
 	[FUSE_READLINK] = { op_readlink, OP_NODE },
-	[FUSE_SYMLINK] = { op_symlink, OP_NODE | OP_WRITES },
-	[FUSE_MKNOD] = { op_mknod, OP_NODE | OP_WRITES },
-	[FUSE_MKDIR] = { op_mkdir, OP_NODE | OP_WRITES },
+	[FUSE_SYMLINK] = { op_symlink, OP_NODE | OP_WRITES | OP_MAKES },
+	[FUSE_MKNOD] = { op_mknod, OP_NODE | OP_WRITES | OP_MAKES },
+	[FUSE_MKDIR] = { op_mkdir, OP_NODE | OP_WRITES | OP_MAKES },
 	[FUSE_UNLINK] = { op_unlink, OP_NODE | OP_WRITES },
 	[FUSE_RMDIR] = { op_rmdir, OP_NODE | OP_WRITES },
 	[FUSE_RENAME] = { op_rename, OP_NODE | OP_WRITES },
-	[FUSE_LINK] = { op_link, OP_NODE | OP_WRITES },
-	[FUSE_OPEN] = { op_open, OP_NODE },
+	[FUSE_LINK] = { op_link, OP_NODE | OP_WRITES | OP_MAKES },
+	[FUSE_OPEN] = { op_open, OP_NODE | OP_OPENS },
 	[FUSE_READ] = { op_read, 0 },
 	[FUSE_WRITE] = { op_write, OP_WRITES },
 	[FUSE_STATFS] = { op_statfs, OP_NODE },
@@ -43,39 +42,25 @@ static const struct operation {
 	[FUSE_LISTXATTR] = { op_listxattr, OP_NODE },
 	[FUSE_REMOVEXATTR] = { op_removexattr, OP_NODE | OP_WRITES },
 	[FUSE_FLUSH] = { op_flush, OP_NODE },
-	[FUSE_OPENDIR] = { op_opendir, OP_NODE },
+	[FUSE_OPENDIR] = { op_opendir, OP_NODE | OP_OPENS },
 	[FUSE_READDIR] = { op_readdir, OP_NODE },
 	[FUSE_RELEASEDIR] = { op_releasedir, 0 },
 	[FUSE_FSYNCDIR] = { op_fsyncdir, 0 },
 	[FUSE_GETLK] = { op_getlk, OP_NODE },
 	[FUSE_SETLK] = { op_setlk, OP_NODE },
 	[FUSE_SETLKW] = { op_setlkw, OP_NODE },
-	[FUSE_CREATE] = { op_create, OP_NODE | OP_WRITES },
+	[FUSE_CREATE] = { op_create, OP_NODE | OP_WRITES | OP_MAKES | OP_OPENS },
 	[FUSE_FALLOCATE] = { op_fallocate, OP_WRITES },
 	[FUSE_READDIRPLUS] = { op_readdirplus, OP_NODE },
 	[FUSE_RENAME2] = { op_rename2, OP_NODE | OP_WRITES },
 	[FUSE_LSEEK] = { op_lseek, 0 },
 	[FUSE_COPY_FILE_RANGE] = { op_copy_file_range, OP_WRITES },
 	[FUSE_SYNCFS] = { op_syncfs, OP_NODE },
-	[FUSE_TMPFILE] = { op_tmpfile, OP_NODE | OP_WRITES },
+	[FUSE_TMPFILE] = { op_tmpfile, OP_NODE | OP_WRITES | OP_MAKES | OP_OPENS },
 };
 
-void session_totals_init(struct session_totals *totals)
-{
-	const size_t others = HANDLES_MAX + DESCRIPTORS_SPARE;
-	struct rlimit limit = { 0 };
-
-	*totals = (struct session_totals){ 0 };
-	(void)getrlimit(RLIMIT_NOFILE, &limit);
-	/* With a low limit nodes and handles share what there is, and who comes late gets EMFILE.
-	 */
-	totals->nodes_max = limit.rlim_cur > 2 * others
-		? MIN((size_t)NODES_MAX, (size_t)limit.rlim_cur - others)
-		: (size_t)limit.rlim_cur / 2;
-}
-
 int session_init(struct session *session, const struct share *share, unsigned int number,
-		 bool walled, struct session_totals *totals, struct lock_answers *later,
+		 bool walled, struct places *places, struct lock_answers *later,
 		 struct cay_error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -89,10 +74,15 @@ int session_init(struct session *session, const struct share *share, unsigned in
 	if (r < 0)
 		return cay_error_errno(err, r, "share %s", share->path);
 	node_key_of(&stat, &session->root);
-	node_table_init(&session->nodes, &totals->nodes, totals->nodes_max);
-	handle_table_init(&session->handles, &totals->handles);
-	lock_table_init(&session->locks, later, share->read_only);
-	r = node_enter(&session->nodes, &session->root, stat.stx_mode, &fd, &root);
+	node_table_init(&session->nodes, places);
+	handle_table_init(&session->handles, places);
+	lock_table_init(&session->locks, later, places, share->read_only);
+	r = places_take(places, PLACE_NODE);
+	if (r == 0) {
+		r = node_enter(&session->nodes, &session->root, stat.stx_mode, &fd, &root);
+		if (r < 0)
+			places_give(places, PLACE_NODE);
+	}
 	if (r < 0) {
 		session_done(session);
 		return cay_error_errno(err, r, "share %s", share->path);
@@ -154,6 +144,39 @@ static bool is_removed(const struct node *node)
 		stat_fd(node->fd, &stat) == 0 && stat.stx_nlink == 0;
 }
 
+int call_take_place(struct call *call, enum place_kind kind)
+{
+	const unsigned int bit = 1U << kind;
+	const bool reserved = call->reserved & bit;
+
+	call->reserved &= ~bit;
+	return reserved ? 0 : places_take(&call->connection->places, kind);
+}
+
+static int reserve(struct call *call, enum place_kind kind)
+{
+	int r = places_take(&call->connection->places, kind);
+
+	if (r == 0)
+		call->reserved |= 1U << kind;
+	return r;
+}
+
+static int run(struct call *call, const struct operation *operation)
+{
+	int r = operation->flags & OP_MAKES ? reserve(call, PLACE_NODE) : 0;
+
+	if (r == 0 && (operation->flags & OP_OPENS))
+		r = reserve(call, PLACE_HANDLE);
+	if (r == 0)
+		r = operation->run(call);
+	for (enum place_kind kind = PLACE_NODE; kind <= PLACE_HANDLE; kind++)
+		if (call->reserved & 1U << kind)
+			places_give(&call->connection->places, kind);
+	/* It is not the guest's program that has too many. */
+	return r == -EMFILE ? -ENFILE : r;
+}
+
 int session_run(struct session *session, struct call *call)
 {
 	const struct fuse_in_header *header = call->message->header;
@@ -169,7 +192,7 @@ int session_run(struct session *session, struct call *call)
 		if (r < 0)
 			return r;
 	}
-	r = operation->run(call);
+	r = run(call, operation);
 	identity_restore(call->identity);
 	/* The kernel goes the whole path again then, and asks for each name. */
 	if (r == -ENOENT && is_removed(call->node))

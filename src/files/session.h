@@ -19,12 +19,6 @@ struct call;
 
 enum { SESSION_NODE_BITS = 48 };
 
-/* What all shares of a sandbox have in common. */
-struct session_totals {
-	atomic_size_t nodes, handles;
-	size_t nodes_max; /* NODES_MAX, or what the limit of descriptors allows */
-};
-
 struct session {
 	const struct share *share;
 	unsigned int number; /* of the share */
@@ -35,15 +29,12 @@ struct session {
 	struct lock_table locks;
 };
 
-/* Takes the number of descriptors that the process may have from its limit. */
-void session_totals_init(struct session_totals *totals);
-
 /*
  * `share` has its root open and outlives the session. The process's working directory must be
  * /proc/self/fd (jail_enter()). Waiting locks are answered later through `later`.
  */
 int session_init(struct session *session, const struct share *share, unsigned int number,
-		 bool walled, struct session_totals *totals, struct lock_answers *later,
+		 bool walled, struct places *places, struct lock_answers *later,
 		 struct cay_error *err);
 void session_done(struct session *session);
 /* What the guest has of it is given back; the root stays. */

@@ -22,8 +22,9 @@
  *	"watching", then the names of inotify's events and of what they are about
  *   swap DIRECTORY SECONDS
  *	exchanges DIRECTORY/a and DIRECTORY/b all the time; prints how often
- *   open FILE COUNT
- *	opens the file so often, prints how often it went and the error then
+ *   open FILE|DIRECTORY COUNT
+ *	opens the file so often, or so many files f0, f1, … of the directory,
+ *	prints how often it went and the error then
  *   who
  *	the user, real and effective
  *   round PATH COUNT
@@ -34,6 +35,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -258,14 +260,20 @@ static int swap(const char *directory, long seconds)
 static int open_often(const char *path, long count)
 {
 	struct rlimit most;
+	struct stat st;
+	char name[256];
 	long opened = 0;
+	bool many = stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 
 	if (getrlimit(RLIMIT_NOFILE, &most) == 0) {
 		most.rlim_cur = most.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &most);
 	}
-	while (opened < count && open(path, O_RDONLY) >= 0)
-		opened++;
+	for (; opened < count; opened++) {
+		snprintf(name, sizeof(name), "%s/f%ld", path, opened);
+		if (open(many ? name : path, O_RDONLY) < 0)
+			break;
+	}
 	printf("%ld %d\n", opened, opened < count ? errno : 0);
 	return 0;
 }
