@@ -24,7 +24,7 @@ enum state { BOOTING, READY, ENDING, GONE };
 
 enum { KERNEL_NAME_MAX = 128 };
 
-/* What QEMU is started with where its memory is a template's (vmm/preload.c). */
+/* What QEMU is started with where its memory is a template's (vmm/preload/). */
 #define SANDBOX_QEMU_LIBRARY "libcay-qemu.so"
 
 struct freeze;

@@ -87,7 +87,7 @@ struct cmdline {
 	bool stock_kernel; /* it lacks lapic_khz= and calibrates its APIC timer against the PIT */
 	unsigned int vcpus;
 	uint64_t memory_bytes;
-	int memory_fd;      /* of a file that is the guest's memory (preload.c); 0: none */
+	int memory_fd;      /* of a file that is the guest's memory (preload/memory.c); 0: none */
 	bool memory_shared; /* what the guest writes goes there; else it is copied on write */
 	bool from_template; /* waits for a template's state (-incoming) and boots nothing */
 	int channel_fd, console_fd, qmp_fd;

@@ -53,7 +53,7 @@ struct vm_machine {
 	 * The machine becomes a template: memory_fd is the file of its memory, opened for writing
 	 * (memory_shared). Or it comes from one: memory_fd is that file, for reading only, and
 	 * state_fd what the machine was frozen into. The caller's; 0: none. QEMU is started with
-	 * the library `preload` (preload.c) where there is a memory_fd or TCG emulates.
+	 * the library `preload` (preload/) where there is a memory_fd or TCG emulates.
 	 */
 	int memory_fd, state_fd;
 	bool memory_shared;
