@@ -78,6 +78,7 @@ struct container {
 	bool shim_ready;              /* shim.sock answers for the current start */
 	bool supervised;              /* see supervisor.h */
 	bool start_pending;           /* the outcome of the last start is not known yet */
+	bool is_doomed;               /* somebody removes it with force, and nobody else may */
 	struct cay_error start_error; /* of the last start; CAY_OK where it went well */
 	struct container_watch *watches;
 	struct container_attach *attaches;

@@ -13,7 +13,7 @@ int lifecycle_wait_free(struct container *container, bool kill_files, struct cay
 /*
  * For its supervisor, which is rid of it with that: removes it with its anonymous volumes although
  * its VM is still there. Nothing that others can get, an address or a name, may be left to that VM.
- * CAY_CONFLICT where it has not ended, or somebody is at its files.
+ * CAY_CONFLICT where it has not ended, or somebody is at its files or removes it.
  */
 int container_remove_ended(struct container *container, struct cay_error *err);
 /*

@@ -172,7 +172,9 @@ static int check_startable(struct container *container, struct cay_error *err)
 	switch (container->status) {
 	case CONTAINER_CREATED:
 	case CONTAINER_EXITED:
-		return 0;
+		if (!container->is_doomed)
+			return 0;
+		break;
 	case CONTAINER_RUNNING:
 	case CONTAINER_STARTING:
 		return cay_error_set(err, CAY_NOT_MODIFIED, EALREADY,
@@ -181,9 +183,10 @@ static int check_startable(struct container *container, struct cay_error *err)
 		return cay_error_set(err, CAY_CONFLICT, EBUSY,
 				     "cannot start a paused container, try unpause instead");
 	default:
-		return cay_error_set(err, CAY_CONFLICT, EBUSY,
-				     "container is marked for removal and cannot be started");
+		break;
 	}
+	return cay_error_set(err, CAY_CONFLICT, EBUSY,
+			     "container is marked for removal and cannot be started");
 }
 
 int container_start(struct container *container, struct cay_error *err)

@@ -37,8 +37,9 @@ int container_pause(struct container *container, struct cay_error *err);
 int container_resume(struct container *container, struct cay_error *err);
 int container_rename(struct container *container, const char *name, struct cay_error *err);
 /*
- * A running one is CAY_CONFLICT unless `force`, which kills it first. With `volumes` its anonymous
- * volumes go with it.
+ * A running one is CAY_CONFLICT unless `force`, which kills it first: one that goes with its end
+ * goes by this removal then. With `volumes` its anonymous volumes go with it. CAY_CONFLICT also
+ * where somebody else's removal is under way.
  */
 int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err);
 

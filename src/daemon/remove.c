@@ -83,11 +83,35 @@ static void remove_rest_later(struct daemon *daemon, char *path)
 	(void)pthread_attr_destroy(&attributes);
 }
 
+static int refuse_second(const struct container *container, struct cay_error *err)
+{
+	return cay_error_set(err, CAY_CONFLICT, EALREADY,
+			     "removal of container %s is already in progress", container->name);
+}
+
+/*
+ * Killing it takes its time, at whose end one that goes with its end would be removed by its
+ * supervisor, any could be started again, and who has killed it would be told that.
+ */
+static int doom(struct container *container, struct cay_error *err)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&container->lock);
+	if (container->is_doomed)
+		r = refuse_second(container, err);
+	container->is_doomed = true;
+	(void)pthread_mutex_unlock(&container->lock);
+	return r;
+}
+
 /* With the lock held: whether its removal may begin now, and the status it is refused for. */
-static int begin_removal(struct container *container, struct cay_error *err)
+static int begin_removal(struct container *container, bool force, struct cay_error *err)
 {
 	int r = lifecycle_wait_free(container, true, err);
 
+	if (r == 0 && container->is_doomed && !force)
+		r = refuse_second(container, err);
 	if (r < 0)
 		return r;
 	switch (container->status) {
@@ -97,9 +121,7 @@ static int begin_removal(struct container *container, struct cay_error *err)
 		container_set_status(container, CONTAINER_REMOVING);
 		return 0;
 	case CONTAINER_REMOVING:
-		return cay_error_set(err, CAY_CONFLICT, EALREADY,
-				     "removal of container %s is already in progress",
-				     container->name);
+		return refuse_second(container, err);
 	case CONTAINER_REMOVED:
 		return cay_error_set(err, CAY_NOT_FOUND, ENOENT, "No such container: %s",
 				     container->id);
@@ -168,16 +190,32 @@ static int complete_removal(struct container *container, bool volumes, struct ca
 	return r;
 }
 
-int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err)
+static int remove_now(struct container *container, bool force, bool volumes, struct cay_error *err)
 {
-	int r = force ? kill_for_removal(container, err) : 0;
+	int r;
 
-	if (r < 0)
-		return r;
 	(void)pthread_mutex_lock(&container->lock);
-	r = begin_removal(container, err);
+	r = begin_removal(container, force, err);
 	(void)pthread_mutex_unlock(&container->lock);
 	return r < 0 ? r : complete_removal(container, volumes, err);
+}
+
+int container_remove(struct container *container, bool force, bool volumes, struct cay_error *err)
+{
+	int r;
+
+	if (!force)
+		return remove_now(container, force, volumes, err);
+	r = doom(container, err);
+	if (r < 0)
+		return r;
+	r = kill_for_removal(container, err);
+	if (r == 0)
+		r = remove_now(container, force, volumes, err);
+	(void)pthread_mutex_lock(&container->lock);
+	container->is_doomed = false; /* where that failed, the next may try */
+	(void)pthread_mutex_unlock(&container->lock);
+	return r;
 }
 
 int container_remove_ended(struct container *container, struct cay_error *err)
@@ -186,8 +224,8 @@ int container_remove_ended(struct container *container, struct cay_error *err)
 
 	(void)pthread_mutex_lock(&container->lock);
 	/* Nobody can start it or look at its files from here on. */
-	is_free = container->status == CONTAINER_EXITED && !container->files &&
-		container->files_unwanted == 0;
+	is_free = container->status == CONTAINER_EXITED && !container->is_doomed &&
+		!container->files && container->files_unwanted == 0;
 	if (is_free) {
 		container_set_status(container, CONTAINER_REMOVING);
 		container->supervised = false;

@@ -112,6 +112,24 @@ class StopAndRemove(CayTestCase):
         wait_until(lambda: [entry.name for entry in self.daemon.run.iterdir()] == ["cayd.pid"], "its files to go")
         self.assertFalse((self.daemon.root / "containers" / identity).exists())
 
+    def test_forced_removal_of_one_that_goes_with_its_end(self):
+        """Who asks for it first is told that it was removed, although its end would have done that."""
+        for _ in range(5):
+            identity = self.cay("run", "-d", "--rm", "busybox", "sleep", "1000")
+            self.assertEqual(self.api("DELETE", f"/containers/{identity}?force=1"), (204, b""))
+            self.assertEqual(self.api("DELETE", f"/containers/{identity}?force=1")[0], 404)
+
+    def test_removed_by_many_at_once(self):
+        for options in ([], ["--rm"]):
+            identity = self.cay("run", "-d", *options, "busybox", "sleep", "1000")
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                answers = list(pool.map(lambda _: self.api("DELETE", f"/containers/{identity}?force=1"), range(4)))
+            self.assertEqual([status for status, _ in answers].count(204), 1, answers)
+            for status, answer in answers:
+                self.assertIn(status, (204, 404, 409))
+                if status == 409:
+                    self.assertIn("is already in progress", answer["message"])
+
     def test_rm_refuses_a_running_container(self):
         self.cay("run", "-d", "--name", "busy", "busybox", "sleep", "1000")
         done = self.run_cay("rm", "busy")
