@@ -78,6 +78,12 @@ struct template_wish *templates_want(struct templates *templates, const char *ke
 void templates_wake(struct templates *templates);
 
 /*
+ * Removes what no machine that is started now could be cloned from, and what is damaged. Reads all
+ * templates whole; without the lock.
+ */
+void templates_check(struct templates *templates);
+
+/*
  * A clone of this template that was begun at that time has failed. Which may be the template's
  * fault, or that of a host that is too busy or out of memory: the thread finds out. With the lock
  * held.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread behind the table: it checks what an earlier daemon has left,
+ * The thread behind the table: it has what an earlier daemon left checked,
  * makes what is wanted when nobody waits for anything, and removes what is too
  * much.
  */
@@ -175,84 +175,6 @@ static void evict(struct templates *templates)
 	} while (true);
 }
 
-/* ---- the check at the start ---- */
-
-/* The rest of a shape is the same for all machines of this daemon. */
-static json_t *without_size(const json_t *shape)
-{
-	static const char *const members[] = { "vcpus", "memory_bytes", "disks", "cards" };
-	json_t *copy = json_copy((json_t *)(uintptr_t)shape);
-
-	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		(void)json_object_del(copy, members[i]); /* or it is not there */
-	return copy;
-}
-
-/* False where the machines that are started now have another kernel, QEMU, … */
-static bool is_current(const json_t *shape, const json_t *usual)
-{
-	_cleanup_json_ json_t *a = without_size(shape), *b = without_size(usual);
-
-	return json_equal(a, b);
-}
-
-static void check_one(struct templates *templates, const struct template_info *info,
-		      const json_t *usual)
-{
-	struct template_entry *entry;
-	struct cay_error err = { 0 };
-	const bool fits = is_current(info->shape, usual);
-
-	if (fits && template_verify(info->directory, &err) == 0)
-		return;
-	(void)pthread_mutex_lock(&templates->lock);
-	entry = templates_take_out(templates, info->key);
-	(void)pthread_mutex_unlock(&templates->lock);
-	if (!entry)
-		return;
-	if (fits)
-		log_error("the template %.12s is damaged and removed: %s", info->key, err.message);
-	else
-		log_info("removing the template %.12s: it is of another kernel, initramfs or QEMU, "
-			 "or of another boot of this host",
-			 info->key);
-	if (templates_discard(entry, &err) < 0)
-		log_error("%s", err.message);
-}
-
-static bool is_stopping(struct templates *templates)
-{
-	bool is_stopping;
-
-	(void)pthread_mutex_lock(&templates->lock);
-	is_stopping = templates->is_stopping;
-	(void)pthread_mutex_unlock(&templates->lock);
-	return is_stopping;
-}
-
-static void check_all(struct templates *templates)
-{
-	_cleanup_template_list_ struct template_list list = { 0 };
-	_cleanup_(sandbox_config_free_p) struct sandbox_config *usual = NULL;
-	_cleanup_json_ json_t *shape = NULL;
-	const struct launch_size usual_size = { 0 };
-	char key[TEMPLATE_KEY_SIZE];
-	struct cay_error err = { 0 };
-
-	templates_list(templates, &list);
-	if (list.count == 0)
-		return;
-	/* Where no VM can be started, nothing can be said about them either. */
-	if (launch_empty_machine(templates->daemon, &usual_size, &usual, &err) < 0 ||
-	    templates_key(usual, key, &shape, &err) < 0) {
-		log_warning("templates are not checked: %s", err.message);
-		return;
-	}
-	for (size_t i = 0; i < list.count && !is_stopping(templates); i++)
-		if (list.items[i].is_ready)
-			check_one(templates, &list.items[i], shape);
-}
-
 /* ---- making ---- */
 
 /* With the lock held: one to be made now; else *ret_wait_ms is when to look again (-1: never). */
@@ -365,7 +287,7 @@ static void *templates_main(void *user)
 	struct templates *templates = user;
 	bool is_over = false;
 
-	check_all(templates);
+	templates_check(templates);
 	evict(templates);
 	while (!is_over) {
 		bool background = true;

@@ -274,6 +274,14 @@ class TestOtherHost(TemplateTestCase):
         wait_until(lambda: old not in self.names_on_disk(), "the old one to go")
         wait_until(self.ready, "a new one", MAKING)
 
+    def test_all_shapes_outlive_the_daemon(self):
+        shapes = ({}, {"Network": "none"}, {"Disks": 3}, {"Memory": 128 << 20}, {"Cpus": 2})
+        keys = {self.make(**shape) for shape in shapes}
+        self.daemon.restart()
+        other = self.make(Memory=300 << 20)  # begun when those that were there have been looked at
+        self.assertEqual(set(self.names_on_disk()), {*keys, other})
+        self.assertEqual(self.run_and_tell("--network", "none"), "template")
+
     def test_daemon_killed_while_one_is_made(self):
         thread = threading.Thread(target=self.try_make, daemon=True)
         thread.start()
