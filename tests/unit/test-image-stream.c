@@ -86,6 +86,15 @@ static void deflate_text(struct buf *out, const struct buf *text, int level, int
 	(void)deflateEnd(&z);
 }
 
+/*
+ * ISA-L moves its window of 32 KiB at each piece of input, which a sanitizer's memmove() takes long
+ * for. So small pieces are read in two ways only: by way of the stream's buffer, and past it.
+ */
+static bool is_worth_it(size_t piece, size_t wanted)
+{
+	return piece > 100 || wanted == 7 || wanted == 65536;
+}
+
 static void check_whole(const struct buf *packed, const struct buf *text)
 {
 	static const size_t sizes[] = { 1, 7, 509, 4093, 65536, 1 << 20 };
@@ -94,6 +103,8 @@ static void check_whole(const struct buf *packed, const struct buf *text)
 		for (size_t j = 0; j < ARRAY_SIZE(sizes); j++) {
 			_cleanup_buf_ struct buf out = { 0 };
 
+			if (!is_worth_it(sizes[i], sizes[j]))
+				continue;
 			assert_int_equal(
 				0,
 				decompress(packed->data, packed->length, sizes[i], sizes[j], &out));
@@ -115,7 +126,7 @@ static void test_kinds(void **state)
 		      { 6, Z_FIXED } };
 	_cleanup_buf_ struct buf text = { 0 };
 
-	make_text(&text, 300000);
+	make_text(&text, 100000);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		_cleanup_buf_ struct buf packed = { 0 };
 
