@@ -83,7 +83,6 @@ static int spawn(const struct sandbox_config *config, struct shares *shares, int
 		.argv = &argv,
 		.fds = fds,
 		.fd_count = ARRAY_SIZE(fds),
-		.new_session = true,
 	};
 	int r;
 

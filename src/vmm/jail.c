@@ -361,7 +361,8 @@ static _Noreturn void run_child(struct child *child)
 	sigset_t none;
 
 	arrange_fds(child);
-	(void)setsid();   /* fails only for a group leader, which a new child is not */
+	/* Neither fails for a new child, which leads no group. */
+	(void)(child->jail->shares_session ? setpgid(0, 0) : setsid());
 	(void)umask(022); /* the new root is for another user to read */
 	if (child->walled)
 		build_root(child);

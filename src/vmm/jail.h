@@ -43,7 +43,8 @@ struct jail {
 	const struct sock_fprog *filter; /* system calls; NULL: the program has its own */
 	const int *fds;                  /* become 3, 4, … */
 	size_t fd_count;
-	int output_fd; /* standard output and error; input is /dev/null */
+	int output_fd;       /* standard output and error; input is /dev/null */
+	bool shares_session; /* stays in the caller's session, in a process group of its own */
 };
 
 enum { JAIL_FIRST_FD = 3 };

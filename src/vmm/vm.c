@@ -383,6 +383,12 @@ static int start_qemu(const struct vm_machine *machine, struct cmdline *cmdline,
 		.output_fd = writer,
 		.preload = wants_library(machine) ? machine->preload : NULL,
 		.environment = &environment,
+		/*
+		 * Each request wakes the server and each answer QEMU. Between processes of one
+		 * session a busy host's scheduler does that within the time that it has given the
+		 * session anyway (CONFIG_SCHED_AUTOGROUP), else each waits for its turn.
+		 */
+		.shares_session = machine->shares_fd > 0,
 	};
 
 	return jail_spawn(&jail, &vm->pid, &vm->pidfd, err);

@@ -15,7 +15,7 @@ import threading
 import time
 
 from harness import PATIENCE, alive, processes, wait_until
-from share_harness import Shell, ShareTestCase, tree
+from share_harness import Shell, ShareTestCase, parent, tree
 
 
 class Tree(ShareTestCase):
@@ -321,6 +321,15 @@ class Containers(ShareTestCase):
         self.cay("restart", "-t", "0", "orphan")
         self.assertEqual(self.cay("exec", "orphan", "cat", "/shared/file"), "before")
         self.assertNotEqual(self.files_process("orphan"), files)
+
+    def test_the_scheduler_takes_the_server_and_qemu_for_one(self):
+        """One session, so that their turns are those of one; QEMU is a process group of its own in it."""
+        self.start("session", shell=False)
+        files = self.files_process("session")
+        shim = parent(files)
+        qemu = wait_until(lambda: [pid for pid in processes("qemu-system") if parent(pid) == shim], "QEMU")[0]
+        self.assertEqual({os.getsid(pid) for pid in (files, qemu)}, {os.getsid(shim)})
+        self.assertNotEqual(os.getpgid(qemu), os.getpgid(shim))
 
     def test_qemu_and_the_shim_killed(self):
         for victim in ("qemu", "shim"):
