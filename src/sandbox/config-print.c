@@ -102,6 +102,8 @@ char *sandbox_config_print(const struct sandbox_config *config)
 	json_set_string(root, "purpose", config_purpose_names[config->purpose]);
 	config_set_optional(root, "template", config->template_directory);
 	config_set_optional(root, "template_output", config->template_output);
+	config_set_optional(root, "translations", config->translations);
+	config_set_optional(root, "recording", config->recording);
 	if (config->warm_rounds > 0)
 		json_set_int(root, "warm_rounds", config->warm_rounds);
 	config_set_optional(root, "member", config->member);
@@ -167,6 +169,8 @@ void sandbox_config_free(struct sandbox_config *config)
 	free(config->id);
 	free(config->template_directory);
 	free(config->template_output);
+	free(config->translations);
+	free(config->recording);
 	free(config->member);
 	free(config->run_directory);
 	free(config->boot_log_path);

@@ -281,6 +281,10 @@ static int read_purpose(const json_t *root, struct sandbox_config *config, struc
 	if (r == 0)
 		r = config_read_path(root, "template_output", i == SANDBOX_FOR_TEMPLATE,
 				     &config->template_output, err);
+	if (r == 0)
+		r = config_read_path(root, "translations", false, &config->translations, err);
+	if (r == 0)
+		r = config_read_path(root, "recording", false, &config->recording, err);
 	config->warm_rounds = WARM_ROUNDS_DEFAULT;
 	if (r == 0)
 		r = config_read_unsigned(root, "warm_rounds", 1, WARM_ROUNDS_MAX,
@@ -297,6 +301,9 @@ static int check_purpose(const struct sandbox_config *config, struct cay_error *
 		return config_invalid(err, "template", "is not for what becomes a template");
 	if (!frozen && config->template_output)
 		return config_invalid(err, "template_output", "is for a template alone");
+	if (config->recording &&
+	    (config->purpose != SANDBOX_FOR_POOL || config->template_directory))
+		return config_invalid(err, "recording", "is for a VM of the pool that boots cold");
 	if (frozen &&
 	    (config->container_count > 0 || config->port_count > 0 || config->share_count > 0 ||
 	     config->socket_count > 0))

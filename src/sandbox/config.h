@@ -151,6 +151,9 @@ struct sandbox_config {
 	enum sandbox_purpose purpose;
 	char *template_directory; /* of a finished template, which is cloned; NULL: boots cold */
 	char *template_output;    /* for a template: the empty directory that it is written into */
+	char *translations;       /* a finished file of what QEMU has translated; NULL: none */
+	char *recording; /* a file to be made of what QEMU translates, for a cold VM of the pool;
+			    NULL: none */
 	unsigned int warm_rounds; /* for the pool: how often the warm-up container runs; printed: 0:
 				     as often as is usual */
 	char *member;        /* of the pool, whose VM this is, so its name; NULL: a VM of its own */

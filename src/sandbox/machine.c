@@ -3,8 +3,10 @@
 #include "sandbox/sandbox-internal.h"
 
 #include "sandbox/template.h"
+#include "vmm/translations.h"
 
 #include "base/alloc.h"
+#include "base/process.h"
 
 struct vm_machine sandbox_describe(const struct sandbox_config *config, struct vm_extent **extents)
 {
@@ -49,4 +51,14 @@ int sandbox_shape(const struct sandbox_config *config, char **ret_text, struct c
 	nics_describe(config, machine.nics);
 	machine.nic_count = config->interface_count;
 	return template_shape(&machine, ret_text, err);
+}
+
+char *sandbox_translations_shape(const struct sandbox_config *config)
+{
+	_cleanup_free_ struct vm_extent *extents = NULL;
+	_cleanup_free_ char *library = process_find_part(SANDBOX_QEMU_LIBRARY);
+	struct vm_machine machine = sandbox_describe(config, &extents);
+
+	machine.preload = library;
+	return translations_shape(&machine);
 }

@@ -5,7 +5,8 @@
  * network.c tells the guest about its network, refresh.c what time it is,
  * shares.c has the server of the host's files, shed.c gives memory back;
  * machine.c describes the machine, which freeze.c makes a template of, and
- * restore.c a template into; claim.c gives the sandbox to another owner.
+ * restore.c a template into; translations.c opens what QEMU need not translate;
+ * claim.c gives the sandbox to another owner.
  */
 #pragma once
 
@@ -150,6 +151,17 @@ void sandbox_begin_shedding(struct sandbox *sandbox);
 
 /* The machine, but for what must be opened. It points into `config` and *extents, to be freed. */
 struct vm_machine sandbox_describe(const struct sandbox_config *config, struct vm_extent **extents);
+
+/* ---- translations.c ---- */
+
+/*
+ * Opens the files of translations that the configuration names, for the machine;
+ * sandbox_close_translations() follows, also after a failure. A finished one that is of no use is
+ * told of, and not used; a recording must come about.
+ */
+int sandbox_open_translations(const struct sandbox_config *config, struct vm_machine *machine,
+			      struct cay_error *err);
+void sandbox_close_translations(struct vm_machine *machine);
 
 /* ---- restore.c ---- */
 

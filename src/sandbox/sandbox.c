@@ -389,7 +389,10 @@ static int start_vm(struct sandbox *sandbox, struct cay_error *err)
 		r = add_template(sandbox, &machine, err);
 	}
 	if (r == 0)
+		r = sandbox_open_translations(config, &machine, err);
+	if (r == 0)
 		r = vm_start(&machine, &sandbox->vm, err);
+	sandbox_close_translations(&machine);
 	if (r == 0)
 		r = nics_attach(nics, err);
 	if (r < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a template that a sandbox could be cloned from depends on. */
+/* What a template that a sandbox could be cloned from, and translations for it, depend on. */
 #pragma once
 
 #include "sandbox/config.h"
@@ -9,3 +9,6 @@
  * be clones of one template are equal, whatever they are for. The caller frees.
  */
 int sandbox_shape(const struct sandbox_config *config, char **ret_text, struct cay_error *err);
+
+/* translations_shape() of it: the same for machines of all sizes. The caller frees. */
+char *sandbox_translations_shape(const struct sandbox_config *config);

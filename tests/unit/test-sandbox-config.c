@@ -11,7 +11,7 @@
 
 static const char whole[] =
 	"{\"id\":\"abc-1\",\"purpose\":\"containers\",\"template\":\"/root/templates/k\","
-	"\"warm_rounds\":3,\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
+	"\"translations\":\"/root/translations/k\",\"warm_rounds\":3,\"run_directory\":\"/run/cay/abc\",\"boot_log_path\":\"/b\","
 	"\"kernel\":\"/k\",\"initramfs\":\"/i\",\"qemu\":\"qemu\",\"acceleration\":\"tcg\","
 	"\"tsc_khz\":2100000,\"stock_kernel\":true,\"disposable\":true,\"vcpus\":2,\"memory_bytes\":268435456,\"vm_uid\":200001,"
 	"\"disks\":[{\"read_only\":true,\"extents\":[{\"path\":\"/d1\",\"size\":4096},"
@@ -52,6 +52,7 @@ static void test_round_trip(void **state)
 	assert_string_equal(printed, whole);
 	assert_int_equal(config->purpose, SANDBOX_FOR_CONTAINERS);
 	assert_string_equal(config->template_directory, "/root/templates/k");
+	assert_string_equal(config->translations, "/root/translations/k");
 	assert_int_equal(config->warm_rounds, 3);
 	assert_int_equal(config->disk_count, 2);
 	assert_int_equal(config->disks[0].extents[1].size, 8192);
@@ -96,6 +97,8 @@ static void test_defaults(void **state)
 	assert_ok(sandbox_config_parse(text, sizeof(text) - 1, &config, &err));
 	assert_int_equal(config->purpose, SANDBOX_FOR_CONTAINERS);
 	assert_null(config->template_directory);
+	assert_null(config->translations);
+	assert_null(config->recording);
 	assert_int_equal(config->warm_rounds, 2);
 	assert_null(config->qemu);
 	assert_int_equal(config->vcpus, 1);
@@ -111,6 +114,24 @@ static void test_defaults(void **state)
 	assert_int_equal(config->containers[0].log_max_files, 1);
 	assert_string_equal(config->containers[0].user, "");
 	assert_false(config->containers[0].open_stdin);
+	sandbox_config_free(config);
+}
+
+/* A VM of the pool that boots cold may be recorded. */
+static void test_recording(void **state)
+{
+	static const char text[] =
+		"{\"id\":\"a\",\"purpose\":\"pool\",\"recording\":\"/o\",\"run_directory\":\"/r\","
+		"\"boot_log_path\":\"/b\",\"kernel\":\"/k\",\"initramfs\":\"/i\","
+		"\"acceleration\":\"tcg\",\"memory_bytes\":67108864}";
+	struct sandbox_config *config = NULL;
+	_cleanup_free_ char *printed = NULL;
+	struct cay_error err = { 0 };
+
+	assert_ok(sandbox_config_parse(text, sizeof(text) - 1, &config, &err));
+	assert_string_equal(config->recording, "/o");
+	printed = sandbox_config_print(config);
+	assert_non_null(strstr(printed, "\"recording\":\"/o\""));
 	sandbox_config_free(config);
 }
 
@@ -176,6 +197,12 @@ static void test_refusals(void **state)
 		       "template_output");
 	expect_refusal("\"containers\",\"template\":\"/root/templates/k\"",
 		       "\"template\",\"template_output\":\"/o\"", "nothing of a container");
+	expect_refusal("/root/translations/k", "k", "translations: is not an absolute path");
+	expect_refusal("\"translations\":\"/root/translations/k\"", "\"recording\":\"/r\"",
+		       "recording: is for a VM of the pool");
+	expect_refusal("\"containers\",\"template\":\"/root/templates/k\"",
+		       "\"pool\",\"template\":\"/k\",\"recording\":\"/r\"",
+		       "recording: is for a VM of the pool");
 	expect_refusal("\"warm_rounds\":3", "\"warm_rounds\":0", "warm_rounds");
 	expect_refusal("\"size\":8192", "\"size\":8193", "extents 1: size");
 	expect_refusal("\"size\":8192", "\"size\":-4096", "size");
@@ -270,10 +297,11 @@ static void test_twins_and_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_template),         cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_network_refusals), cmocka_unit_test(test_share_refusals),
-		cmocka_unit_test(test_socket_refusals),  cmocka_unit_test(test_twins_and_size),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_recording),      cmocka_unit_test(test_template),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_network_refusals),
+		cmocka_unit_test(test_share_refusals), cmocka_unit_test(test_socket_refusals),
+		cmocka_unit_test(test_twins_and_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
