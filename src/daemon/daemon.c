@@ -16,6 +16,7 @@
 #include "daemon/networks.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
+#include "daemon/recorder.h"
 #include "daemon/recover.h"
 #include "daemon/service.h"
 #include "daemon/supervisor.h"
@@ -108,7 +109,9 @@ static int open_parts(struct daemon *daemon, struct cay_error *err)
 	daemon->quiet = quiet_new();
 	/* Processes that the last daemon left on their way are ended before anything is taken up.
 	 */
-	r = templates_open(daemon, &daemon->templates, err);
+	r = recorder_open(daemon, &daemon->recorder, err);
+	if (r == 0)
+		r = templates_open(daemon, &daemon->templates, err);
 	return r < 0 ? r : pool_open(daemon, &daemon->pool, err);
 }
 
@@ -138,6 +141,7 @@ int daemon_open(struct daemon_options *options, struct daemon **ret_daemon, stru
 		daemon_close(daemon);
 		return r;
 	}
+	recorder_start(daemon->recorder);
 	templates_start(daemon->templates);
 	pool_start(daemon->pool);
 	*ret_daemon = daemon;
@@ -176,6 +180,7 @@ void daemon_close(struct daemon *daemon)
 	if (daemon->stop_fd >= 0)
 		(void)!write(daemon->stop_fd, &one,
 			     sizeof(one)); /* fails only if it is set already */
+	recorder_stop(daemon->recorder);
 	templates_stop(daemon->templates);
 	pool_stop(daemon->pool);
 	if (!supervisors_wait(daemon, SUPERVISORS_END_MS)) {
@@ -185,6 +190,7 @@ void daemon_close(struct daemon *daemon)
 	}
 	pool_free(daemon->pool);
 	templates_free(daemon->templates);
+	recorder_free(daemon->recorder);
 	quiet_free(daemon->quiet);
 	networks_free(daemon->networks);
 	volumes_free(daemon->volumes);

@@ -21,6 +21,7 @@ struct image_store;
 struct networks;
 struct pool;
 struct quiet;
+struct recorder;
 struct templates;
 struct volumes;
 
@@ -40,6 +41,7 @@ struct daemon {
 	struct networks *networks;
 	struct volumes *volumes;
 	struct quiet *quiet;
+	struct recorder *recorder;
 	struct templates *templates;
 	struct pool *pool;
 	struct host *host; /* acceleration, found out in the background */

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
+#include "daemon/recorder.h"
 #include "daemon/shim.h"
 #include "daemon/templates.h"
 #include "daemon/volumes.h"
@@ -88,6 +89,7 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 
 	if (r == 0) {
 		templates_choose(container->daemon->templates, config);
+		recorder_choose(container->daemon->recorder, config);
 		r = shim_spawn(container, SHIM_FOR_FILES, config, &pid, &client, err);
 		(void)pthread_mutex_lock(&container->lock);
 		vm->shim_pid = pid;

@@ -13,7 +13,10 @@
 #include "net/address.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
+/* What must stay free of the disk: a faster start is worth no user's last megabytes. */
+#define SPACE_MIN (512 * MIB)
 enum {
 	DISKS = 2, /* the root and the scratch */
 };
@@ -74,6 +77,19 @@ struct sandbox_config *launch_copy_machine(const struct sandbox_config *like)
 		memcpy(card->mac, mac.bytes, sizeof(card->mac));
 	}
 	return config;
+}
+
+int launch_check_space(const char *directory, struct cay_error *err)
+{
+	struct statvfs fs;
+
+	if (statvfs(directory, &fs) < 0)
+		return cay_error_errno(err, errno, "looking at %s", directory);
+	if ((uint64_t)fs.f_bavail * fs.f_frsize < SPACE_MIN)
+		return cay_error_set(err, CAY_NO_SPACE, ENOSPC,
+				     "the disk of %s is almost full: less than %llu MB are free",
+				     directory, (unsigned long long)(SPACE_MIN / MIB));
+	return 0;
 }
 
 /* Names for its taps that no container's has: those begin with "cayt". */

@@ -27,6 +27,12 @@ int launch_empty_machine(struct daemon *daemon, const struct launch_size *size,
 /* The same machine as another's, with nothing of what it is for: placeholders, cards. */
 struct sandbox_config *launch_copy_machine(const struct sandbox_config *like);
 
+/*
+ * Whether the disk of this directory has room for what is made ahead. CAY_NO_SPACE: it is almost
+ * full.
+ */
+int launch_check_space(const char *directory, struct cay_error *err);
+
 /* What those of both kinds have of their own. */
 struct launch_warm {
 	const char *id;

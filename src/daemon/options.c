@@ -51,6 +51,8 @@ static const struct option_row rows[] = {
 	  "memory of a VM whose container has no limit" },
 	{ "templates", OPTION_STRING, FIELD(templates), "on|off", "on",
 	  "start containers from VMs that were frozen once they had booted" },
+	{ "translations", OPTION_STRING, FIELD(translations), "on|off", "on",
+	  "keep what QEMU translates when it emulates a guest, for the next starts" },
 	{ "pool", OPTION_STRING, FIELD(pool), "N", "2",
 	  "VMs of the usual size that are kept ready for containers; 0: none" },
 	{ "pool-memory", OPTION_STRING, FIELD(pool_memory), "SIZE", "512m",
@@ -201,12 +203,24 @@ static int check_registries(struct daemon_options *options, struct cay_error *er
 	return r;
 }
 
+static int read_switch(const char *name, const char *text, bool *ret_is_on, struct cay_error *err)
+{
+	*ret_is_on = strcmp(text, "on") == 0;
+	if (!*ret_is_on && strcmp(text, "off") != 0)
+		return cay_error_set(err, CAY_INVALID, EINVAL, "--%s: \"%s\" is not on or off",
+				     name, text);
+	return 0;
+}
+
 static int check_warm_start(struct daemon_options *options, struct cay_error *err)
 {
-	options->use_templates = strcmp(options->templates, "on") == 0;
-	if (!options->use_templates && strcmp(options->templates, "off") != 0)
-		return cay_error_set(err, CAY_INVALID, EINVAL,
-				     "--templates: \"%s\" is not on or off", options->templates);
+	int r = read_switch("templates", options->templates, &options->use_templates, err);
+
+	if (r == 0)
+		r = read_switch("translations", options->translations, &options->use_translations,
+				err);
+	if (r < 0)
+		return r;
 	if (parse_size(options->pool_memory, &options->pool_memory_bytes) < 0)
 		return cay_error_set(err, CAY_INVALID, EINVAL,
 				     "--pool-memory: \"%s\" is not a size", options->pool_memory);

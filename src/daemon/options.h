@@ -22,14 +22,15 @@ struct daemon_options {
 	char *log_level;
 	char *memory_default; /* a VM's memory where the container has no limit, as a size */
 	uint64_t memory_default_bytes;
-	char *templates, *pool, *pool_memory; /* as given, then read */
-	bool use_templates;                   /* start from frozen VMs, and make them */
-	unsigned int pool_size;               /* VMs kept ready; 0: none */
-	uint64_t pool_memory_bytes;           /* that they may take altogether */
-	struct strv insecure_registries;      /* "host", "host:port", "address/bits" */
-	struct strv registry_mirrors;         /* URLs, in front of Docker Hub */
-	struct strv certs_folders;            /* of certificates for registries; the first counts */
-	char *downloads, *uploads;            /* as given, then as numbers */
+	char *templates, *translations, *pool, *pool_memory; /* as given, then read */
+	bool use_templates;         /* start from frozen VMs, and make them */
+	bool use_translations;      /* give QEMU what it has translated before, and keep that */
+	unsigned int pool_size;     /* VMs kept ready; 0: none */
+	uint64_t pool_memory_bytes; /* that they may take altogether */
+	struct strv insecure_registries; /* "host", "host:port", "address/bits" */
+	struct strv registry_mirrors;    /* URLs, in front of Docker Hub */
+	struct strv certs_folders;       /* of certificates for registries; the first counts */
+	char *downloads, *uploads;       /* as given, then as numbers */
 	unsigned int max_downloads, max_uploads;
 	bool help, version;
 };

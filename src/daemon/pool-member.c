@@ -46,6 +46,8 @@ static int prepare(struct member *member, const struct sandbox_config *like,
 
 	if (r < 0)
 		return r;
+	config->translations = xstrdup(like->translations);
+	config->recording = xstrdup(like->recording);
 	if (mkdir(member->directory, 0700) < 0)
 		return cay_error_errno(err, errno, "making %s", member->directory);
 	if (mkdir(member->run_directory, 0700) < 0)

@@ -27,9 +27,9 @@ struct member {
 };
 
 /*
- * Starts a shim for the machine `like`, from the template in that if there is one, and connects to
- * it. Blocks for some milliseconds. On failure
- * nothing is left.
+ * Starts a shim for the machine `like`, from the template in that if there is one, with what that
+ * says of translations, and connects to it. Blocks for some milliseconds. On failure nothing is
+ * left.
  */
 int member_new(struct daemon *daemon, const char *directory, const struct sandbox_config *like,
 	       const char *key, const struct image_disk *image, struct member **ret_member,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/launch-warm.h"
 #include "daemon/quiet.h"
+#include "daemon/recorder.h"
 #include "daemon/shim.h"
 #include "daemon/templates-internal.h"
 #include "image/program.h"
@@ -195,6 +196,7 @@ static int add_member(struct pool *pool, struct sandbox_config *usual, struct ca
 	if (templates_ask(pool->daemon->templates, usual, &usual->template_directory) ==
 	    TEMPLATE_COMING)
 		return 0; /* whoever makes it wakes the pool */
+	recorder_choose(pool->daemon->recorder, usual);
 	r = ensure_image(pool, err);
 	if (r == 0)
 		r = member_new(pool->daemon, pool->directory, usual, pool->key, &pool->image,
@@ -247,6 +249,8 @@ static int64_t refill(struct pool *pool, struct sandbox_config *usual, int64_t f
 		pool->lacking_since_ms = now;
 	left = MAX(pool->not_before_ms - now,
 		   quiet_left_ms(pool->daemon->quiet, pool->lacking_since_ms));
+	if (left <= 0)
+		left = recorder_left_ms(pool->daemon->recorder, usual);
 	if (left > 0)
 		return left;
 	r = add_member(pool, usual, &err);

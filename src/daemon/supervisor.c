@@ -18,6 +18,7 @@
 #include "daemon/placement.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
+#include "daemon/recorder.h"
 #include "daemon/shim.h"
 #include "daemon/templates.h"
 #include "sandbox/state.h"
@@ -117,6 +118,7 @@ static int get_shim(struct supervisor *supervisor, struct sandbox_config *config
 		return 0;
 	supervisor->begun_ms = clock_monotonic_ms();
 	templates_choose(daemon->templates, config);
+	recorder_choose(daemon->recorder, config);
 	return shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
 			  &supervisor->client, err);
 }

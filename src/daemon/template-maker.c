@@ -13,6 +13,7 @@
 #include "base/process.h"
 #include "daemon/containers.h"
 #include "daemon/launch-warm.h"
+#include "daemon/recorder.h"
 #include "daemon/shim.h"
 #include "daemon/templates-internal.h"
 #include "vmm/template.h"
@@ -22,12 +23,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 
 #define NEW_PREFIX ".new-"
-/* What must stay free of the disk: templates are worth no user's last megabytes. */
-#define SPACE_MIN (512 * MIB)
 enum { MAKE_MS = 300000 /* a host that is very busy */ };
 
 /* One attempt; all paths are its own. */
@@ -54,19 +52,6 @@ static void attempt_done(struct attempt *attempt)
 	free(attempt->run_directory);
 }
 
-static int check_space(const char *directory, struct cay_error *err)
-{
-	struct statvfs fs;
-
-	if (statvfs(directory, &fs) < 0)
-		return cay_error_errno(err, errno, "looking at %s", directory);
-	if ((uint64_t)fs.f_bavail * fs.f_frsize < SPACE_MIN)
-		return cay_error_set(err, CAY_NO_SPACE, ENOSPC,
-				     "the disk of %s is almost full: less than %llu MB are free",
-				     directory, (unsigned long long)(SPACE_MIN / MIB));
-	return 0;
-}
-
 static int prepare(struct attempt *attempt, const struct sandbox_config *like,
 		   struct cay_error *err)
 {
@@ -81,6 +66,7 @@ static int prepare(struct attempt *attempt, const struct sandbox_config *like,
 	};
 
 	launch_as_template(config, &warm);
+	recorder_choose(daemon->recorder, config);
 	document = sandbox_config_print(config);
 	if (mkdir(attempt->directory, 0700) < 0)
 		return cay_error_errno(err, errno, "making %s", attempt->directory);
@@ -204,7 +190,7 @@ int template_make(struct daemon *daemon, struct template_maker *maker, const cha
 	attempt.config_path = xasprintf("%s.json", attempt.directory);
 	attempt.log_path = xasprintf("%s.log", attempt.directory);
 	attempt.run_directory = path_join(daemon->options.run, attempt.id);
-	r = check_space(directory, err);
+	r = launch_check_space(directory, err);
 	if (r == 0)
 		r = prepare(&attempt, like, err);
 	if (r == 0)

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
+#include "daemon/recorder.h"
 #include "vmm/template.h"
 
 #include <dirent.h>
@@ -191,6 +192,8 @@ static struct template_wish *find_due(const struct templates *templates, int *re
 
 		if (left <= 0)
 			left = quiet_left_ms(templates->daemon->quiet, wish->since_ms);
+		if (left <= 0)
+			left = recorder_left_ms(templates->daemon->recorder, wish->like);
 		if (left <= 0)
 			return wish;
 		wait = wait < 0 ? left : MIN(wait, left);

@@ -33,6 +33,7 @@ static void test_defaults(void **state)
 	assert_string_equal(options.certs_folders.items[0], "/etc/cay/certs.d");
 	assert_string_equal(options.certs_folders.items[1], "/etc/docker/certs.d");
 	assert_true(options.use_templates);
+	assert_true(options.use_translations);
 	assert_int_equal(options.pool_size, 2);
 	assert_int_equal(options.pool_memory_bytes, 512 * MIB);
 	daemon_options_done(&options);
@@ -40,13 +41,16 @@ static void test_defaults(void **state)
 
 static void test_warm_start(void **state)
 {
-	static const char *const words[] = { "--templates=off",   "--pool", "0", "--pool-memory=1g",
-					     "--warm-program=/w", NULL };
+	static const char *const words[] = {
+		"--templates=off",  "--translations",    "off", "--pool", "0",
+		"--pool-memory=1g", "--warm-program=/w", NULL
+	};
 	struct daemon_options options = { 0 };
 	struct cay_error err = { 0 };
 
 	assert_ok(parse(words, &options, &err));
 	assert_false(options.use_templates);
+	assert_false(options.use_translations);
 	assert_int_equal(options.pool_size, 0);
 	assert_int_equal(options.pool_memory_bytes, GIB);
 	assert_string_equal(options.warm_program, "/w");
@@ -92,7 +96,8 @@ static void test_refused(void **state)
 		{ "--max-concurrent-downloads=0", "from 1 to 16" },
 		{ "--max-concurrent-downloads=17", "from 1 to 16" },
 		{ "--max-concurrent-uploads=x", "--max-concurrent-uploads" },
-		{ "--templates=maybe", "is not on or off" },
+		{ "--templates=maybe", "--templates: \"maybe\" is not on or off" },
+		{ "--translations=", "--translations: \"\" is not on or off" },
 		{ "--pool=-1", "from 0 to 64" },
 		{ "--pool=65", "from 0 to 64" },
 		{ "--pool-memory=much", "is not a size" },
