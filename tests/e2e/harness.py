@@ -106,16 +106,18 @@ def alive(pid):
     return state != "Z"
 
 
-# How the containers of the tests start: "template" (default), "cold", or "pool".
+# How the containers of the tests start: "template" (default), "cold" (with nothing made ahead), or "pool".
 START = os.environ.get("CAY_TEST_START") or "template"
-START_OPTIONS = {"cold": ("--pool", "0", "--templates", "off"), "template": ("--pool", "0"), "pool": ("--pool", "2")}
+START_OPTIONS = {"cold": ("--pool", "0", "--templates", "off", "--translations", "off"), "template": ("--pool", "0"),
+                 "pool": ("--pool", "2")}
 # The shapes of most tests' machines; for others each daemon makes its own template, as ever.
 SHAPES = ({}, {"Network": "none"}, {"Disks": 3})
 
 
 def cached_templates():
-    """A directory with the templates of SHAPES, and the file "tsc" that they go with, made once a build."""
-    parts = [BUILD / name for name in ("vmlinux", "initramfs.cpio", "cayd", "cay-shim")]
+    """A directory with the templates of SHAPES, the file "tsc" that they go with, and the translations, made once a
+    build."""
+    parts = [BUILD / name for name in ("vmlinux", "initramfs.cpio", "cayd", "cay-shim", "libcay-qemu.so")]
     parts.append(pathlib.Path(shutil.which("qemu-system-x86_64") or "/nonexistent"))
     inputs = [(str(part), part.stat().st_size, part.stat().st_mtime_ns) for part in parts if part.exists()]
     inputs += [SHAPES, pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()]  # the clock's rate is the boot's
@@ -142,8 +144,9 @@ def make_templates(path):
         for shape in SHAPES:
             status, answer = daemon.request("POST", "/cay/v1/templates", shape, timeout=300)
             assert status == 201, answer
+        wait_until(daemon.has_translations, "translations", WARMING)
         temporary.mkdir()
-        for name in ("templates", "tsc"):
+        for name in ("templates", "translations", "tsc"):
             if (daemon.root / name).exists():
                 copy_tree(daemon.root / name, temporary)
         os.rename(temporary, path)
@@ -157,22 +160,38 @@ def copy_tree(source, folder):
     subprocess.run(["cp", "-a", "--sparse=always", "--reflink=auto", source, folder], check=True)
 
 
+def lend_file(path, target):
+    """One that nobody writes to is the same file for all."""
+    try:
+        os.link(path, target)
+    except OSError:  # another file system
+        copy_tree(path, target.parent)
+
+
 def lend_templates(root):
-    """Gives a new root the cached templates. The memory, which nobody writes to, is the same file for all."""
+    """Gives a new root the cached templates."""
     cached_files = cached_templates()
-    shutil.copytree(cached_files, root, ignore=shutil.ignore_patterns("memory"), dirs_exist_ok=True)
+    shutil.copytree(cached_files, root, ignore=shutil.ignore_patterns("memory", "translations"), dirs_exist_ok=True)
     root.chmod(0o700)
     for memory in cached_files.glob("templates/*/memory"):
-        target = root / memory.relative_to(cached_files)
-        try:
-            os.link(memory, target)
-        except OSError:  # another file system
-            copy_tree(memory, target.parent)
+        lend_file(memory, root / memory.relative_to(cached_files))
+
+
+def lend_translations(root):
+    """Gives a new root the cached translations."""
+    folder = root / "translations"
+    folder.mkdir(mode=0o700)
+    for path in (cached_templates() / "translations").iterdir():
+        lend_file(path, folder / path.name)
+
+
+def has_off(option, options):
+    return (option, "off") in zip(options, options[1:])
 
 
 class Daemon:
     """One cayd on directories of its own. `start` is how containers start there; "none" is "template", but with
-    no template yet."""
+    no template and no translations yet."""
 
     def __init__(self, *options, start=START):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="cay-e2e-"))
@@ -180,16 +199,20 @@ class Daemon:
         self.run = self.directory / "run"
         self.socket = self.directory / "cay.sock"
         self.host = f"unix://{self.socket}"
-        self.warm = start in ("template", "pool") and "off" not in options
+        self.warm = start in ("template", "pool") and not has_off("--templates", options)
+        self.translated = start in ("template", "pool") and not has_off("--translations", options)
         self.options = [*START_OPTIONS["template" if start == "none" else start], *options]
         self.command = [BUILD / "cayd"]
         self.process = None
         self.log = self.directory / "cayd.log"
 
     def start(self):
-        if self.warm and not self.root.exists():
+        if not self.root.exists():
             self.root.mkdir(mode=0o700)
-            lend_templates(self.root)
+            if self.warm:
+                lend_templates(self.root)
+            if self.translated:
+                lend_translations(self.root)
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [*self.command, "--root", self.root, "--run", self.run, "--host", self.host, *self.options],
@@ -204,6 +227,16 @@ class Daemon:
             return self.request("GET", "/_ping")[0] == 200
         except OSError:
             return False
+
+    def translations(self):
+        """The files of translations that are ready."""
+        return list((self.root / "translations").glob("[0-9a-f]*"))
+
+    def has_translations(self):
+        """Whether they are there and what they were made in is gone, or this QEMU has none."""
+        folder = self.root / "translations"
+        return [path.name for path in folder.iterdir()] == [path.name for path in self.translations()] != [] or \
+            "there are no translations for this QEMU" in self.log.read_text(errors="replace")
 
     def is_warm(self):
         """Whether no template is being made and the pool is full."""

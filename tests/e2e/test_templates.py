@@ -246,6 +246,9 @@ class TestDamage(TemplateTestCase):
 class TestOtherHost(TemplateTestCase):
     """Another kernel, initramfs or QEMU, another life of the daemon."""
 
+    # They would be made as well, and have makers of their own.
+    daemon_options = (*TemplateTestCase.daemon_options, "--translations", "off")
+
     @classmethod
     def make_daemon(cls):
         cls.parts = pathlib.Path(tempfile.mkdtemp(prefix="cay-parts-"))
