@@ -5,6 +5,7 @@
  */
 #include "daemon/templates-internal.h"
 
+#include "base/alloc.h"
 #include "base/log.h"
 #include "vmm/template.h"
 
@@ -18,7 +19,7 @@ static int find_key_now(const json_t *shape, const struct sandbox_config *usual,
 	const json_t *disks_now = json_object_get(shape, "disks");
 	const json_t *cards_now = json_object_get(shape, "cards");
 	struct sandbox_disk disks[VMM_DISKS_MAX] = { 0 };
-	struct sandbox_interface cards[VMM_NICS_MAX] = { 0 };
+	_cleanup_free_ struct sandbox_interface *cards = xcalloc(VMM_NICS_MAX, sizeof(*cards));
 	struct sandbox_config config =
 		*usual; /* only looked at: what it points to stays the other's */
 
@@ -30,7 +31,7 @@ static int find_key_now(const json_t *shape, const struct sandbox_config *usual,
 		disks[i].read_only =
 			json_is_true(json_object_get(json_array_get(disks_now, i), "read_only"));
 	config.interfaces = cards;
-	config.interface_count = MIN(json_array_size(cards_now), ARRAY_SIZE(cards));
+	config.interface_count = MIN(json_array_size(cards_now), VMM_NICS_MAX);
 	for (size_t i = 0; i < config.interface_count; i++) {
 		const json_t *card = json_array_get(cards_now, i);
 		const char *kind = json_string_value(json_object_get(card, "kind"));
