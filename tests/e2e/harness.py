@@ -239,7 +239,9 @@ class Daemon:
             "there are no translations for this QEMU" in self.log.read_text(errors="replace")
 
     def is_warm(self):
-        """Whether no template is being made and the pool is full."""
+        """Whether no translations or templates are being made and the pool is full."""
+        if list((self.root / "translations").glob(".new-*")):
+            return False
         status, templates = self.request("GET", "/cay/v1/templates")
         if status != 200:
             return True  # there are none
@@ -247,7 +249,7 @@ class Daemon:
         return all(one["Ready"] for one in templates) and (status != 200 or pool["Ready"] >= pool["Wanted"])
 
     def wait_warm(self):
-        wait_until(self.is_warm, "templates and pool to be ready", WARMING)
+        wait_until(self.is_warm, "translations, templates and pool to be ready", WARMING)
 
     def kill(self, number=signal.SIGKILL):
         self.process.send_signal(number)

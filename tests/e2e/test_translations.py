@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import tempfile
@@ -54,12 +55,20 @@ class TranslationsTestCase(CayTestCase):
         self.assertEqual(self.cay("run", "--rm", *options, "busybox", "sh", "-c", "echo hello | md5sum"),
                          "b1946ac92492d2347c6235b4d2611184  -")
 
+    def path(self, name, file):
+        return self.daemon.root / "containers" / self.inspect(name)["Id"] / file
+
     def start(self, name, *options):
         """A container that runs on; its QEMU's process."""
         self.cay("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
         self.addCleanup(self.cay, "rm", "-f", name)
-        path = self.daemon.root / "containers" / self.inspect(name)["Id"] / "state.json"
-        return json.loads(path.read_text())["vm_pid"]
+        return json.loads(self.path(name, "state.json").read_text())["vm_pid"]
+
+    def blocks(self, name):
+        """How many blocks of code its QEMU has taken, and how many it had to translate, when it was looked at first."""
+        told = re.compile(r"(\d+) blocks of code were translated ahead, (\d+) by its QEMU")
+        log = self.path(name, "shim.log")
+        return tuple(map(int, wait_until(lambda: told.search(log.read_text()), "a look at it").groups()))
 
     def uses(self, pid, path):
         return str(path) in pathlib.Path(f"/proc/{pid}/maps").read_text()
@@ -79,6 +88,9 @@ class TestTranslations(TranslationsTestCase):
         self.assertIn(f"made the translations {path.name[:12]}", self.log())
         self.assertTrue(self.uses(self.start("cold", "-m", "100m", "-v", "data:/data"), path))
         self.assertTrue(self.uses(self.start("plain"), path))
+        taken, translated = self.blocks("cold")
+        self.assertGreater(taken, 20000)
+        self.assertLess(translated, taken / 10)
         self.assertEqual(self.daemon.translations(), [path])
 
     def test_containers_run_on_without_their_file(self):
@@ -147,7 +159,7 @@ class TestDamage(TranslationsTestCase):
     def damage_and_run(self, damage):
         self.replace(damage(self.whole["content"]))
         self.run_one()
-        self.run_one("-v", "data:/data")
+        self.run_one("-v", "data:/data")  # which boots
         return self.whole["path"]
 
     def assert_refused(self):
@@ -171,7 +183,10 @@ class TestDamage(TranslationsTestCase):
 
     def test_damaged_here_and_there(self):
         path = self.damage_and_run(lambda content: self.flip(content, HEAD, 4099))
-        self.assertTrue(self.uses(self.start("user"), path))
+        self.assertTrue(self.uses(self.start("user", "-v", "data:/data"), path))
+        taken, translated = self.blocks("user")  # what is damaged, and all else
+        self.assertGreater(taken, 10000)
+        self.assertGreater(translated, 1000)
 
     def test_nothing_but_noise(self):
         self.damage_and_run(lambda content: content[:HEAD] + os.urandom(len(content) - HEAD))
