@@ -31,6 +31,7 @@ enum {
 	LAYER_JOURNAL_MB = 16,
 	VOLUME_JOURNAL_MB = 64,
 	JOURNAL_SHARE = 16, /* of a small file system at most this part */
+	WIPED_MAX = 128 * 1024,
 };
 
 /* The superblock's members that count here, and their values. */
@@ -177,13 +178,32 @@ static int make_filled(const char *path, const struct ext4_shape *shape, uint64_
 	return r;
 }
 
+/*
+ * mke2fs overwrites up to WIPED_MAX bytes at the end, where the superblock of an old RAID might be.
+ * These zeros take space on the host that copies of the disk don't take, and nobody needs them.
+ */
+static void drop_wiped_end(int fd, uint64_t size)
+{
+	const off_t end = (off_t)(size / BLOCK * BLOCK), start = MAX(end - WIPED_MAX, 0);
+
+	if (lseek(fd, start, SEEK_DATA) < 0 && errno == ENXIO)
+		/* Where it can't be done they stay. */
+		(void)fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, start, end - start);
+}
+
 int ext4_make(const char *path, enum ext4_kind kind, uint64_t size, struct cay_error *err)
 {
+	_cleanup_close_ int fd = -1;
 	int r = make_filled(path, &shapes[kind], size, err);
 
-	if (r == 0 && truncate(path, (off_t)EXT4_DISK_SIZE) < 0)
+	if (r < 0)
+		return r;
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd >= 0)
+		drop_wiped_end(fd, size);
+	if (fd < 0 || ftruncate(fd, (off_t)EXT4_DISK_SIZE) < 0)
 		return cay_error_errno(err, errno, "making %s", path);
-	return r;
+	return 0;
 }
 
 /* ---- reading ---- */
