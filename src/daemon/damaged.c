@@ -55,9 +55,23 @@ void damaged_free(struct damaged *damaged)
 	free(damaged);
 }
 
+/* Takes over what the row has. */
+static void add_row(struct damaged *damaged, const struct damaged_row *row)
+{
+	(void)pthread_mutex_lock(&damaged->lock);
+	damaged->rows = xreallocarray(damaged->rows, damaged->count + 1, sizeof(*damaged->rows));
+	damaged->rows[damaged->count++] = *row;
+	(void)pthread_mutex_unlock(&damaged->lock);
+}
+
 void damaged_add(struct daemon *daemon, const struct database_container *row, const char *why)
 {
-	struct damaged *damaged = daemon->damaged;
+	const struct damaged_row kept = {
+		.id = xstrdup(row->id),
+		.name = xstrdup(row->name),
+		.image_id = xstrdup(row->image_id),
+		.text = xstrdup(row->request),
+	};
 	_cleanup_free_ char *name = NULL;
 	struct cay_error ignored; /* of a name that is none, or another's */
 
@@ -67,15 +81,7 @@ void damaged_add(struct daemon *daemon, const struct database_container *row, co
 		"until it is removed by force",
 		row->id, row->name, why);
 	(void)containers_reserve(daemon->containers, row->name, row->id, &name, &ignored);
-	(void)pthread_mutex_lock(&damaged->lock);
-	damaged->rows = xreallocarray(damaged->rows, damaged->count + 1, sizeof(*damaged->rows));
-	damaged->rows[damaged->count++] = (struct damaged_row){
-		.id = xstrdup(row->id),
-		.name = xstrdup(row->name),
-		.image_id = xstrdup(row->image_id),
-		.text = xstrdup(row->request),
-	};
-	(void)pthread_mutex_unlock(&damaged->lock);
+	add_row(daemon->damaged, &kept);
 }
 
 /* ---- what they have ---- */
@@ -202,14 +208,6 @@ static bool take(struct damaged *damaged, const char *name, struct damaged_row *
 	return found;
 }
 
-static void put_back(struct damaged *damaged, const struct damaged_row *row)
-{
-	(void)pthread_mutex_lock(&damaged->lock);
-	damaged->rows = xreallocarray(damaged->rows, damaged->count + 1, sizeof(*damaged->rows));
-	damaged->rows[damaged->count++] = *row;
-	(void)pthread_mutex_unlock(&damaged->lock);
-}
-
 int damaged_remove(struct daemon *daemon, const char *name, bool force, struct cay_error *err)
 {
 	struct damaged_row row;
@@ -228,7 +226,7 @@ int damaged_remove(struct daemon *daemon, const char *name, bool force, struct c
 	if (r == 0)
 		r = database_delete_container(daemon->database, row.id, false, err);
 	if (r < 0) {
-		put_back(daemon->damaged, &row);
+		add_row(daemon->damaged, &row);
 		return r;
 	}
 	log_info("container %.12s, which was damaged, is removed", row.id);
