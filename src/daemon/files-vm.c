@@ -84,11 +84,13 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 	_cleanup_(shim_state_free_p) Cay__Shim__V1__StateResponse *state = NULL;
 	struct cay_error ignored; /* what it would have told is known another time */
 	const int64_t begun_ms = clock_monotonic_ms();
+	char key[TEMPLATE_KEY_SIZE];
 	pid_t pid = 0;
 	int r = launch_files_config(container, &config, err);
 
 	if (r == 0) {
-		templates_choose(container->daemon->templates, config);
+		templates_key_of_start(container->daemon, config, key);
+		templates_choose(container->daemon->templates, key, config);
 		recorder_choose(container->daemon->recorder, config);
 		r = shim_spawn(container, SHIM_FOR_FILES, config, &pid, &client, err);
 		(void)pthread_mutex_lock(&container->lock);
@@ -99,7 +101,7 @@ static int boot(struct files_vm *vm, struct cay_error *err)
 	if (r == 0)
 		r = shim_start(client, container, NULL, err);
 	if (r == 0 && shim_state(client, &state, &ignored) == 0)
-		templates_started(container->daemon->templates, config, begun_ms, state->start,
+		templates_started(container->daemon->templates, key, config, begun_ms, state->start,
 				  state->template_error);
 	return r;
 }

@@ -14,7 +14,7 @@
 #include "daemon/quiet.h"
 #include "daemon/recorder.h"
 #include "daemon/shim.h"
-#include "daemon/templates-internal.h"
+#include "daemon/templates.h"
 #include "image/program.h"
 
 #include <errno.h>
@@ -163,8 +163,8 @@ static int warm_up(struct pool *pool, struct member *member, const struct sandbo
 			: member_wait_warm(member, &state, err);
 	if (r == 0) {
 		/* A template that was no good is noticed here as well. */
-		templates_started(pool->daemon->templates, machine, member->begun_ms, state->start,
-				  state->template_error);
+		templates_started(pool->daemon->templates, pool->key, machine, member->begun_ms,
+				  state->start, state->template_error);
 		keep(pool, member);
 		return 0;
 	}

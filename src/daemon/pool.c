@@ -10,7 +10,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/shim.h"
-#include "daemon/templates-internal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -181,17 +180,15 @@ bool pool_can_serve(const struct sandbox_config *config)
 	return config->share_count == 0;
 }
 
-bool pool_claim(struct pool *pool, struct container *container, struct sandbox_config *config,
-		pid_t *ret_pid, struct rpc_client **ret_client)
+bool pool_claim(struct pool *pool, const char *key, struct container *container,
+		struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client)
 {
 	_cleanup_free_ char *config_path = NULL;
-	char key[TEMPLATE_KEY_SIZE];
 	struct cay_error err = { 0 };
 	struct member *member;
 	int r;
 
-	if (pool->daemon->options.pool_size == 0 || !pool_can_serve(config) ||
-	    templates_key(config, key, NULL, &err) < 0)
+	if (pool->daemon->options.pool_size == 0 || key[0] == '\0' || !pool_can_serve(config))
 		return false;
 	member = take_ready(pool, key);
 	if (!member) {

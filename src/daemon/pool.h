@@ -37,12 +37,13 @@ void pool_wake(struct pool *pool);
 bool pool_can_serve(const struct sandbox_config *config);
 
 /*
- * Makes a member's VM the container's, where one is ready that is the machine of `config`. True:
- * the shim of *ret_pid is the container's, as after shim_spawn(), and config->member says whose VM
- * it was. False: there is none, or it has failed, which is logged, and nothing is left of it.
+ * Makes a member's VM the container's, where one is ready that is the machine of `config`, whose
+ * key this is (templates_key_of_start()). True: the shim of *ret_pid is the container's, as after
+ * shim_spawn(), and config->member says whose VM it was. False: there is none, or it has failed,
+ * which is logged, and nothing is left of it.
  */
-bool pool_claim(struct pool *pool, struct container *container, struct sandbox_config *config,
-		pid_t *ret_pid, struct rpc_client **ret_client);
+bool pool_claim(struct pool *pool, const char *key, struct container *container,
+		struct sandbox_config *config, pid_t *ret_pid, struct rpc_client **ret_client);
 
 /* For people. */
 struct pool_status {

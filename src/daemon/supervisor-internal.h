@@ -3,13 +3,15 @@
 #pragma once
 
 #include "daemon/supervisor.h"
+#include "daemon/templates.h"
 
 struct supervisor {
 	struct container *container; /* a reference */
 	struct rpc_client *client;
 	pid_t shim_pid;
-	int64_t begun_ms; /* when the VM was begun, by clock_monotonic_ms() */
-	bool recovered;   /* the container runs already */
+	int64_t begun_ms;            /* when the VM was begun, by clock_monotonic_ms() */
+	char key[TEMPLATE_KEY_SIZE]; /* of its machine, or "" */
+	bool recovered;              /* the container runs already */
 	/*
 	 * It is removed at its end, and its VM has nothing that others may want at once: files of
 	 * the host, disks of volumes, ports, links.

@@ -20,7 +20,6 @@
 #include "daemon/quiet.h"
 #include "daemon/recorder.h"
 #include "daemon/shim.h"
-#include "daemon/templates.h"
 #include "sandbox/state.h"
 
 #include <errno.h>
@@ -114,10 +113,12 @@ static int get_shim(struct supervisor *supervisor, struct sandbox_config *config
 	struct container *container = supervisor->container;
 	struct daemon *daemon = container->daemon;
 
-	if (pool_claim(daemon->pool, container, config, &supervisor->shim_pid, &supervisor->client))
+	templates_key_of_start(daemon, config, supervisor->key);
+	if (pool_claim(daemon->pool, supervisor->key, container, config, &supervisor->shim_pid,
+		       &supervisor->client))
 		return 0;
 	supervisor->begun_ms = clock_monotonic_ms();
-	templates_choose(daemon->templates, config);
+	templates_choose(daemon->templates, supervisor->key, config);
 	recorder_choose(daemon->recorder, config);
 	return shim_spawn(container, SHIM_FOR_RUN, config, &supervisor->shim_pid,
 			  &supervisor->client, err);
@@ -145,8 +146,8 @@ static void learn_start(const struct supervisor *supervisor, const struct sandbo
 	(void)pthread_mutex_lock(&container->lock);
 	(void)snprintf(container->run.start, sizeof(container->run.start), "%s", state->start);
 	(void)pthread_mutex_unlock(&container->lock);
-	templates_started(container->daemon->templates, config, supervisor->begun_ms, state->start,
-			  state->template_error);
+	templates_started(container->daemon->templates, supervisor->key, config,
+			  supervisor->begun_ms, state->start, state->template_error);
 }
 
 static int bring_up(struct supervisor *supervisor, struct cay_error *err)

@@ -58,9 +58,6 @@ struct templates {
 	bool is_stopping;
 };
 
-/* The key of a configuration's machine, and its shape as JSON (NULL: not wanted). */
-int templates_key(const struct sandbox_config *config, char ret_key[TEMPLATE_KEY_SIZE],
-		  json_t **ret_shape, struct cay_error *err);
 /* Removes a template that was taken out of the table, and frees it. Without the lock. */
 int templates_discard(struct template_entry *entry, struct cay_error *err);
 void template_entry_free(struct template_entry *entry);

@@ -190,18 +190,23 @@ enum template_prospect templates_ask(struct templates *templates,
 	return prospect;
 }
 
-void templates_choose(struct templates *templates, struct sandbox_config *config)
+void templates_key_of_start(const struct daemon *daemon, const struct sandbox_config *config,
+			    char ret_key[TEMPLATE_KEY_SIZE])
+{
+	struct cay_error err = { 0 };
+
+	ret_key[0] = '\0';
+	if ((daemon->options.use_templates || daemon->options.pool_size > 0) &&
+	    templates_key(config, ret_key, NULL, &err) < 0)
+		log_debug("%s", err.message);
+}
+
+void templates_choose(struct templates *templates, const char *key, struct sandbox_config *config)
 {
 	struct template_entry *entry;
-	char key[TEMPLATE_KEY_SIZE];
-	struct cay_error err = { 0 };
 
 	if (!templates->daemon->options.use_templates)
 		return;
-	if (templates_key(config, key, NULL, &err) < 0) {
-		log_debug("%s", err.message);
-		return;
-	}
 	(void)pthread_mutex_lock(&templates->lock);
 	entry = templates_entry(templates, key);
 	if (entry && !entry->doubt) {
@@ -244,25 +249,36 @@ static void learn(struct templates *templates, const struct sandbox_config *conf
 		entry->has_failed = false;
 }
 
-void templates_started(struct templates *templates, const struct sandbox_config *config,
-		       int64_t since_ms, const char *start, const char *fault)
+/* A key is told anew beside the shape: what either depends on may have changed since the start. */
+static void want_like(struct templates *templates, const struct sandbox_config *config)
 {
 	_cleanup_json_ json_t *shape = NULL;
 	char key[TEMPLATE_KEY_SIZE];
-	struct cay_error err = { 0 };
+	struct cay_error ignored; /* the next start looks again */
+
+	if (templates_key(config, key, &shape, &ignored) < 0)
+		return;
+	(void)pthread_mutex_lock(&templates->lock);
+	if (!templates_entry(templates, key))
+		(void)templates_want(templates, key, config, TAKE_PTR(shape));
+	(void)pthread_mutex_unlock(&templates->lock);
+}
+
+void templates_started(struct templates *templates, const char *key,
+		       const struct sandbox_config *config, int64_t since_ms, const char *start,
+		       const char *fault)
+{
+	bool is_known;
 
 	if (!templates->daemon->options.use_templates)
 		return;
 	(void)pthread_mutex_lock(&templates->lock);
 	if (config->template_directory)
 		learn(templates, config, since_ms, start, fault);
+	is_known = templates_entry(templates, key) || find_wish(templates, key);
 	(void)pthread_mutex_unlock(&templates->lock);
-	if (strcmp(start, "cold") != 0 || templates_key(config, key, &shape, &err) < 0)
-		return;
-	(void)pthread_mutex_lock(&templates->lock);
-	if (!templates_entry(templates, key))
-		(void)templates_want(templates, key, config, TAKE_PTR(shape));
-	(void)pthread_mutex_unlock(&templates->lock);
+	if (!is_known && strcmp(start, "cold") == 0)
+		want_like(templates, config);
 }
 
 /* ---- people ---- */

@@ -35,19 +35,32 @@ void templates_stop(struct templates *templates);
 /* After no container is started any more. NULL is allowed. */
 void templates_free(struct templates *templates);
 
+/* The key of a configuration's machine, and its shape as JSON (NULL: not wanted). */
+int templates_key(const struct sandbox_config *config, char ret_key[TEMPLATE_KEY_SIZE],
+		  json_t **ret_shape, struct cay_error *err);
+
 /* ---- starts ---- */
 
-/* Puts a template into the configuration where there is one of its shape. Never blocks for long. */
-void templates_choose(struct templates *templates, struct sandbox_config *config);
+/*
+ * The key by which a start looks for a VM of the pool or a template. "" where it need not look, or
+ * where the key can't be told: those below then find nothing, and the start itself will say why.
+ */
+void templates_key_of_start(const struct daemon *daemon, const struct sandbox_config *config,
+			    char ret_key[TEMPLATE_KEY_SIZE]);
+
+/* Puts the template of this key into the configuration, where there is one. Never blocks long. */
+void templates_choose(struct templates *templates, const char *key, struct sandbox_config *config);
 
 /*
  * The sandbox of a chosen configuration is up, which was begun at `since_ms` (by
- * clock_monotonic_ms()). `start` is how, in the words of the shim: after a cold start a template of
- * the shape is wanted. `fault` ("": none) is why the template that was chosen could not be cloned:
- * it is not used until it was looked at, and removed where it is damaged or has failed again.
+ * clock_monotonic_ms()) with this key. `start` is how, in the words of the shim: after a cold start
+ * a template of the shape is wanted. `fault` ("": none) is why the template that was chosen could
+ * not be cloned: it is not used until it was looked at, and removed where it is damaged or has
+ * failed again.
  */
-void templates_started(struct templates *templates, const struct sandbox_config *config,
-		       int64_t since_ms, const char *start, const char *fault);
+void templates_started(struct templates *templates, const char *key,
+		       const struct sandbox_config *config, int64_t since_ms, const char *start,
+		       const char *fault);
 
 /*
  * For who needs one of this shape and can do without: whether it is there, and its directory (the

@@ -88,7 +88,7 @@ static bool is_chosen(const struct table *table)
 	bool chosen;
 
 	config.template_directory = NULL;
-	templates_choose(table->templates, &config);
+	templates_choose(table->templates, table->key, &config);
 	chosen = config.template_directory != NULL;
 	free(config.template_directory);
 	return chosen;
@@ -96,7 +96,8 @@ static bool is_chosen(const struct table *table)
 
 static void fail_one(const struct table *table, int64_t since_ms)
 {
-	templates_started(table->templates, &table->config, since_ms, "cold", "no answer");
+	templates_started(table->templates, table->key, &table->config, since_ms, "cold",
+			  "no answer");
 }
 
 static void test_whole_one_may_fail_once(void **state)
@@ -112,7 +113,7 @@ static void test_whole_one_may_fail_once(void **state)
 	/* Those that were under way as well; one that went well is a new beginning. */
 	fail_one(table, begun - 1);
 	assert_true(is_chosen(table));
-	templates_started(table->templates, &table->config, begun, "template", "");
+	templates_started(table->templates, table->key, &table->config, begun, "template", "");
 	fail_one(table, clock_monotonic_ms());
 	templates_judge(table->templates);
 	assert_true(is_chosen(table));
@@ -155,6 +156,14 @@ static unsigned int count_wishes(const struct table *table)
 	return count;
 }
 
+static void start_cold(const struct table *table, const struct sandbox_config *config)
+{
+	char key[TEMPLATE_KEY_SIZE];
+
+	templates_key_of_start(&table->daemon, config, key);
+	templates_started(table->templates, key, config, 0, "cold", "");
+}
+
 static void test_wishes_are_bounded(void **state)
 {
 	const struct table *table = *state;
@@ -164,7 +173,7 @@ static void test_wishes_are_bounded(void **state)
 	config.template_directory = NULL;
 	for (unsigned int i = 1; i <= TEMPLATES_MAX; i++) {
 		config.memory_bytes = (64 + i) * MIB;
-		templates_started(table->templates, &config, 0, "cold", "");
+		start_cold(table, &config);
 	}
 	assert_int_equal(count_wishes(table), TEMPLATES_MAX);
 	making = table->templates->wishes;
@@ -173,7 +182,7 @@ static void test_wishes_are_bounded(void **state)
 	table->templates->wishes->next->is_urgent = true;
 	for (unsigned int i = 1; i <= 3 * TEMPLATES_MAX; i++) {
 		config.memory_bytes = (640 + i) * MIB;
-		templates_started(table->templates, &config, 0, "cold", "");
+		start_cold(table, &config);
 	}
 	assert_int_equal(count_wishes(table), TEMPLATES_MAX);
 	assert_ptr_equal(table->templates->wishes, making);
