@@ -5,7 +5,6 @@
 #include "base/buf.h"
 
 #include <errno.h>
-#include <time.h>
 
 enum { NS_PER_SECOND = 1000000000 };
 static const char zero_time[] = "0001-01-01T00:00:00Z";
@@ -31,6 +30,20 @@ int64_t clock_monotonic_ms(void)
 int64_t clock_monotonic_us(void)
 {
 	return read_clock(CLOCK_MONOTONIC, 1000);
+}
+
+struct timespec clock_deadline(int64_t ms)
+{
+	struct timespec deadline;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += ms / 1000;
+	deadline.tv_nsec += ms % 1000 * 1000000;
+	if (deadline.tv_nsec >= NS_PER_SECOND) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= NS_PER_SECOND;
+	}
+	return deadline;
 }
 
 void clock_format_utc(int64_t ns, char ret_text[CLOCK_TEXT_MAX])

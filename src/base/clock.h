@@ -7,12 +7,15 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 enum { CLOCK_TEXT_MAX = 40 };
 
 int64_t clock_now_ns(void);       /* CLOCK_REALTIME */
 int64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC */
 int64_t clock_monotonic_us(void);
+/* `ms` from now, by CLOCK_MONOTONIC. */
+struct timespec clock_deadline(int64_t ms);
 
 /* "2026-01-31T12:34:56.123456789Z"; 0 gives Docker's zero time, "0001-01-01T00:00:00Z". */
 void clock_format_utc(int64_t ns, char ret_text[CLOCK_TEXT_MAX]);

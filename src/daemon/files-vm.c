@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/daemon.h"
 #include "daemon/launch.h"
 #include "daemon/recorder.h"
@@ -195,8 +196,6 @@ static int begin(struct container *container, struct cay_error *err)
 {
 	struct daemon *daemon = container->daemon;
 	struct files_vm *vm = xcalloc(1, sizeof(*vm));
-	pthread_attr_t attributes;
-	pthread_t thread;
 	int r;
 
 	vm->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -208,11 +207,7 @@ static int begin(struct container *container, struct cay_error *err)
 	vm->references = 1;
 	vm->container = container_ref(container);
 	(void)__atomic_add_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, vm_main, vm);
-	(void)pthread_attr_destroy(&attributes);
+	r = thread_start(THREAD_STACK, vm_main, vm, NULL);
 	if (r == 0) {
 		container->files = vm;
 		return 0;

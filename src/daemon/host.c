@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "vmm/accel.h"
 #include "vmm/kernel.h"
 #include "vmm/tsc.h"
@@ -102,17 +103,13 @@ static void *find_out(void *user)
 struct host *host_new(const struct daemon_options *options)
 {
 	struct host *host = xcalloc(1, sizeof(*host));
-	pthread_attr_t attributes;
 
 	host->options = options;
 	host->cpus = count_cpus();
 	(void)vm_find_qemu(options->qemu, &host->qemu, NULL); /* the first start tells */
 	(void)pthread_mutex_init(&host->lock, NULL);
 	(void)pthread_cond_init(&host->changed, NULL);
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	host->threaded = pthread_create(&host->thread, &attributes, find_out, host) == 0;
-	(void)pthread_attr_destroy(&attributes);
+	host->threaded = thread_start(THREAD_STACK, find_out, host, &host->thread) == 0;
 	if (!host->threaded)
 		(void)find_out(host);
 	return host;

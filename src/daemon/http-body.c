@@ -7,6 +7,7 @@
  * what makes one side's end known to the other.
  */
 #include "base/clock.h"
+#include "base/thread.h"
 #include "daemon/http-internal.h"
 
 #include <errno.h>
@@ -109,7 +110,7 @@ int http_body_fd(struct http_request *request, int *ret_fd, struct cay_error *er
 		/* Here and not in the pump, which must not write beside the handler. */
 		http_reply_continue(request);
 		request->pumping = true;
-		r = http_start_thread(pump_thread, request, &request->pump);
+		r = thread_start(HTTP_STACK_SIZE, pump_thread, request, &request->pump);
 		if (r < 0) {
 			request->pumping = false;
 			return cay_error_errno(err, r, "can't start a thread");

@@ -69,8 +69,6 @@ struct http_server {
 /* Handlers keep large things on the heap; untouched pages of a stack cost nothing. */
 enum { HTTP_STACK_SIZE = 512 * 1024 };
 
-/* Starts a thread; detached with NULL for `ret_thread`. -errno. */
-int http_start_thread(void *(*run)(void *user), void *user, pthread_t *ret_thread);
 bool http_server_stopping(const struct http_server *server);
 /* A connection's last word to its server, which may be freed right after. */
 void http_server_forget_connection(struct http_server *server);

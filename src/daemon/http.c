@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/http-internal.h"
 
 #include <errno.h>
@@ -15,23 +16,6 @@
 #include <sys/socket.h>
 
 enum { RETRY_MS = 100 }; /* after accept() found no descriptor left */
-
-int http_start_thread(void *(*run)(void *user), void *user, pthread_t *ret_thread)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int r;
-
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, HTTP_STACK_SIZE);
-	if (!ret_thread)
-		pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, run, user);
-	pthread_attr_destroy(&attributes);
-	if (r == 0 && ret_thread)
-		*ret_thread = thread;
-	return -r;
-}
 
 bool http_server_stopping(const struct http_server *server)
 {
@@ -76,7 +60,7 @@ static void begin_connection(struct http_server *server, int socket)
 		http_connection_refuse(connection, &error);
 		return;
 	}
-	r = http_start_thread(http_connection_run, connection, NULL);
+	r = thread_start(HTTP_STACK_SIZE, http_connection_run, connection, NULL);
 	if (r < 0) {
 		cay_error_set(&error, CAY_UNAVAILABLE, -r, "the daemon can't start a thread: %s",
 			      errno_text(r));
@@ -170,7 +154,7 @@ int http_server_start(struct daemon *daemon, int listen_fd, const struct http_ro
 	/* A client that leaves between poll() and accept() must not stop the listener. */
 	if (flags < 0 || fcntl(listen_fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		return cay_error_errno(err, errno, "can't use the listening socket");
-	r = http_start_thread(listener_thread, server, &server->listener);
+	r = thread_start(HTTP_STACK_SIZE, listener_thread, server, &server->listener);
 	if (r < 0)
 		return cay_error_errno(err, r, "can't start a thread");
 	*ret_server = TAKE_PTR(server);

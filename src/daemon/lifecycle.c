@@ -2,6 +2,7 @@
 /* Start, stop, kill, pause, rename. */
 #include "daemon/lifecycle-internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
@@ -64,20 +65,6 @@ void container_save(struct container *container)
 
 /* ---- waiting; all with the lock held ---- */
 
-static struct timespec deadline_after(int64_t ms)
-{
-	struct timespec deadline;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += ms / 1000;
-	deadline.tv_nsec += ms % 1000 * 1000000;
-	if (deadline.tv_nsec >= 1000000000) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000;
-	}
-	return deadline;
-}
-
 /* False when the time is up. */
 static bool wait_change(struct container *container, const struct timespec *deadline)
 {
@@ -94,7 +81,7 @@ static bool has_ended(const struct container *container, unsigned int exits)
 /* Waits for the end of the run during which `exits` was read; FOREVER or milliseconds. */
 static bool wait_end(struct container *container, unsigned int exits, int64_t ms)
 {
-	struct timespec deadline = deadline_after(MAX(ms, 0));
+	struct timespec deadline = clock_deadline(MAX(ms, 0));
 
 	while (!has_ended(container, exits))
 		if (!wait_change(container, ms == FOREVER ? NULL : &deadline))
@@ -115,7 +102,7 @@ bool container_wait_down(struct container *container, unsigned int exits, int64_
 /* Waits until no start is under way. */
 bool lifecycle_wait_started(struct container *container)
 {
-	struct timespec deadline = deadline_after(SHIM_START_MS + SHIM_READY_MS);
+	struct timespec deadline = clock_deadline(SHIM_START_MS + SHIM_READY_MS);
 
 	while (container->start_pending)
 		if (!wait_change(container, &deadline))
@@ -143,14 +130,14 @@ static int wait_cleared(struct container *container, const struct timespec *dead
 
 int lifecycle_wait_idle(struct container *container, struct cay_error *err)
 {
-	const struct timespec deadline = deadline_after(IDLE_WAIT_MS);
+	const struct timespec deadline = clock_deadline(IDLE_WAIT_MS);
 
 	return wait_cleared(container, &deadline, err);
 }
 
 int lifecycle_wait_free(struct container *container, bool kill_files, struct cay_error *err)
 {
-	const struct timespec deadline = deadline_after(IDLE_WAIT_MS);
+	const struct timespec deadline = clock_deadline(IDLE_WAIT_MS);
 	int r;
 
 	container->files_unwanted++;

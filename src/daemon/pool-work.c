@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/launch-warm.h"
 #include "daemon/quiet.h"
 #include "daemon/recorder.h"
@@ -322,14 +323,9 @@ static void *pool_main(void *user)
 
 void pool_start(struct pool *pool)
 {
-	pthread_attr_t attributes;
-
 	if (pool->daemon->options.pool_size == 0)
 		return;
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	pool->is_threaded = pthread_create(&pool->thread, &attributes, pool_main, pool) == 0;
-	(void)pthread_attr_destroy(&attributes);
+	pool->is_threaded = thread_start(THREAD_STACK, pool_main, pool, &pool->thread) == 0;
 	if (!pool->is_threaded)
 		log_warning("no thread for the pool: there are no members");
 }

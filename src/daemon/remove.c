@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/containers.h"
 #include "daemon/daemon.h"
 #include "daemon/database.h"
@@ -70,17 +71,11 @@ static void *remove_rest(void *user)
 static void remove_rest_later(struct daemon *daemon, char *path)
 {
 	struct rest *rest = xcalloc(1, sizeof(*rest));
-	pthread_attr_t attributes;
-	pthread_t thread;
 
 	*rest = (struct rest){ .daemon = daemon, .path = path };
 	(void)__atomic_add_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, REMOVER_STACK);
-	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (pthread_create(&thread, &attributes, remove_rest, rest) != 0)
+	if (thread_start(REMOVER_STACK, remove_rest, rest, NULL) < 0)
 		(void)remove_rest(rest);
-	(void)pthread_attr_destroy(&attributes);
 }
 
 static int refuse_second(const struct container *container, struct cay_error *err)

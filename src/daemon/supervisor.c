@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/daemon.h"
 #include "daemon/exec.h"
 #include "daemon/launch-disk.h"
@@ -83,10 +84,8 @@ static void record_exited(struct container *container, const struct sandbox_stat
 /* Clients that attached before the start get their place before the first byte. */
 static void wait_attached(struct container *container)
 {
-	struct timespec deadline;
+	const struct timespec deadline = clock_deadline(ATTACH_MS);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &deadline);
-	deadline.tv_sec += ATTACH_MS / 1000;
 	(void)pthread_mutex_lock(&container->lock);
 	container_set_shim_ready(container, true);
 	for (;;) {
@@ -354,16 +353,10 @@ static void *supervisor_main(void *user)
 static int spawn_thread(struct supervisor *supervisor, struct cay_error *err)
 {
 	struct daemon *daemon = supervisor->container->daemon;
-	pthread_attr_t attributes;
-	pthread_t thread;
 	int r;
 
 	(void)__atomic_add_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&thread, &attributes, supervisor_main, supervisor);
-	(void)pthread_attr_destroy(&attributes);
+	r = thread_start(THREAD_STACK, supervisor_main, supervisor, NULL);
 	if (r == 0)
 		return 0;
 	(void)__atomic_sub_fetch(&daemon->supervisors, 1, __ATOMIC_ACQ_REL);

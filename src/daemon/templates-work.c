@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
 #include "daemon/recorder.h"
@@ -307,15 +308,10 @@ static void *templates_main(void *user)
 
 void templates_start(struct templates *templates)
 {
-	pthread_attr_t attributes;
-
 	if (!templates->daemon->options.use_templates)
 		return;
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
 	templates->is_threaded =
-		pthread_create(&templates->thread, &attributes, templates_main, templates) == 0;
-	(void)pthread_attr_destroy(&attributes);
+		thread_start(THREAD_STACK, templates_main, templates, &templates->thread) == 0;
 	if (!templates->is_threaded)
 		log_warning("no thread for templates: none are made");
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "sandbox/template.h"
 
 #include <errno.h>
@@ -400,20 +401,6 @@ int templates_remove(struct templates *templates, const char *name, struct cay_e
 	return r;
 }
 
-/* With the lock held: waits a moment for a change. */
-static void wait_changed(struct templates *templates)
-{
-	struct timespec deadline;
-
-	(void)clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_nsec += GONE_ASK_MS * 1000000L;
-	if (deadline.tv_nsec >= 1000000000L) {
-		deadline.tv_sec++;
-		deadline.tv_nsec -= 1000000000L;
-	}
-	(void)pthread_cond_timedwait(&templates->changed, &templates->lock, &deadline);
-}
-
 /* With the lock held: waits for what becomes of the wish. */
 static int wait_made(struct templates *templates, const char *key, unsigned int failures,
 		     bool (*is_gone)(void *user), void *user, struct cay_error *err)
@@ -433,7 +420,7 @@ static int wait_made(struct templates *templates, const char *key, unsigned int 
 		if (templates->is_stopping || is_gone(user))
 			return cay_error_set(err, CAY_CANCELLED, ECANCELED,
 					     "the template %.12s is not waited for any more", key);
-		wait_changed(templates);
+		thread_wait_ms(&templates->changed, &templates->lock, GONE_ASK_MS);
 	}
 }
 

@@ -7,14 +7,12 @@
  */
 #include "files/lock-internal.h"
 
-#include "base/clock.h"
+#include "base/thread.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
-#include <time.h>
 
-enum { STACK_SIZE = 64 << 10, RESEND_NS = 2 * 1000 * 1000 };
+enum { STACK_SIZE = 64 << 10, RESEND_MS = 2 };
 
 struct lock_wait {
 	struct lock_wait *next;
@@ -84,20 +82,13 @@ static bool was_interrupted(const struct lock_answers *answers, uint64_t unique)
 /* With the lock held. */
 static int start(struct lock_answers *answers, struct lock_wait *wait)
 {
-	pthread_attr_t attributes;
-	int r;
-
 	if (was_interrupted(answers, wait->unique))
 		return -EINTR;
 	if (answers->count == LOCK_WAITS_MAX)
 		return -ENOLCK;
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, MAX(STACK_SIZE, PTHREAD_STACK_MIN));
-	(void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	r = pthread_create(&wait->thread, &attributes, run, wait);
-	(void)pthread_attr_destroy(&attributes);
-	if (r != 0)
+	if (thread_start(STACK_SIZE, run, wait, &wait->thread) < 0)
 		return -ENOLCK;
+	(void)pthread_detach(wait->thread); /* it can't end before it gets the lock */
 	wait->next = answers->waits;
 	answers->waits = wait;
 	answers->count++;
@@ -143,17 +134,9 @@ static void interrupt(struct lock_answers *answers, uint64_t unique)
 	struct lock_wait *wait;
 
 	while ((wait = find(answers, unique))) {
-		struct timespec until;
-
 		wait->interrupted = true;
 		(void)pthread_kill(wait->thread, SIGUSR1);
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += RESEND_NS;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
-		(void)pthread_cond_timedwait(&answers->ended, &answers->lock, &until);
+		thread_wait_ms(&answers->ended, &answers->lock, RESEND_MS);
 	}
 }
 

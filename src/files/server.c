@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/thread.h"
 #include "files/connection.h"
 #include "files/device.h"
 
@@ -262,15 +263,11 @@ static void *work(void *argument)
 static int run(struct server *server, struct cay_error *err)
 {
 	pthread_t workers[WORKERS];
-	pthread_attr_t attributes;
 	size_t count = 0;
 	int r = 0;
 
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, STACK_SIZE);
 	for (; r == 0 && count < WORKERS; count += r == 0)
-		r = pthread_create(&workers[count], &attributes, work, server);
-	(void)pthread_attr_destroy(&attributes);
+		r = thread_start(STACK_SIZE, work, server, &workers[count]);
 	if (r != 0)
 		r = cay_error_errno(err, r, "starting threads");
 	else

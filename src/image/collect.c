@@ -4,9 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/thread.h"
 
 #include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { CLAIM_POLL_MS = 100 };
@@ -31,15 +31,7 @@ int store_claim(struct image_store *store, const char *digest, const struct work
 
 	(void)pthread_mutex_lock(&store->lock);
 	while (strv_contains(&store->claims, digest)) {
-		struct timespec until;
-
-		(void)clock_gettime(CLOCK_REALTIME, &until);
-		until.tv_nsec += CLAIM_POLL_MS * 1000000L;
-		if (until.tv_nsec >= 1000000000L) {
-			until.tv_sec++;
-			until.tv_nsec -= 1000000000L;
-		}
-		(void)pthread_cond_timedwait(&store->changed, &store->lock, &until);
+		thread_wait_ms(&store->changed, &store->lock, CLAIM_POLL_MS);
 		if (worker_is_cancelled(cancel)) {
 			r = worker_cancelled(err);
 			break;

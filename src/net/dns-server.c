@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "net/dns-server-internal.h"
 
 #include <errno.h>
@@ -288,16 +289,10 @@ static unsigned int find_socket_max(void)
 static int start_thread(struct dns_server *server)
 {
 	struct epoll_event event = { .events = EPOLLIN };
-	pthread_attr_t attributes;
-	int r;
 
 	if (epoll_ctl(server->epoll_fd, EPOLL_CTL_ADD, server->wake_fd, &event) < 0)
 		return -errno;
-	pthread_attr_init(&attributes);
-	pthread_attr_setstacksize(&attributes, STACK_SIZE);
-	r = pthread_create(&server->thread, &attributes, server_thread, server);
-	pthread_attr_destroy(&attributes);
-	return -r;
+	return thread_start(STACK_SIZE, server_thread, server, &server->thread);
 }
 
 static void release_server(struct dns_server *server)
