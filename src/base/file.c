@@ -137,6 +137,13 @@ char *open_path_of(int fd)
 	return n < 0 || n == (ssize_t)sizeof(path) ? NULL : xstrndup(path, (size_t)n);
 }
 
+void fd_wake(int eventfd)
+{
+	const uint64_t one = 1;
+
+	(void)!write(eventfd, &one, sizeof(one)); /* fails only where the counter is full */
+}
+
 int fd_set_nonblocking(int fd, bool on)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -36,6 +36,12 @@ int open_canonical(const char *path);
 /* Where the kernel has what is open, not followed anew; the caller frees, NULL is errno's. */
 char *open_path_of(int fd);
 
+/*
+ * Makes an eventfd readable. One whose counter is full is readable already: nothing is done where
+ * the descriptor does not block.
+ */
+void fd_wake(int eventfd);
+
 int fd_set_nonblocking(int fd, bool on);
 int fd_set_cloexec(int fd, bool on);
 /* A sealed-able memory file holding `data`, positioned at 0, CLOEXEC; -errno. */

@@ -98,10 +98,8 @@ void container_unref(struct container *container)
 /* With the lock held. */
 static void wake(struct container *container)
 {
-	const uint64_t one = 1;
-
 	for (struct container_watch *watch = container->watches; watch; watch = watch->next)
-		(void)!write(watch->fd, &one, sizeof(one)); /* full means already readable */
+		fd_wake(watch->fd);
 	(void)pthread_cond_broadcast(&container->changed);
 }
 

@@ -167,8 +167,6 @@ int daemon_serve(struct daemon *daemon, struct cay_error *err)
 
 void daemon_close(struct daemon *daemon)
 {
-	const uint64_t one = 1;
-
 	if (!daemon)
 		return;
 	if (daemon->server) {
@@ -178,8 +176,7 @@ void daemon_close(struct daemon *daemon)
 			     strlen("unix://")); /* a stale one does no harm */
 	}
 	if (daemon->stop_fd >= 0)
-		(void)!write(daemon->stop_fd, &one,
-			     sizeof(one)); /* fails only if it is set already */
+		fd_wake(daemon->stop_fd);
 	recorder_stop(daemon->recorder);
 	templates_stop(daemon->templates);
 	pool_stop(daemon->pool);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/json.h"
 
 #include <errno.h>
@@ -89,15 +90,6 @@ void events_free(struct events *events)
 
 /* ---- under the lock ---- */
 
-static void wake(struct event_subscription *subscription)
-{
-	uint64_t one = 1;
-
-	/* Fails only at a count of 2^64 - 1, when the descriptor is readable anyway. */
-	if (write(subscription->fd, &one, sizeof(one)) < 0)
-		return;
-}
-
 static void grow_queue(struct event_subscription *subscription)
 {
 	size_t capacity = MIN(MAX(subscription->capacity * 2, 16), (size_t)EVENTS_QUEUE_MAX);
@@ -117,7 +109,7 @@ static void queue_event(struct event_subscription *subscription, struct event *e
 		return;
 	if (subscription->count == EVENTS_QUEUE_MAX) {
 		subscription->dropped = true;
-		wake(subscription);
+		fd_wake(subscription->fd);
 		return;
 	}
 	if (subscription->count == subscription->capacity)
@@ -125,7 +117,7 @@ static void queue_event(struct event_subscription *subscription, struct event *e
 	subscription
 		->queue[(subscription->first + subscription->count++) % subscription->capacity] =
 		event_ref(event);
-	wake(subscription);
+	fd_wake(subscription->fd);
 }
 
 static void keep(struct events *events, struct event *event)

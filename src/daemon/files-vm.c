@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "daemon/daemon.h"
@@ -48,13 +49,6 @@ static void set_state(struct files_vm *vm, enum files_vm_state state)
 	assert(state > vm->state);
 	vm->state = state;
 	(void)pthread_cond_broadcast(&vm->container->changed);
-}
-
-static void wake(struct files_vm *vm)
-{
-	const uint64_t one = 1;
-
-	(void)!write(vm->wake, &one, sizeof(one)); /* full means already readable */
 }
 
 static void unref(struct files_vm *vm)
@@ -318,7 +312,7 @@ void files_use_close(struct files_use *use)
 	if (use->vm) {
 		(void)pthread_mutex_lock(&container->lock);
 		use->vm->users--;
-		wake(use->vm);
+		fd_wake(use->vm->wake);
 		unref(use->vm);
 		(void)pthread_mutex_unlock(&container->lock);
 	}
@@ -345,7 +339,7 @@ int files_vm_wait_none(struct container *container, bool kill, const struct time
 	while (container->files) {
 		const pid_t pid = container->files->shim_pid;
 
-		wake(container->files);
+		fd_wake(container->files->wake);
 		if (kill && pid > 0 && pid != killed) {
 			killed = pid;
 			container->files->killed = true;

@@ -168,13 +168,10 @@ void http_server_set_limits(struct http_server *server, const struct http_limits
 
 void http_server_stop(struct http_server *server)
 {
-	uint64_t one = 1;
-
 	if (!server)
 		return;
 	__atomic_store_n(&server->stopping, true, __ATOMIC_RELEASE);
-	/* Cannot fail: the counter is at zero. */
-	(void)write_full(server->stop_fd, &one, sizeof(one));
+	fd_wake(server->stop_fd);
 	pthread_join(server->listener, NULL);
 	cay_close_p(&server->listen_fd);
 	server->listen_fd = -1;

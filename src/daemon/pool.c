@@ -80,10 +80,8 @@ void pool_free(struct pool *pool)
 
 void pool_wake(struct pool *pool)
 {
-	const uint64_t one = 1;
-
 	if (pool)
-		(void)!write(pool->wake_fd, &one, sizeof(one)); /* full means already readable */
+		fd_wake(pool->wake_fd);
 }
 
 /* ---- the lists; with the lock held ---- */

@@ -318,15 +318,12 @@ void templates_start(struct templates *templates)
 
 void templates_stop(struct templates *templates)
 {
-	const uint64_t one = 1;
-
 	if (!templates)
 		return;
 	(void)pthread_mutex_lock(&templates->lock);
 	templates->is_stopping = true;
 	template_maker_cancel(&templates->maker);
-	(void)!write(templates->wake_fd, &one, sizeof(one)); /* full means already readable */
-	(void)pthread_cond_broadcast(&templates->changed);
+	templates_wake(templates);
 	(void)pthread_mutex_unlock(&templates->lock);
 	if (templates->is_threaded)
 		(void)pthread_join(templates->thread, NULL);

@@ -103,9 +103,7 @@ void templates_drop_wish(struct templates *templates, struct template_wish *gone
 
 void templates_wake(struct templates *templates)
 {
-	const uint64_t one = 1;
-
-	(void)!write(templates->wake_fd, &one, sizeof(one)); /* full means already readable */
+	fd_wake(templates->wake_fd);
 	(void)pthread_cond_broadcast(&templates->changed);
 }
 

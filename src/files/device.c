@@ -2,6 +2,8 @@
 /* The queues of device.h at work: threads that wait, take and give back. */
 #include "files/device-internal.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -12,14 +14,6 @@ enum { EVENT_MORE = DEVICE_QUEUES, EVENT_STOP };
 
 /* Requests that are given back in silence before the guest is told of them. */
 enum { UNTOLD_MAX = 64 };
-
-static void signal_event(int fd)
-{
-	const uint64_t one = 1;
-
-	/* A full counter has been signalled often enough. */
-	(void)!write(fd, &one, sizeof(one));
-}
 
 static int watch(const struct device *device, int fd, uint32_t events, uint32_t what)
 {
@@ -79,12 +73,12 @@ void device_done(struct device *device)
 
 void device_stop(struct device *device)
 {
-	signal_event(device->stop_fd);
+	fd_wake(device->stop_fd);
 }
 
 void device_look(struct device *device)
 {
-	signal_event(device->more_fd);
+	fd_wake(device->more_fd);
 }
 
 int device_watch_kick(struct device *device, unsigned int queue)
@@ -146,7 +140,7 @@ static void tell(struct device_queue *queue)
 {
 	queue->untold = 0;
 	if (virtqueue_must_tell(&queue->ring) && queue->call_fd >= 0)
-		signal_event(queue->call_fd);
+		fd_wake(queue->call_fd);
 }
 
 static void leave(struct device_queue *queue)

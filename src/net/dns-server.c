@@ -337,14 +337,12 @@ int dns_server_new(const struct dns_options *options, struct dns_server **ret_se
 
 void dns_server_free(struct dns_server *server)
 {
-	const uint64_t one = 1;
-
 	if (!server)
 		return;
 	pthread_mutex_lock(&server->lock);
 	server->stopping = true;
 	pthread_mutex_unlock(&server->lock);
-	(void)write_full(server->wake_fd, &one, sizeof(one));
+	fd_wake(server->wake_fd);
 	pthread_join(server->thread, NULL);
 	remove_listeners(server, NULL);
 	free_retired(server);

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <arpa/inet.h>
@@ -240,13 +241,9 @@ int firewall_watch_start(struct firewall *firewall, struct firewall_watch **ret,
 
 void firewall_watch_stop(struct firewall_watch *watch)
 {
-	static const uint64_t one = 1;
-
 	if (!watch)
 		return;
-	/* An eventfd takes 2^64 - 2 of these. */
-	while (write(watch->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	fd_wake(watch->stop_fd);
 	(void)pthread_join(watch->thread, NULL);
 	watch_free(watch);
 }

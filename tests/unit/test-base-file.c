@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -144,10 +145,28 @@ static void test_paths_that_change_meanwhile(void **state)
 	assert_ok(remove_tree(directory, &err));
 }
 
+static void test_wake(void **state)
+{
+	_cleanup_close_ int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const uint64_t rest = UINT64_MAX - 2; /* one less than it holds */
+	uint64_t count;
+
+	assert_int_equal(read(fd, &count, sizeof(count)), -1);
+	fd_wake(fd);
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_true(count == 1);
+	assert_int_equal(write(fd, &rest, sizeof(rest)), sizeof(rest));
+	fd_wake(fd);
+	fd_wake(fd); /* one too many */
+	assert_int_equal(read(fd, &count, sizeof(count)), sizeof(count));
+	assert_true(count == rest + 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_write_read_limit),
+		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_remove_tree_does_not_follow_links),
 		cmocka_unit_test(test_remove_tree_is_not_stopped_by_depth),
 		cmocka_unit_test(test_make_dirs_over_a_file),
