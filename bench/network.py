@@ -18,7 +18,7 @@ import tempfile
 import time
 
 from common import BUILD, Cay, Docker, alone, alternate, children, milliseconds, processes, title, wait_until
-from net_images import NET_TOOL, SERVERS_CONFIG, servers_archive, with_tool
+from net_images import NET_TOOL, SERVERS_CONFIG, servers_archive, with_files
 from test_network_servers import Clients
 
 ROUNDS = 3
@@ -221,7 +221,7 @@ def main():
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cay-bench-network-")))
         archive = directory / "bench.tar"
-        with_tool(archive, servers_archive(), "bench", SERVERS_CONFIG)
+        with_files(archive, servers_archive(), "bench", SERVERS_CONFIG, {"usr/bin/net-tool": NET_TOOL})
         cay, docker = Cay(), Docker.try_start()
         stack.callback(cay.close)
         cay("load", "-q", "-i", archive)
