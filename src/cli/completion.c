@@ -124,45 +124,36 @@ static void complete_images(struct client *client, const char *start, struct buf
 	}
 }
 
-static void complete_networks(struct client *client, const char *start, struct buf *out)
-{
-	_cleanup_json_ json_t *list = NULL;
-	const json_t *network;
-	size_t i;
+/* Of which a list of the daemon's has one name each. */
+enum listed { NETWORKS, VOLUMES, TEMPLATES };
 
-	if (client_call_named(client, "GET", "/networks", "", &list, NULL) < 0)
-		return;
-	json_array_foreach(list, i, network) {
-		add_matching(out, "", start, json_text_at(network, "Name", NULL));
-	}
-}
-
-static void complete_volumes(struct client *client, const char *start, struct buf *out)
+static void complete_listed(struct client *client, enum listed what, const char *start,
+			    struct buf *out)
 {
+	static const struct {
+		const char *path;
+		const char *list; /* the member of the answer; NULL: the answer itself */
+		const char *name;
+		bool is_id; /* which is shown short */
+	} lists[] = {
+		[NETWORKS] = { "/networks", NULL, "Name", false },
+		[VOLUMES] = { "/volumes", "Volumes", "Name", false },
+		[TEMPLATES] = { "/cay/v1/templates", NULL, "Key", true },
+	};
 	_cleanup_json_ json_t *answer = NULL;
-	const json_t *volume;
+	const json_t *item;
 	size_t i;
 
-	if (client_call_named(client, "GET", "/volumes", "", &answer, NULL) < 0)
+	if (client_call_named(client, "GET", lists[what].path, "", &answer, NULL) < 0)
 		return;
-	json_array_foreach(json_object_get(answer, "Volumes"), i, volume) {
-		add_matching(out, "", start, json_text_at(volume, "Name", NULL));
-	}
-}
+	json_array_foreach(lists[what].list ? json_object_get(answer, lists[what].list) : answer, i,
+			   item) {
+		const char *name = json_text_at(item, lists[what].name, NULL);
+		char id[80];
 
-static void complete_templates(struct client *client, const char *start, struct buf *out)
-{
-	_cleanup_json_ json_t *list = NULL;
-	const json_t *template;
-	size_t i;
-
-	if (client_call_named(client, "GET", "/cay/v1/templates", "", &list, NULL) < 0)
-		return;
-	json_array_foreach(list, i, template) {
-		char key[80];
-
-		short_id(json_text_at(template, "Key", NULL), false, key);
-		add_matching(out, "", start, key);
+		if (lists[what].is_id)
+			short_id(name, false, id);
+		add_matching(out, "", start, lists[what].is_id ? id : name);
 	}
 }
 
@@ -202,11 +193,11 @@ static void complete_operand(struct client *client, enum operand_kind kind, size
 	if (kind == OPERAND_IMAGE || kind == OPERAND_ANY)
 		complete_images(client, start, out);
 	if (kind == OPERAND_NETWORK || kind == OPERAND_ANY)
-		complete_networks(client, start, out);
+		complete_listed(client, NETWORKS, start, out);
 	if (kind == OPERAND_VOLUME || kind == OPERAND_ANY)
-		complete_volumes(client, start, out);
+		complete_listed(client, VOLUMES, start, out);
 	if (kind == OPERAND_TEMPLATE)
-		complete_templates(client, start, out);
+		complete_listed(client, TEMPLATES, start, out);
 }
 
 static void complete_option(const struct option *options, const char *start, struct buf *out)
@@ -260,7 +251,7 @@ void complete(struct client *client, const char *const *words, size_t count, str
 		if (pending->choices)
 			complete_words(out, "", start, pending->choices);
 		else if (client && strcmp(pending->value, "NETWORK") == 0)
-			complete_networks(client, start, out);
+			complete_listed(client, NETWORKS, start, out);
 		else if (client && starts_with(pending->value, "CONTAINER"))
 			complete_containers(client, true, "", start, out);
 		return;
