@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boots VMs one after the other and counts those that hang, fail or are unusually slow.
-
-usage: bench/boots.py [COUNT]    (default 300)
-"""
+"""Boots VMs one after the other and counts those that hang, fail or are unusually slow."""
 
 import statistics
 import subprocess
-import sys
 import time
 
-from common import BUILD, Cay, alone, title
+from common import BUILD, Cay, alone, number, title
 
 
-def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+def main(arguments):
+    count = arguments.count
     title(f"{count} boots in a row")
     cay, failed, times = Cay(), 0, []
     try:
@@ -35,4 +31,5 @@ def main():
 
 
 if __name__ == "__main__":
-    alone(main)
+    alone(main, lambda parser: parser.add_argument(
+        "count", metavar="COUNT", nargs="?", type=number, default=300, help="how many (default: %(default)s)"))

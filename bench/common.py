@@ -6,6 +6,7 @@ so that neither engine pays for the other's bridges and rules and all of them
 vanish at the end. Both engines start from the same archive.
 """
 
+import argparse
 import contextlib
 import os
 import pathlib
@@ -155,11 +156,30 @@ def children(pid):
             for child in (task / "children").read_text().split()]
 
 
-def alone(main):
-    """Runs a benchmark's main() in namespaces of its own, which takes starting the program once more."""
-    if sys.argv[1:2] == ["--inside"]:
+def arguments(add=lambda parser: None):
+    """The command line, of which `add` names what may stand there; the rest ends the program with its usage."""
+    parser = argparse.ArgumentParser(prog="bench/" + os.path.basename(sys.argv[0]), allow_abbrev=False,
+                                     description=sys.modules["__main__"].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add(parser)
+    return parser.parse_args()
+
+
+def number(text):
+    """An argument that says how many."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def alone(main, add=lambda parser: None):
+    """Runs a benchmark's main() with its arguments, in namespaces of its own, which takes starting the program anew."""
+    is_inside = sys.argv[1:2] == ["--inside"]
+    if is_inside:
         del sys.argv[1]
-        sys.exit(main())
+    given = arguments(add)
+    if is_inside:
+        sys.exit(main(given))
     command = lab.inside([sys.executable, os.path.abspath(sys.argv[0]), "--inside", *sys.argv[1:]])
     sys.exit(subprocess.run(command, check=False).returncode)
 

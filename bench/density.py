@@ -2,8 +2,6 @@
 """What idle containers cost in memory, beside Docker's engine; fifty of them up at once; memory that a
 guest frees and the host has back.
 
-usage: bench/density.py [idle|many|returned …]    (default: all three)
-
 Sizes are proportional (PSS): a page that several processes map counts in parts for each, so that the
 sums are what the machine has lost. A pool of VMs that wait for a container is listed apart.
 """
@@ -14,7 +12,6 @@ import json
 import pathlib
 import re
 import statistics
-import sys
 import time
 import urllib.request
 
@@ -225,19 +222,25 @@ def returned(cay):
         cay("rm", "-f", identity)
 
 
-def main():
-    chosen = sys.argv[1:] or ["idle", "many", "returned"]
-    steps = {"idle": idle, "many": many, "returned": returned}
-    if set(chosen) - set(steps):
-        sys.exit(__doc__)
+STEPS = {"idle": idle, "many": many, "returned": returned}
+
+
+def step(name):
+    if name not in STEPS:
+        raise ValueError
+    return name
+
+
+def main(arguments):
     cay = Cay()
     try:
         cay.warm_up()
-        good = [steps[name](cay) is not False for name in chosen]
+        good = [STEPS[name](cay) is not False for name in arguments.steps or STEPS]
     finally:
         cay.close()
     return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
-    alone(main)
+    alone(main, lambda parser: parser.add_argument(
+        "steps", metavar="STEP", nargs="*", type=step, help="idle, many or returned (default: all three)"))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from common import BUILD, title
+from common import BUILD, arguments, title
 
 ROUNDS, SECONDS, NAMES = 5, 2, 1000
 ADDRESS = "127.0.0.2"  # who asks has 127.0.0.1; our own address would be the host, for whom nothing is forwarded
@@ -54,6 +54,7 @@ def compare(name, outstanding, suffix, ports):
 
 
 def main():
+    arguments()
     if os.environ.get("CAY_BENCH_DNS") != "inside":
         os.execvpe("unshare", ["unshare", "--net", sys.executable, *sys.argv], dict(os.environ, CAY_BENCH_DNS="inside"))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)

@@ -208,7 +208,7 @@ def table(samples):
               + "".join(f"{ratio:14.2f}" for ratio in ratios))
 
 
-def main():
+def main(_arguments):
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cay-bench-files-")))
         tree, share = directory / "tree", directory / "share"

@@ -308,7 +308,7 @@ class Bench:
             print(f"  docker, which keeps no blobs: {(disk_usage(self.docker.directory / 'root') - theirs) / tars:.3f}")
 
 
-def main():
+def main(_arguments):
     title("images: in and out")
     with tempfile.TemporaryDirectory(prefix="cay-bench-images-") as directory:
         bench = Bench(directory)

@@ -217,7 +217,7 @@ def starts(cay, docker):
                       f"(median of the pairs' differences)")
 
 
-def main():
+def main(_arguments):
     with contextlib.ExitStack() as stack:
         directory = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cay-bench-network-")))
         archive = directory / "bench.tar"

@@ -54,7 +54,7 @@ def make_image(path, name, layers, size):
                                                "Layers": [f"{n}/layer.tar" for n in range(layers)]}]).encode())
 
 
-def main():
+def main(_arguments):
     title("start of a 5 MB image in 1 layer and of a 1 GB image in 40")
     cay = Cay()
     try:

@@ -2,8 +2,6 @@
 """The time of "run --rm busybox true" and of "exec": cay from its pool, from a template and cold, beside
 docker, in alternation in one run; and where each kind of start spends it.
 
-usage: bench/start.py [ROUNDS]    (default 20)
-
 Every engine runs the container on its default bridge network, docker without a network as well. No round
 begins before every template is made and the pool is full again, which is work of the background.
 """
@@ -13,10 +11,9 @@ import json
 import re
 import statistics
 import subprocess
-import sys
 import time
 
-from common import BUILD, Cay, Docker, alone, alternate, milliseconds, title, wait_until
+from common import BUILD, Cay, Docker, alone, alternate, milliseconds, number, title, wait_until
 
 # Options of a daemon whose containers start in one way. The log has the times of each step.
 WAYS = {"pool": (), "template": ("--pool", "0"), "cold": ("--pool", "0", "--templates", "off")}
@@ -113,8 +110,8 @@ def compare_execs(engines, docker, rounds):
         docker("rm", "-f", "bench")
 
 
-def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
+def main(arguments):
+    rounds = arguments.rounds
     engines, docker = {}, None
     try:
         for way, options in WAYS.items():
@@ -132,4 +129,5 @@ def main():
 
 
 if __name__ == "__main__":
-    alone(main)
+    alone(main, lambda parser: parser.add_argument(
+        "rounds", metavar="ROUNDS", nargs="?", type=number, default=20, help="how many (default: %(default)s)"))
