@@ -141,16 +141,29 @@ static void test_special_files(void **state)
 	assert_int_equal(client.header.error, -ENXIO);
 }
 
+struct attempt {
+	uint32_t opcode;
+	size_t in_size;
+	const char *tail;
+	size_t tail_size;
+};
+
+/* Each, about the share's root, gets this error. */
+static void assert_refused(uint32_t share, const struct attempt *attempts, size_t count, int error)
+{
+	static const uint32_t nothing[64]; /* any structure's beginning */
+
+	for (size_t i = 0; i < count; i++)
+		assert_int_equal(client_call(&client, share, attempts[i].opcode, 1, nothing,
+					     attempts[i].in_size, attempts[i].tail,
+					     attempts[i].tail_size),
+				 error);
+}
+
 /* Every operation that changes something, on a share that may not change. */
 static void test_read_only(void **state)
 {
-	static const uint32_t nothing[64]; /* any structure's beginning */
-	const struct {
-		uint32_t opcode;
-		size_t in_size;
-		const char *tail;
-		size_t tail_size;
-	} messages[] = {
+	static const struct attempt attempts[] = {
 		{ FUSE_SETATTR, sizeof(struct fuse_setattr_in), NULL, 0 },
 		{ FUSE_SYMLINK, 0, "n\0t", 4 },
 		{ FUSE_MKNOD, sizeof(struct fuse_mknod_in), "n", 2 },
@@ -171,11 +184,7 @@ static void test_read_only(void **state)
 	const uint32_t writing[] = { O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_ACCMODE };
 	int64_t node = client_lookup(&client, 1, "a");
 
-	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
-		assert_int_equal(client_call(&client, 0, messages[i].opcode, 1, nothing,
-					     messages[i].in_size, messages[i].tail,
-					     messages[i].tail_size),
-				 -EROFS);
+	assert_refused(0, attempts, ARRAY_SIZE(attempts), -EROFS);
 	for (size_t i = 0; i < ARRAY_SIZE(writing); i++) {
 		assert_int_equal(client_open(&client, node, writing[i]), 0);
 		assert_int_equal(client.header.error, -EROFS);
@@ -500,16 +509,10 @@ static void test_other_shares(void **state)
 /* The mount's root shows the shares, and can do nothing else. */
 static void test_mount_root(void **state)
 {
-	static const uint32_t nothing[64];
 	const char *const names[] = { "1", "00", "-1", "0x0", " 0", "a", "18446744073709551616" };
 	const struct fuse_entry_out *entry = (const void *)client.data;
 	const struct fuse_read_in read_in = { .size = 4096 };
-	const struct {
-		uint32_t opcode;
-		size_t in_size;
-		const char *tail;
-		size_t tail_size;
-	} messages[] = {
+	static const struct attempt attempts[] = {
 		{ FUSE_SETATTR, sizeof(struct fuse_setattr_in), NULL, 0 },
 		{ FUSE_MKDIR, sizeof(struct fuse_mkdir_in), "n", 2 },
 		{ FUSE_UNLINK, 0, "0", 2 },
@@ -526,11 +529,7 @@ static void test_mount_root(void **state)
 		assert_int_equal(
 			client_name(&client, CLIENT_MOUNT, FUSE_LOOKUP, 1, NULL, 0, names[i]),
 			-ENOENT);
-	for (size_t i = 0; i < ARRAY_SIZE(messages); i++)
-		assert_int_equal(client_call(&client, CLIENT_MOUNT, messages[i].opcode, 1, nothing,
-					     messages[i].in_size, messages[i].tail,
-					     messages[i].tail_size),
-				 -EPERM);
+	assert_refused(CLIENT_MOUNT, attempts, ARRAY_SIZE(attempts), -EPERM);
 	assert_int_equal(client_name(&client, CLIENT_MOUNT, FUSE_LOOKUP, 1, NULL, 0, "0"), 0);
 	assert_int_equal(entry->nodeid, client_node(0, 1));
 	assert_int_equal(entry->attr.flags, FUSE_ATTR_SUBMOUNT);
