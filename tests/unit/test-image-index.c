@@ -259,8 +259,7 @@ static void assert_refused(struct fixture *fixture, const struct buf *archive, c
 	struct cay_error err = { 0 };
 
 	assert_true(archive_load(fixture->store, archive, &loaded, &err) < 0);
-	if (!strstr(err.message, why))
-		fail_msg("\"%s\" is not in: %s", why, err.message);
+	assert_says(&err, why);
 	assert_int_equal(loaded.count, 0);
 	assert_listed(fixture, "");
 	assert_int_equal(count_blobs(fixture), 0);

@@ -155,12 +155,6 @@ static void ask(const char *url, struct cay_error *err)
 	assert_null(strstr(err->message, "hidden"));
 }
 
-static void assert_says(const struct cay_error *err, const char *part)
-{
-	if (!strstr(err->message, part))
-		fail_msg("\"%s\" without \"%s\"", err->message, part);
-}
-
 static void test_unknown_authority(void **state)
 {
 	_cleanup_free_ char *url = NULL, *folder = NULL, *option = NULL;

@@ -42,8 +42,7 @@ static void expect_refusal(struct vm_disk disk, const char *word)
 	struct vm vm = VM_NONE;
 
 	assert_true(vm_start(&machine, &vm, &err) < 0);
-	if (!strstr(err.message, word))
-		fail_msg("\"%s\" is not in: %s", word, err.message);
+	assert_says(&err, word);
 	assert_int_equal(vm.pidfd, -1);
 }
 

@@ -6,9 +6,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/file.h"
 
@@ -19,6 +21,25 @@
 		if (result_ < 0) \
 			fail_msg("%s: %d: %s", #call, result_, err.message); \
 	} while (0)
+
+/* Fails the test where the error's text lacks this part. */
+static inline cay_unused void assert_says(const struct cay_error *err, const char *part)
+{
+	if (!strstr(err->message, part))
+		fail_msg("\"%s\" is not in: %s", part, err->message);
+}
+
+/* Appends a text with the first `from` in it replaced. */
+static inline cay_unused void put_replaced(struct buf *out, const char *text, const char *from,
+					   const char *to)
+{
+	const char *at = strstr(text, from);
+
+	assert_non_null(at);
+	buf_append(out, text, (size_t)(at - text));
+	buf_puts(out, to);
+	buf_puts(out, at + strlen(from));
+}
 
 /* A new directory under TMPDIR; remove it with remove_tree(). */
 static inline cay_unused void make_test_directory(char path[64])
