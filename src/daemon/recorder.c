@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "daemon/launch-warm.h"
 #include "daemon/pool.h"
 #include "daemon/quiet.h"
@@ -24,13 +25,6 @@ enum {
 	AGAIN_MS = 100,
 	NICE_WORST = 19,
 };
-
-static void wake(struct recorder *recorder)
-{
-	const uint64_t one = 1;
-
-	(void)!write(recorder->wake_fd, &one, sizeof(one)); /* full means already readable */
-}
 
 /* ---- starts ---- */
 
@@ -67,7 +61,7 @@ static void want(struct recorder *recorder, const char *key)
 	if (recorder->wanted_ms > 0 || strcmp(recorder->unsupported, key) == 0)
 		return;
 	recorder->wanted_ms = clock_monotonic_ms();
-	wake(recorder);
+	fd_wake(recorder->wake_fd);
 }
 
 void recorder_choose(struct recorder *recorder, struct sandbox_config *config)
@@ -261,15 +255,10 @@ int recorder_open(struct daemon *daemon, struct recorder **ret_recorder, struct 
 
 void recorder_start(struct recorder *recorder)
 {
-	pthread_attr_t attributes;
-
 	if (!recorder->daemon->options.use_translations)
 		return;
-	(void)pthread_attr_init(&attributes);
-	(void)pthread_attr_setstacksize(&attributes, THREAD_STACK);
 	recorder->is_threaded =
-		pthread_create(&recorder->thread, &attributes, recorder_main, recorder) == 0;
-	(void)pthread_attr_destroy(&attributes);
+		thread_start(THREAD_STACK, recorder_main, recorder, &recorder->thread) == 0;
 	if (!recorder->is_threaded)
 		log_warning("no thread for translations: none are made");
 }
@@ -281,7 +270,7 @@ void recorder_stop(struct recorder *recorder)
 	(void)pthread_mutex_lock(&recorder->lock);
 	recording_cancel(&recorder->recording);
 	(void)pthread_mutex_unlock(&recorder->lock);
-	wake(recorder);
+	fd_wake(recorder->wake_fd);
 	if (recorder->is_threaded)
 		(void)pthread_join(recorder->thread, NULL);
 	recorder->is_threaded = false;
