@@ -291,12 +291,11 @@ static int write_finished(const struct candidates *candidates, const struct file
 		.size = start + counts->bytes,
 	};
 	_cleanup_free_ uint32_t *table = xcalloc(slots, sizeof(*table));
-	_cleanup_close_ int fd = open(output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	const int fd = open(output, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	_cleanup_fclose_ FILE *file = fd < 0 ? NULL : fdopen(fd, "w");
 
 	if (!file)
 		return cay_error_errno(err, errno, "making %s", output);
-	fd = -1; /* the stream's */
 	memcpy(head.build_id,
 	       ((const struct translations_head *)(const void *)first->data)->build_id,
 	       sizeof(head.build_id));
