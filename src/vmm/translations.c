@@ -13,7 +13,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { SLOTS_MIN = 1024, CPUINFO_MAX = 1024 * 1024 };
+/* The first processor's lines are not longer than that; all others' would take time to make. */
+enum { SLOTS_MIN = 1024, CPUINFO_SIZE = 8192 };
 
 /* ---- what they depend on ---- */
 
@@ -26,9 +27,24 @@ static void add_line(struct buf *text, const char *lines, const char *beginning)
 		buf_printf(text, " %.*s", (int)strcspn(line, "\n"), line);
 }
 
+/* What the translator goes by: it uses whatever instructions there are. */
+static void add_processor(struct buf *text)
+{
+	static const char *const beginnings[] = { "model name", "flags" };
+	_cleanup_close_ int fd = open("/proc/cpuinfo", O_RDONLY | O_CLOEXEC);
+	char lines[CPUINFO_SIZE];
+	ssize_t size = fd < 0 ? -1 : read_full(fd, lines, sizeof(lines) - 1);
+
+	if (size < 0)
+		return;
+	lines[size] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		add_line(text, lines, beginnings[i]);
+}
+
 char *translations_shape(const struct vm_machine *machine)
 {
-	_cleanup_buf_ struct buf cpuinfo = { 0 }, text = { 0 };
+	_cleanup_buf_ struct buf text = { 0 };
 	_cleanup_free_ char *qemu = NULL;
 
 	buf_printf(&text, "%d %d", TRANSLATIONS_FORMAT, machine->stock_kernel);
@@ -37,11 +53,7 @@ char *translations_shape(const struct vm_machine *machine)
 	cache_file_key(&text, machine->kernel);
 	cache_file_key(&text, machine->initramfs);
 	cache_file_key(&text, machine->preload);
-	/* The translator uses whatever instructions there are. */
-	if (file_read("/proc/cpuinfo", CPUINFO_MAX, &cpuinfo, NULL) == 0) {
-		add_line(&text, buf_text(&cpuinfo), "model name");
-		add_line(&text, buf_text(&cpuinfo), "flags");
-	}
+	add_processor(&text);
 	return xstrdup(buf_text(&text));
 }
 

@@ -16,6 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Places of the table that are looked at for one block: more than any that is not damaged takes. */
+enum { WALK_MAX = 256 };
+
 static struct {
 	const unsigned char *file;
 	size_t size;
@@ -95,9 +98,8 @@ static const struct translation *find(const struct qemu_block *block, const unsi
 	const uint64_t key =
 		translation_key(block->base, block->flags, block->cflags, offset, guest);
 
-	/* A table that was damaged may have no free place. */
-	for (uint32_t i = 0, slot = (uint32_t)key & store.mask;
-	     i <= store.mask && store.table[slot]; i++, slot = (slot + 1) & store.mask) {
+	for (uint32_t i = 0, slot = (uint32_t)key & store.mask; i < WALK_MAX && store.table[slot];
+	     i++, slot = (slot + 1) & store.mask) {
 		const struct translation *found = block_at(store.table[slot]);
 
 		if (!found || found->key != key || found->base != block->base ||
