@@ -22,7 +22,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "e2e"))
 
 import lab  # noqa: E402
-from harness import BUILD, Daemon, Registry, busybox_archive, cached, processes, wait_until  # noqa: E402,F401
+from harness import (  # noqa: E402,F401
+    BUILD, Daemon, Registry, busybox_archive, cached, has_off, processes, wait_until)
 
 
 class Cay:
@@ -41,8 +42,10 @@ class Cay:
                               capture_output=True, text=True, **options).stdout.strip()
 
     def warm_up(self):
-        """A first start, after which the template is made, and the pool is filled."""
+        """A first start, after which translations and the template are made, and the pool is filled."""
         self("run", "--rm", "busybox", "true")
+        if not has_off("--translations", self.daemon.options):
+            wait_until(self.daemon.has_translations, "translations", 300)
         self.wait_warm()
 
     def wait_warm(self):
