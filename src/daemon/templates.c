@@ -422,6 +422,16 @@ static int wait_made(struct templates *templates, const char *key, unsigned int 
 	}
 }
 
+/* With the lock held: one that was removed while it was made is not what is asked for now. */
+static void wait_given_up(struct templates *templates, const char *key)
+{
+	const struct template_wish *wish;
+
+	while ((wish = find_wish(templates, key)) && wish->is_making &&
+	       templates->maker.is_cancelled && !templates->is_stopping)
+		thread_wait_ms(&templates->changed, &templates->lock, GONE_ASK_MS);
+}
+
 int templates_create(struct templates *templates, const struct sandbox_config *config,
 		     bool (*is_gone)(void *user), void *user, char ret_key[TEMPLATE_KEY_SIZE],
 		     struct cay_error *err)
@@ -438,6 +448,7 @@ int templates_create(struct templates *templates, const struct sandbox_config *c
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&templates->lock);
+	wait_given_up(templates, ret_key);
 	if (!templates_entry(templates, ret_key)) {
 		wish = templates_want(templates, ret_key, config, TAKE_PTR(shape));
 		wish->is_urgent = true;

@@ -151,6 +151,15 @@ class TestTemplates(TemplateTestCase):
         wait_until(lambda: self.names_on_disk() == [], "its files to be gone")
         self.assertEqual(processes(str(self.daemon.root), ".new-"), [])
 
+    def test_asked_for_again_while_it_is_given_up(self):
+        thread = threading.Thread(target=self.api, args=("POST", "/cay/v1/templates", {"Memory": 300 << 20}),
+                                  kwargs={"timeout": MAKING})
+        thread.start()
+        key = wait_until(lambda: [one for one in self.templates() if one["State"] == "making"], "a maker")[0]["Key"]
+        self.assertEqual(self.api("DELETE", f"/cay/v1/templates/{key}")[0], 204)
+        self.assertEqual(self.make(Memory=300 << 20), key)
+        thread.join()
+
     def test_killed_maker_is_tried_again(self):
         made = []
         thread = threading.Thread(target=lambda: made.append(self.api("POST", "/cay/v1/templates", {"Memory": 300 << 20},
