@@ -61,7 +61,10 @@ class Stats(CayTestCase):
         self.cay("exec", "grows", "dd", "if=/dev/zero", "of=/big/file", "bs=1M", "count=150")
         after = self.one("grows")
         self.assertGreater(after["memory_stats"]["usage"] - before["memory_stats"]["usage"], 140 << 20)
-        self.assertGreater(after["cay_host"]["memory"] - before["cay_host"]["memory"], 140 << 20)
+        grown = {name: after["cay_host"][name] - before["cay_host"][name] for name in ("resident", "memory")}
+        self.assertGreater(grown["resident"], 140 << 20)
+        # Its part of what it shares with other VMs becomes smaller with each that starts meanwhile.
+        self.assertGreater(grown["memory"], 100 << 20)
         self.assertGreater(after["cpu_stats"]["cpu_usage"]["total_usage"], before["cpu_stats"]["cpu_usage"]["total_usage"])
         self.cay("exec", "grows", "rm", "/big/file")
         wait_until(lambda: self.host("grows")["memory"] - before["cay_host"]["memory"] < 50 << 20,
