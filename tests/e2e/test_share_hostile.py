@@ -276,13 +276,17 @@ class Rings(ShareTestCase):
         self.assertIn("resets", survived)
 
     def test_messages_that_change_while_they_are_read(self):
-        witness, shell = self.start("calm"), self.attacker("changing")
-        files = self.files_process("changing")
-        words = pathlib.Path(f"/proc/{files}/cmdline").read_bytes().decode().split("\0")
-        before = tree(self.tools)
-        answered = int(shell(f"/bin/share-ring race {root_of(words[3::3].index(str(self.tools)))} 15"))
-        self.assertGreater(answered, 100)
-        self.assertEqual(shell("echo alive"), "alive")
+        witness, before = self.start("calm"), tree(self.tools)
+        answered = []
+        # A server may end for what it reads, sooner or later: then the next one is attacked.
+        while sum(answered) <= 100:
+            name = f"changing-{len(answered)}"
+            shell = self.attacker(name)
+            words = pathlib.Path(f"/proc/{self.files_process(name)}/cmdline").read_bytes().decode().split("\0")
+            answered.append(int(shell(f"/bin/share-ring race {root_of(words[3::3].index(str(self.tools)))} 15")))
+            self.assertEqual(shell("echo alive"), "alive")
+            self.assertLess(len(answered), 20, "hardly anything is answered")
+            self.cay("rm", "-f", name)
         self.assertEqual(witness("echo y > /shared/other; cat /shared/other"), "y")
         # Some were read as others, which may have done what its shares allow: nothing to this one.
         self.assertEqual(tree(self.tools), before)
