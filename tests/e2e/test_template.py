@@ -80,7 +80,7 @@ class TemplateCase(CayTestCase):
         config.update(id=output.name, purpose="template", template_output=str(output), run_directory=str(run),
                       boot_log_path=str(run / "boot.log"), vm_uid=54321,
                       disks=[{"read_only": disk["read_only"], "extents": []} for disk in cls.model["disks"]],
-                      interfaces=[{"kind": card["kind"], "device": f"caytmpl{i}", "mac": f"02:00:00:00:00:0{i}",
+                      interfaces=[{"kind": card["kind"], "device": f"caym{os.getpid():x}.{i}", "mac": f"02:00:00:00:00:0{i}",
                                    "mtu": card["mtu"], "queues": card["queues"]}
                                   for i, card in enumerate(cls.model["interfaces"])])
         path = run / "config.json"
