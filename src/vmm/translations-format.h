@@ -42,6 +42,15 @@ struct translations_head {
 	uint8_t build_id[TRANSLATION_BUILD_ID_MAX];
 };
 
+/* Of a finished file of this size. */
+static inline int translations_head_is_valid(const struct translations_head *head, uint64_t size)
+{
+	return memcmp(head->magic, TRANSLATIONS_MAGIC, sizeof(head->magic)) == 0 &&
+		head->format == TRANSLATIONS_FORMAT && head->size == size && head->slots > 0 &&
+		(head->slots & (head->slots - 1)) == 0 &&
+		head->slots <= (size - sizeof(*head)) / sizeof(uint32_t);
+}
+
 struct translation {
 	uint64_t sum;  /* translation_sum() of all that follows */
 	uint64_t key;  /* translation_key() */

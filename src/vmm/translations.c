@@ -260,7 +260,7 @@ static struct translations_counts count_kept(const struct candidates *candidates
 
 /* ---- writing ---- */
 
-/* `places` has room for all; which blocks come where is the candidates' order. */
+/* The blocks come in the candidates' order, the first at `start`. */
 static void fill_table(const struct candidates *candidates, uint32_t *table, size_t slots,
 		       size_t start)
 {
@@ -362,14 +362,6 @@ int translations_merge(const char *first, const char *second, const char *output
 
 /* ---- opening ---- */
 
-static bool head_is_valid(const struct translations_head *head, off_t size)
-{
-	return memcmp(head->magic, TRANSLATIONS_MAGIC, sizeof(head->magic)) == 0 &&
-		head->format == TRANSLATIONS_FORMAT && head->size == (uint64_t)size &&
-		head->slots > 0 && (head->slots & (head->slots - 1)) == 0 &&
-		head->slots <= ((uint64_t)size - sizeof(*head)) / sizeof(uint32_t);
-}
-
 int translations_open(const char *path, struct cay_error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -382,7 +374,7 @@ int translations_open(const char *path, struct cay_error *err)
 		return cay_error_set(err, CAY_CORRUPT, EIO,
 				     "%s is not a file that this user alone can read", path);
 	if (pread_full(fd, &head, sizeof(head), 0) != (ssize_t)sizeof(head) ||
-	    !head_is_valid(&head, st.st_size))
+	    !translations_head_is_valid(&head, (uint64_t)st.st_size))
 		return cay_error_set(err, CAY_CORRUPT, EIO, "%s is damaged", path);
 	return TAKE_FD(fd);
 }

@@ -36,7 +36,6 @@ bool code_contains(const void *start, size_t size);
 
 /* The finished file; does nothing where it is of another QEMU, or no such file. */
 void store_open(int fd);
-bool store_is_open(void);
 /*
  * Puts a stored translation of what the guest has at `guest` into the block. Returns its code's
  * size, or -1: there is none, or no room.

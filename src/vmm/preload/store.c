@@ -31,10 +31,7 @@ static bool is_ours(const unsigned char *file, size_t size)
 	struct translations_head head;
 
 	memcpy(&head, file, sizeof(head));
-	return memcmp(head.magic, TRANSLATIONS_MAGIC, sizeof(head.magic)) == 0 &&
-		head.format == TRANSLATIONS_FORMAT && head.size == size && head.slots > 0 &&
-		(head.slots & (head.slots - 1)) == 0 &&
-		head.slots <= (size - sizeof(head)) / sizeof(uint32_t) &&
+	return translations_head_is_valid(&head, size) &&
 		memcmp(head.build_id, library_program()->build_id, sizeof(head.build_id)) == 0;
 }
 
@@ -57,11 +54,6 @@ void store_open(int fd)
 	store.size = (size_t)st.st_size;
 	store.table = (const void *)(store.file + sizeof(struct translations_head));
 	store.mask = ((const struct translations_head *)file)->slots - 1;
-}
-
-bool store_is_open(void)
-{
-	return store.file != NULL;
 }
 
 void store_let_go(void)
