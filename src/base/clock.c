@@ -2,6 +2,8 @@
 /* Times: the two clocks, and RFC 3339 to and from nanoseconds since the epoch. */
 #include "base/clock.h"
 
+#include "base/macros.h"
+
 #include "base/buf.h"
 
 #include <errno.h>
@@ -44,6 +46,13 @@ struct timespec clock_deadline(int64_t ms)
 		deadline.tv_nsec -= NS_PER_SECOND;
 	}
 	return deadline;
+}
+
+int64_t clock_backoff_ms(unsigned int failures, int64_t first_ms, int64_t max_ms)
+{
+	for (; failures > 0 && first_ms < max_ms; failures--)
+		first_ms *= 2;
+	return MIN(first_ms, max_ms);
 }
 
 void clock_format_utc(int64_t ns, char ret_text[CLOCK_TEXT_MAX])

@@ -84,15 +84,12 @@ static void drop_unfit(struct pool *pool)
 /* Told once, as long as it stays the same. */
 static void note_failure(struct pool *pool, const struct cay_error *err)
 {
-	const unsigned int doublings = MIN(pool->failures, 10U);
-
 	if (!pool->fault || strcmp(pool->fault, err->message) != 0)
 		log_warning("the pool could not be filled, it is tried again later: %s",
 			    err->message);
 	replace_string(&pool->fault, err->message);
-	pool->failures++;
-	pool->not_before_ms =
-		clock_monotonic_ms() + MIN((int64_t)RETRY_MS << doublings, POOL_RETRY_MAX_MS);
+	pool->not_before_ms = clock_monotonic_ms() +
+		clock_backoff_ms(pool->failures++, RETRY_MS, POOL_RETRY_MAX_MS);
 }
 
 /* As many as the memory allows, by what the largest takes; one that is ready is known. */

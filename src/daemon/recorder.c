@@ -101,16 +101,13 @@ int64_t recorder_left_ms(struct recorder *recorder, const struct sandbox_config 
 /* With the lock held. Told once, as long as it stays the same. */
 static void note_failure(struct recorder *recorder, const struct cay_error *err)
 {
-	const unsigned int doublings = MIN(recorder->failures, 8U);
-
 	if (!recorder->fault || strcmp(recorder->fault, err->message) != 0)
 		log_warning("there are no translations yet, VMs start without; it is tried "
 			    "again later: %s",
 			    err->message);
 	replace_string(&recorder->fault, err->message);
-	recorder->failures++;
-	recorder->not_before_ms =
-		clock_monotonic_ms() + MIN((int64_t)RETRY_MS << doublings, RETRY_MAX_MS);
+	recorder->not_before_ms = clock_monotonic_ms() +
+		clock_backoff_ms(recorder->failures++, RETRY_MS, RETRY_MAX_MS);
 }
 
 void recorder_conclude(struct recorder *recorder, const char *key, int r,

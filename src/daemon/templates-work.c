@@ -206,17 +206,15 @@ static struct template_wish *find_due(const struct templates *templates, int *re
 /* With the lock held. Told once, as long as it stays the same. */
 static void note_failure(struct template_wish *wish, const struct cay_error *err)
 {
-	const unsigned int doublings = MIN(wish->failures, 8U);
-
 	if (!wish->fault || strcmp(wish->fault, err->message) != 0)
 		log_warning("the template %.12s could not be made, containers of its shape start "
 			    "cold; it is tried again later: %s",
 			    wish->key, err->message);
 	replace_string(&wish->fault, err->message);
-	wish->failures++;
 	wish->is_urgent = wish->is_making = false;
 	wish->since_ms = clock_monotonic_ms();
-	wish->not_before_ms = wish->since_ms + MIN((int64_t)RETRY_MS << doublings, RETRY_MAX_MS);
+	wish->not_before_ms =
+		wish->since_ms + clock_backoff_ms(wish->failures++, RETRY_MS, RETRY_MAX_MS);
 }
 
 /* What was made, or why not, goes into the table; the wish was not touched by others meanwhile. */

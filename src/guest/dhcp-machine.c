@@ -2,6 +2,7 @@
 /* The client's side of DHCP: states and times. */
 #include "guest/dhcp-machine.h"
 
+#include "base/clock.h"
 #include "base/macros.h"
 
 #include <errno.h>
@@ -45,10 +46,8 @@ static uint32_t next_random(struct dhcp_machine *machine)
 /* The wait after the next try: doubled each time, and a quarter more or less. */
 static int64_t retry_ms(struct dhcp_machine *machine)
 {
-	const unsigned int doublings = MIN(machine->tries, 6U);
-	const int64_t base = MIN((int64_t)RETRY_FIRST_MS << doublings, (int64_t)RETRY_MAX_MS);
+	const int64_t base = clock_backoff_ms(machine->tries++, RETRY_FIRST_MS, RETRY_MAX_MS);
 
-	machine->tries++;
 	return base * 3 / 4 + next_random(machine) % (base / 2);
 }
 

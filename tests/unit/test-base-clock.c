@@ -55,12 +55,22 @@ static void test_refused(void **state)
 	assert_true(ns == 5);
 }
 
+static void test_backoff(void **state)
+{
+	assert_int_equal(clock_backoff_ms(0, 5000, 900000), 5000);
+	assert_int_equal(clock_backoff_ms(1, 5000, 900000), 10000);
+	assert_int_equal(clock_backoff_ms(7, 5000, 900000), 640000);
+	assert_int_equal(clock_backoff_ms(8, 5000, 900000), 900000);
+	assert_int_equal(clock_backoff_ms(UINT32_MAX, 5000, 900000), 900000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_offsets_and_fractions),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_backoff),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
