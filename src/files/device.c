@@ -2,9 +2,11 @@
 /* The queues of device.h at work: threads that wait, take and give back. */
 #include "files/device-internal.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,6 +16,16 @@ enum { EVENT_MORE = DEVICE_QUEUES, EVENT_STOP };
 
 /* Requests that are given back in silence before the guest is told of them. */
 enum { UNTOLD_MAX = 64 };
+
+/*
+ * How long a queue is looked at: an emulated processor takes some tens of microseconds from an
+ * answer to the next request. The guest looks for answers in the same way.
+ */
+enum {
+	LOOK_US = 100,
+	LOOK_VAIN_MAX = 4, /* so often in vain, one after the other, and it is not worth it */
+	LOOK_AGAIN = 64,   /* so many requests later it is tried again */
+};
 
 static int watch(const struct device *device, int fd, uint32_t events, uint32_t what)
 {
@@ -107,16 +119,59 @@ static int take(struct device *device, struct device_queue *queue, struct chain 
 		return 0;
 	do
 		r = virtqueue_take(&queue->ring, chain);
-	while (r == 0 && virtqueue_ask(&queue->ring));
+	while (r == 0 && !queue->looked_at && virtqueue_ask(&queue->ring));
 	if (r <= 0)
 		return r;
 	/*
 	 * What comes now wakes another thread. So does what is there already: of that the guest has
 	 * not told, and won't, as long as nobody asks it to.
 	 */
-	if (virtqueue_has_more(&queue->ring) || virtqueue_ask(&queue->ring))
+	if (!queue->looked_at && (virtqueue_has_more(&queue->ring) || virtqueue_ask(&queue->ring)))
 		device_look(device);
 	return 1;
+}
+
+/* With the queue's lock held. */
+static bool is_worth_looking(struct device_queue *queue)
+{
+	if (!queue->running || queue->looked_at)
+		return false;
+	if (queue->vain_looks < LOOK_VAIN_MAX)
+		return true;
+	if (++queue->unlooked < LOOK_AGAIN)
+		return false;
+	queue->unlooked = 0;
+	return true;
+}
+
+/* With the queue's lock held, which is let go meanwhile, for others to give back what they took. */
+static bool look(struct device_queue *queue)
+{
+	const int64_t end_us = clock_monotonic_us() + LOOK_US;
+
+	while (queue->running && !virtqueue_has_more(&queue->ring)) {
+		if (clock_monotonic_us() >= end_us)
+			return false;
+		(void)pthread_mutex_unlock(&queue->lock);
+		/* The guest's processor may wait for this one. */
+		(void)sched_yield();
+		(void)pthread_mutex_lock(&queue->lock);
+	}
+	return true;
+}
+
+void device_look_for(struct device *device, unsigned int number)
+{
+	struct device_queue *queue = &device->queues[number];
+
+	(void)pthread_mutex_lock(&queue->lock);
+	if (is_worth_looking(queue)) {
+		virtqueue_spare(&queue->ring);
+		queue->looked_at = true;
+		queue->vain_looks = look(queue) ? 0 : queue->vain_looks + 1;
+		queue->looked_at = false;
+	}
+	(void)pthread_mutex_unlock(&queue->lock);
 }
 
 int device_take(struct device *device, unsigned int number, struct device_request *request)

@@ -29,9 +29,12 @@ struct device_queue {
 	uint16_t base;               /* where it begins to run */
 	bool enabled, running;
 	int kick_fd, call_fd;
-	unsigned int busy;   /* requests that threads are working on */
-	unsigned int untold; /* given back in silence */
-	int later;           /* left, and not given back yet; below 0 in between */
+	unsigned int busy;       /* requests that threads are working on */
+	unsigned int untold;     /* given back in silence */
+	bool looked_at;          /* by a thread that takes what comes, see device_look_for() */
+	unsigned int vain_looks; /* in which nothing came, one after the other */
+	unsigned int unlooked;   /* requests since those became too many */
+	int later;               /* left, and not given back yet; below 0 in between */
 };
 
 struct device {
@@ -83,6 +86,14 @@ int device_take(struct device *device, unsigned int queue, struct device_request
 void device_give(struct device *device, struct device_request *request, uint32_t length,
 		 bool silent);
 void device_tell(struct device *device);
+
+/*
+ * Looks for the next request for a moment, in which the guest need not notify of it: who has been
+ * answered often asks again at once, and to wait for that asleep takes longer than the work itself.
+ * device_take() has to follow. One thread looks at a queue at a time, and next to none where
+ * requests don't use to come in that time.
+ */
+void device_look_for(struct device *device, unsigned int queue);
 
 /*
  * A request that is given back later, not by a thread that works: device_leave() ends the work on

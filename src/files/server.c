@@ -3,8 +3,9 @@
  * The threads of server.h. Those that have nothing to do wait for the guest's
  * kick, which wakes one of them, the one that has worked last. It takes one
  * request, acts on it and answers it; a kick that comes meanwhile wakes the
- * next. So a request costs one wake, and up to seven slow ones delay nobody: with
- * eight under way the rest waits, but for locks, which have threads of their own.
+ * next. Then it looks for what comes next before it waits again. So a request
+ * costs one wake, or none, and up to seven slow ones delay nobody: with eight
+ * under way the rest waits, but for locks, which have threads of their own.
  *
  * FORGET and INTERRUPT have no answers. They are given back in silence, which
  * spares the guest an interrupt for each: it finds them with the next answer
@@ -204,12 +205,15 @@ static void fail(struct server *server, int error, const char *what)
 
 static int work_off(struct worker *worker, unsigned int queue)
 {
+	struct device *device = &worker->server->device;
 	int r;
 
-	while ((r = device_take(&worker->server->device, queue, &worker->request)) == 1) {
+	while ((r = device_take(device, queue, &worker->request)) == 1) {
 		r = act(worker);
 		if (r < 0)
 			break;
+		if (queue == DEVICE_REQUESTS)
+			device_look_for(device, queue);
 	}
 	return r;
 }

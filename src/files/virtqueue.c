@@ -191,6 +191,14 @@ bool virtqueue_ask(struct virtqueue *queue)
 	return virtqueue_has_more(queue);
 }
 
+void virtqueue_spare(struct virtqueue *queue)
+{
+	if (queue->event_index)
+		store(avail_event(queue), (uint16_t)(queue->next_avail - 1)); /* is past */
+	else
+		store(&queue->used->flags, VRING_USED_F_NO_NOTIFY);
+}
+
 void virtqueue_give(struct virtqueue *queue, uint16_t head, uint32_t length)
 {
 	struct vring_used_elem *element = &queue->used->ring[queue->next_used % queue->size];

@@ -62,6 +62,8 @@ bool virtqueue_has_more(const struct virtqueue *queue);
  * notified.
  */
 bool virtqueue_ask(struct virtqueue *queue);
+/* Somebody looks at the queue: the guest need not notify. A notification may still come. */
+void virtqueue_spare(struct virtqueue *queue);
 
 /* Gives a chain back with `length` bytes written into it. */
 void virtqueue_give(struct virtqueue *queue, uint16_t head, uint32_t length);

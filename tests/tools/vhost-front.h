@@ -41,6 +41,7 @@ struct front_queue {
 	struct vring_avail *avail;
 	struct vring_used *used;
 	uint16_t used_seen;
+	unsigned int kicks;
 	int kick_fd, call_fd;
 	bool taken[FRONT_SLOTS];
 };
@@ -221,7 +222,16 @@ static inline cay_unused int front_find_slot(const struct front *front, unsigned
 	return -1;
 }
 
-/* Makes a descriptor of the ring available and kicks, whatever it says. */
+/* Whether the device has asked to be told of the one that was just made available. */
+static inline cay_unused bool front_must_kick(const struct front_queue *queue)
+{
+	const uint16_t *event = (const uint16_t *)&queue->used->ring[FRONT_SLOTS];
+
+	return vring_need_event(__atomic_load_n(event, __ATOMIC_SEQ_CST), queue->avail->idx,
+				(uint16_t)(queue->avail->idx - 1));
+}
+
+/* Makes a descriptor of the ring available, whatever it says, and kicks where that is asked for. */
 static inline cay_unused void front_offer(struct front *front, unsigned int index, uint16_t head)
 {
 	struct front_queue *queue = &front->queues[index];
@@ -229,6 +239,9 @@ static inline cay_unused void front_offer(struct front *front, unsigned int inde
 
 	queue->avail->ring[queue->avail->idx % FRONT_SLOTS] = head;
 	__atomic_store_n(&queue->avail->idx, (uint16_t)(queue->avail->idx + 1), __ATOMIC_SEQ_CST);
+	if (!front_must_kick(queue))
+		return;
+	queue->kicks++;
 	(void)!write(queue->kick_fd, &one, sizeof(one));
 }
 

@@ -2,6 +2,8 @@
 /* QEMU in front of a real cay-files: what it says in its turn, and what it should not. */
 #include "files-client.h"
 
+#include "base/clock.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -141,6 +143,25 @@ static void test_silence(void **state)
 		assert_int_equal(client_call(&client, 0, FUSE_STATFS, 1, NULL, 0, NULL, 0), 0);
 		told = poll(&wait, 1, 0) == 1;
 	}
+}
+
+/*
+ * Who is about to wait again, or has just begun to, misses nothing, whether it is told or not; and
+ * of requests that follow each other it need not be told.
+ */
+static void test_looking(void **state)
+{
+	const struct front_queue *queue = &client.front.queues[FRONT_REQUESTS];
+	enum { REQUESTS = 4000, PAUSE_MAX_US = 250 };
+
+	for (unsigned int i = 0; i < REQUESTS; i++) {
+		const int64_t end_us = clock_monotonic_us() + i % PAUSE_MAX_US;
+
+		assert_int_equal(client_call(&client, 0, FUSE_STATFS, 1, NULL, 0, NULL, 0), 0);
+		while (clock_monotonic_us() < end_us)
+			;
+	}
+	assert_in_range(queue->kicks, 1, REQUESTS - 1);
 }
 
 struct saying {
@@ -287,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stop_while_waiting, start, stop),
 		cmocka_unit_test_setup_teardown(test_memory_moves, start, stop),
 		cmocka_unit_test_setup_teardown(test_silence, start, stop),
+		cmocka_unit_test_setup_teardown(test_looking, start, stop),
 		cmocka_unit_test_setup_teardown(test_features, start, stop),
 		cmocka_unit_test_setup_teardown(test_bad_messages, start, stop),
 		cmocka_unit_test_setup_teardown(test_version, start, stop),

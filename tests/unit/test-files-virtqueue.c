@@ -181,6 +181,32 @@ static void test_notifications(void **state)
 	assert_true(virtqueue_must_tell(&queue));
 }
 
+/* Whether the guest notifies of the next chain, having told of all before. */
+static bool is_asked(void)
+{
+	const uint16_t index = queue.avail->idx;
+
+	return vring_need_event(avail_event(), (uint16_t)(index + 1), index);
+}
+
+static void test_asking(void **state)
+{
+	describe(2, 0x2000, 4, 0, 0);
+	for (unsigned int i = 0; i < 70000; i++) {
+		assert_false(virtqueue_ask(&queue));
+		assert_true(is_asked());
+		virtqueue_spare(&queue);
+		assert_false(is_asked());
+		offer(2);
+		assert_int_equal(virtqueue_take(&queue, &chain), 1);
+	}
+	queue.event_index = false;
+	virtqueue_spare(&queue);
+	assert_int_equal(queue.used->flags, VRING_USED_F_NO_NOTIFY);
+	assert_false(virtqueue_ask(&queue));
+	assert_int_equal(queue.used->flags, 0);
+}
+
 static void test_places(void **state)
 {
 	const uint16_t sizes[] = { 0, 3, 2048 };
@@ -242,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup(test_many_pieces, start),
 		cmocka_unit_test_setup(test_wrapping, start),
 		cmocka_unit_test_setup(test_notifications, start),
+		cmocka_unit_test_setup(test_asking, start),
 		cmocka_unit_test_setup(test_places, start),
 		cmocka_unit_test(test_mapping),
 	};
