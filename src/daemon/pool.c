@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "daemon/shim.h"
+#include "sandbox/template.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -175,7 +176,7 @@ bool pool_can_serve(const struct sandbox_config *config)
 	for (size_t i = 0; i < config->interface_count; i++)
 		if (config->interfaces[i].kind != SANDBOX_TAP || config->interfaces[i].dhcp)
 			return false;
-	return config->share_count == 0;
+	return sandbox_may_be_cloned(config);
 }
 
 bool pool_claim(struct pool *pool, const char *key, struct container *container,

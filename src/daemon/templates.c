@@ -196,7 +196,7 @@ void templates_key_of_start(const struct daemon *daemon, const struct sandbox_co
 
 	ret_key[0] = '\0';
 	if ((daemon->options.use_templates || daemon->options.pool_size > 0) &&
-	    templates_key(config, ret_key, NULL, &err) < 0)
+	    sandbox_may_be_cloned(config) && templates_key(config, ret_key, NULL, &err) < 0)
 		log_debug("%s", err.message);
 }
 
@@ -276,7 +276,7 @@ void templates_started(struct templates *templates, const char *key,
 		learn(templates, config, since_ms, start, fault);
 	is_known = templates_entry(templates, key) || find_wish(templates, key);
 	(void)pthread_mutex_unlock(&templates->lock);
-	if (!is_known && strcmp(start, "cold") == 0)
+	if (!is_known && key[0] != '\0' && strcmp(start, "cold") == 0)
 		want_like(templates, config);
 }
 

@@ -23,7 +23,7 @@
  * can't; nor can that device be added afterwards, as virtio-mmio knows no hotplug. Besides, a
  * guest's memory that is shared with a server is no copy-on-write one.
  */
-static bool may_be_cloned(const struct sandbox_config *config)
+bool sandbox_may_be_cloned(const struct sandbox_config *config)
 {
 	return config->share_count == 0;
 }
@@ -58,7 +58,7 @@ void sandbox_use_template(struct sandbox *sandbox, struct vm_machine *machine)
 	struct cay_error err = { 0 };
 
 	if (!sandbox->config->template_directory || sandbox->template_error[0] != '\0' ||
-	    !may_be_cloned(sandbox->config))
+	    !sandbox_may_be_cloned(sandbox->config))
 		return;
 	if (open_template(sandbox, &err) < 0) {
 		sandbox_give_up_template(sandbox, &err);

@@ -4,6 +4,9 @@
 
 #include "sandbox/config.h"
 
+/* Whether a template is of use to a sandbox like this one; one with shares boots. */
+bool sandbox_may_be_cloned(const struct sandbox_config *config);
+
 /*
  * template_shape() of the machine that this configuration describes: those of sandboxes that could
  * be clones of one template are equal, whatever they are for. The caller frees.

@@ -171,6 +171,12 @@ static void test_wishes_are_bounded(void **state)
 	const struct template_wish *making, *waited_for, *wish;
 
 	config.template_directory = NULL;
+	/* With shares they boot in any case. */
+	config.memory_bytes = 63 * MIB;
+	config.share_count = 1;
+	start_cold(table, &config);
+	assert_null(table->templates->wishes);
+	config.share_count = 0;
 	for (unsigned int i = 1; i <= TEMPLATES_MAX; i++) {
 		config.memory_bytes = (64 + i) * MIB;
 		start_cold(table, &config);
