@@ -128,8 +128,11 @@ class LanNetwork(LanTestCase):
         cls.addClassCleanup(cls.clients.close)
 
     def lease_of(self, name):
-        mac = self.endpoint(name)["MacAddress"]
-        return wait_until(lambda: self.lan.lease(mac), f"a lease for {mac}", 30)
+        """The address that it got and its name there; who gave the lease has it first, the machine a moment later."""
+        mac = self.endpoint(name, "home")["MacAddress"]
+        lease = wait_until(lambda: self.lan.lease(mac), f"a lease for {mac}", 30)
+        wait_until(lambda: self.endpoint(name, "home")["IPAddress"] == lease[0], "inspect to show the lease", 30)
+        return lease
 
     def test_a_lease_renewed_and_released(self):
         before = links(), rules()
@@ -138,7 +141,6 @@ class LanNetwork(LanTestCase):
         address, hostname = self.lease_of("guest")
         self.assertIn(ipaddress.ip_address(address), SUBNET)
         self.assertEqual(hostname, "visitor")
-        wait_until(lambda: self.endpoint("guest")["IPAddress"] == address, "inspect to show the lease", 10)
         self.assertEqual(self.endpoint("guest")["Gateway"], str(SUBNET[1]))
         # A machine of the LAN, as it is seen from another one, and the other way round.
         self.assertEqual(self.reached(address, where=IN_MATE), str(SUBNET[3]))
@@ -212,11 +214,11 @@ class LanNetwork(LanTestCase):
         """The host doesn't reach the LAN's side of a container; its relay reaches the other one."""
         before = rules()
         self.peer("both", "--network", "home", "--network", "bridge", "-p", f"8300:{ECHO}", "-p", f"8300:{ECHO}/udp")
-        lease = wait_until(lambda: self.lan.lease(self.endpoint("both", "home")["MacAddress"]), "a lease", 30)
-        for address in ("127.0.0.1", "::1", lab.HOST_ADDRESS):
-            self.reached(address, 8300)
+        address, _ = self.lease_of("both")
+        for host in ("127.0.0.1", "::1", lab.HOST_ADDRESS):
+            self.reached(host, 8300)
         self.reached(lab.HOST_ADDRESS, 8300, IN_OUTSIDE)
-        self.reached(lease[0], where=IN_MATE)
+        self.reached(address, where=IN_MATE)
         running = rules()
         self.daemon.restart()
         self.assertEqual(rules(), running)
