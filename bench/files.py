@@ -227,6 +227,7 @@ def main(_arguments):
         stack.callback(cay.close)
         cay("load", "-q", "-i", directory / "bench.tar")
         hand = ByHand(directory, share, machine_of(cay), tree)
+        cay.warm_up()
         bind = ("run", "--rm", "--network", "none", "-v", f"{share}:/share", "bench", *load, *commands)
         ways = {"cay": lambda: cay(*bind)}
         if os.path.exists(VIRTIOFSD):

@@ -18,7 +18,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-enum { FILE_MIB = 64, BLOCK = 1 << 20, SMALL = 4096, ACCESSES = 2000, PER_DIRECTORY = 500 };
+enum { FILE_MIB = 64, BLOCK = 1 << 20, SMALL = 4096, ACCESSES = 10000, PER_DIRECTORY = 500 };
 
 static const char *directory;
 
