@@ -2,9 +2,8 @@
 /* Times: the two clocks, and RFC 3339 to and from nanoseconds since the epoch. */
 #include "base/clock.h"
 
-#include "base/macros.h"
-
 #include "base/buf.h"
+#include "base/macros.h"
 
 #include <errno.h>
 
