@@ -5,6 +5,6 @@
 #include "files/device.h"
 
 /* Lets a thread look whether there is something in the queues. */
-void device_look(struct device *device);
+void device_wake(struct device *device);
 /* From now on the queue's kick wakes a thread; -errno where it can't be waited for. */
 int device_watch_kick(struct device *device, unsigned int queue);

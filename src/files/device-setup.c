@@ -85,7 +85,7 @@ static int start(struct device *device, struct device_queue *queue)
 		r = device_watch_kick(device, (unsigned int)(queue - device->queues));
 	/* It may have been kicked long since. */
 	if (r == 0)
-		device_look(device);
+		device_wake(device);
 	return r;
 }
 

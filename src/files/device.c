@@ -88,7 +88,7 @@ void device_stop(struct device *device)
 	fd_wake(device->stop_fd);
 }
 
-void device_look(struct device *device)
+void device_wake(struct device *device)
 {
 	fd_wake(device->more_fd);
 }
@@ -127,7 +127,7 @@ static int take(struct device *device, struct device_queue *queue, struct chain 
 	 * not told, and won't, as long as nobody asks it to.
 	 */
 	if (!queue->looked_at && (virtqueue_has_more(&queue->ring) || virtqueue_ask(&queue->ring)))
-		device_look(device);
+		device_wake(device);
 	return 1;
 }
 
