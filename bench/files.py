@@ -14,6 +14,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import statistics
 import subprocess
@@ -117,8 +118,18 @@ def make_share(share):
     run("git", "-C", HERE.parent, "archive", "-o", share / "source.tar", "HEAD")
 
 
-def parse(text):
-    return {name: float(value) for name, value in (line.split() for line in text.splitlines() if line)}
+def parse(name, text):
+    """The measurements that it printed; what else it says is why one is missing."""
+    found = {}
+    for line in filter(None, text.splitlines()):
+        match = re.fullmatch(r"([a-z0-9-]+) ([0-9.]+)", line)
+        if match:
+            found[match[1]] = float(match[2])
+        else:
+            print(f"{name}: {line}")
+    if not found:
+        raise ValueError("it measured nothing")
+    return found
 
 
 class ByHand:
@@ -188,10 +199,7 @@ def measure(ways, share, rounds):
             shutil.rmtree(share / "run", ignore_errors=True)
             (share / "run").mkdir()
             try:
-                found = parse(way())
-                if not found:
-                    raise ValueError("it printed nothing")
-                samples[name].append(found)
+                samples[name].append(parse(name, way()))
             except (subprocess.SubprocessError, AssertionError, ValueError) as failure:
                 print(f"{name} does not work here: {failure} {getattr(failure, 'stderr', '')}")
                 del ways[name]
