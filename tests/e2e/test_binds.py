@@ -221,6 +221,26 @@ class Binds(BindTestCase):
         self.inside("current", "touch /current/there")
         self.assertTrue((self.host / "next" / "there").exists())
 
+    def test_a_path_that_led_nowhere(self):
+        """What is only there since a container has put it there is not taken for what somebody named."""
+        shared, outside = self.host / "shared", self.host / "outside"
+        for path in (shared, outside):
+            path.mkdir()
+        self.cay("volume", "create", "--opt", "type=none", "--opt", "o=bind", "--opt", f"device={shared}/device", "later")
+        self.cay("create", "--name", "served", "--publish-socket", f"{shared}/run/app.sock:/run/app.sock", "busybox", "true")
+        self.start("writer", "-v", f"{shared}:/shared")
+        self.inside("writer", f"ln -s {outside} /shared/device; ln -s {outside} /shared/run")
+        self.cay("create", "--name", "bound", "-v", "later:/bound", "busybox", "touch", "/bound/file")
+        for name in ("served", "bound"):
+            done = self.run_cay("start", "-a", name)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("in a directory that a container can write to", done.stderr)
+        self.assertEqual(list(outside.iterdir()), [])
+        # Not once nobody can write there any more: then it is its owner's.
+        self.cay("rm", "-f", "writer")
+        self.cay("start", "-a", "bound")
+        self.assertTrue((outside / "file").exists())
+
     def test_a_missing_source(self):
         missing = self.host / "a" / "b"
         self.assertEqual(self.shell("echo made >/data/file; cat /data/file", "-v", f"{missing}:/data"), "made")
