@@ -16,8 +16,7 @@ int64_t clock_monotonic_ms(void); /* CLOCK_MONOTONIC */
 int64_t clock_monotonic_us(void);
 /* `ms` from now, by CLOCK_MONOTONIC. */
 struct timespec clock_deadline(int64_t ms);
-/* How long to wait after so many failures: `first_ms`, doubled for each before, `max_ms` at most.
- */
+/* The wait after so many failures before: `first_ms`, doubled for each, `max_ms` at most. */
 int64_t clock_backoff_ms(unsigned int failures, int64_t first_ms, int64_t max_ms);
 
 /* "2026-01-31T12:34:56.123456789Z"; 0 gives Docker's zero time, "0001-01-01T00:00:00Z". */
