@@ -42,6 +42,18 @@ def try_remove(directory):
     return not directory.exists()
 
 
+def stop_within(shim, path):
+    """Stops the shim when QEMU has written some of the file. Between two looks it runs too short to get further."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        shim.send_signal(signal.SIGSTOP)
+        if path.exists() and path.stat().st_blocks > 0:
+            return
+        shim.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+    raise AssertionError(f"there is nothing in {path}")
+
+
 class TemplateCase(CayTestCase):
     @classmethod
     def make_daemon(cls):
@@ -271,20 +283,14 @@ class Faults(TemplateCase):
                 with subprocess.Popen([str(BUILD / "cay-shim"), "--config", str(config)], stderr=subprocess.PIPE,
                                       text=True) as shim:
                     try:
-                        wait_until(lambda name=name: (output / name).exists() and (output / name).stat().st_blocks > 0,
-                                   f"a part of {name}", 60)
+                        stop_within(shim, output / name)
                     finally:
                         shim.kill()
                     self.assertEqual(shim.communicate()[1], "")
                 wait_until(lambda: not processes("qemu", "-name killed"), "QEMU to end")
                 cgroups = pathlib.Path("/sys/fs/cgroup").glob("**/cay/killed")
                 wait_until(lambda cgroups=list(cgroups): all(try_remove(group) for group in cgroups), "cgroups to empty")
-                # Who is killed after the last step has made a whole one; it is never half of one that looks whole.
-                if (output / "template.json").exists():
-                    with self.using(output):
-                        self.assertEqual(self.start_of("busybox", "true"), "template")
-                else:
-                    self.expect_cold(output, "no finished template")
+                self.assertFalse((output / "template.json").exists())
                 for file in output.iterdir():
                     file.unlink()
 
